@@ -1,0 +1,280 @@
+"""Generalized Teacher Forcing (GTF): what is fed to the next step, and how strongly.
+
+    z_t = F((1 - alpha_t) z_{t-1} + alpha_t z_hat_{t-1}),        J_forced = J_F (1 - alpha_t)
+
+alpha = 0 is a free run, alpha = 1 one-step prediction; in between, the forced map forgets at the rate at which
+`(1 - alpha) J` contracts, although F itself may be chaotic. alpha may differ between times `(T,)` and between
+units `(T, M)`; sparse forcing is a 0/1 alpha.
+
+A good alpha is as small as contraction allows. With s an estimate of the size of F's Jacobians at the teacher
+states, `alpha* = max(0, 1 - 1/s)` brings the size of the forced Jacobians to one. Both are from Hess, Monfared,
+Brenner, Durstewitz, "Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv 2306.04406.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PyTree
+
+__all__ = [
+    "Adaptive",
+    "Annealed",
+    "Constant",
+    "Forced",
+    "Schedule",
+    "arithmetic_mean",
+    "batch_maximum",
+    "explog_approx",
+    "force",
+    "force_jacobian",
+    "optimal_alpha",
+    "product_upper_bound",
+    "sparse",
+    "spectral_norm",
+]
+
+
+class Forced(NamedTuple):
+    """The inputs of a forced step; with a leading time axis, the inputs of a forced `gtfdeer.solve`."""
+
+    z_hat: Any
+    """`(M,)` the teacher's state before the step."""
+    alpha: Any
+    """`()`, `(1,)` or `(M,)` forcing strength in [0, 1]."""
+    u: Any = None
+    """External input of the step, or None."""
+
+
+def force(step: Callable[[Any, Any], Any]) -> Callable[[Any, Forced], Any]:
+    """Wrap `step(z, u)` into a forced step `(z, Forced(z_hat, alpha, u)) -> F((1 - alpha) z + alpha z_hat, u)`.
+
+    >>> forced = force(lambda z, u: 2 * z)
+    >>> forced(jnp.array([4.0]), Forced(z_hat=jnp.array([1.0]), alpha=0.5))
+    Array([5.], dtype=float32)
+    """
+    return lambda z, inputs: step(_blend(z, inputs), inputs.u)
+
+
+def force_jacobian(jacobian: Callable[[Any, Any], Any]) -> Callable[[Any, Forced], Any]:
+    """The Jacobian of the forced step from the Jacobian of the step: it carries the factor `1 - alpha`."""
+
+    def forced(z: Array, inputs: Forced) -> Float[Array, "latent latent"]:
+        return jacobian(_blend(z, inputs), inputs.u) * (1 - jnp.broadcast_to(inputs.alpha, z.shape))
+
+    return forced
+
+
+def _blend(z: Array, inputs: Forced) -> Array:
+    return (1 - inputs.alpha) * z + inputs.alpha * inputs.z_hat
+
+
+def sparse(length: int, interval: int) -> Float[Array, " time"]:
+    """Sparse forcing: alpha is 1 at every `interval`-th of `length` time steps, the first one included, else 0.
+
+    Mikhaeil, Monfared, Durstewitz, "On the difficulty of learning chaotic dynamics with RNNs", NeurIPS 2022
+    (arXiv 2110.07238): an interval of about ln 2 / lambda_max steps.
+
+    >>> sparse(7, 3)
+    Array([1., 0., 0., 1., 0., 0., 1.], dtype=float32)
+    """
+    if interval < 1 or length < 1:
+        raise ValueError(f"length is {length} and interval {interval}; pass positive numbers of time steps")
+    return (jnp.arange(length) % interval == 0).astype(jnp.float32)
+
+
+# --- How large are the Jacobians? `(..., T, M, M)`, leading axes a batch, whose maximum counts. ---
+
+
+def spectral_norm(J: Float[Array, "*batch latent latent"]) -> Float[Array, "*batch"]:
+    """The largest singular value, from above: `||(J^T J)^64||_F^(1/128)` exceeds it by a factor of at most M^(1/256).
+
+    Repeated squaring instead of a singular value decomposition: batched products run on any device.
+    """
+    size = jnp.max(jnp.abs(J), axis=(-2, -1), keepdims=True)
+    size = jnp.where(size > 0, size, 1)
+    J = J / size
+    G = jnp.einsum("...ki,...kj->...ij", J, J, precision="highest")
+    log_norm = jnp.zeros(J.shape[:-2], J.dtype)
+    for k in range(6):
+        norm = jnp.sqrt(jnp.sum(G**2, axis=(-2, -1)))
+        norm = jnp.where(norm > 0, norm, 1)
+        log_norm = log_norm + jnp.log(norm) / 2 ** (k + 1)
+        G = G / norm[..., None, None]
+        G = jnp.einsum("...ij,...jk->...ik", G, G, precision="highest")
+    log_norm = log_norm + jnp.log(jnp.sqrt(jnp.maximum(jnp.sum(G**2, axis=(-2, -1)), 0))) / 2**7
+    return jnp.squeeze(size, (-2, -1)) * jnp.exp(log_norm)
+
+
+def product_upper_bound(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
+    """Geometric mean over time of the Jacobians' norms: bounds the norm of their product. GTF's default."""
+    return jnp.max(jnp.exp(jnp.mean(jnp.log(spectral_norm(jacobians)), axis=-1)))
+
+
+def batch_maximum(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
+    """The largest norm at any time: with it every single forced step contracts."""
+    return jnp.max(spectral_norm(jacobians))
+
+
+def arithmetic_mean(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
+    """The norm of the mean Jacobian."""
+    return jnp.max(spectral_norm(jnp.mean(jacobians, axis=-3)))
+
+
+def explog_approx(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
+    """The norm of the elementwise geometric mean of the absolute Jacobians."""
+    tiny = jnp.finfo(jacobians.dtype).tiny
+    return jnp.max(spectral_norm(jnp.exp(jnp.mean(jnp.log(jnp.abs(jacobians) + tiny), axis=-3))))
+
+
+def optimal_alpha(size: Float[Array, ""]) -> Float[Array, ""]:
+    """`alpha* = max(0, 1 - 1/s)` (arXiv 2306.04406), for Jacobians of size s; 1 where s is not finite.
+
+    >>> optimal_alpha(jnp.array(1.25))
+    Array(0.2, dtype=float32)
+    """
+    return jnp.where(jnp.isfinite(size), jnp.clip(1 - 1 / size, 0, 1), 1)
+
+
+# --- Schedules: alpha over training ---
+
+
+class Schedule(abc.ABC):
+    """How alpha changes over training: `start` it, read its `alpha`, `advance` it before every update.
+
+    The state is a pytree, so that a whole stretch of training runs inside one compiled loop.
+    """
+
+    @abc.abstractmethod
+    def start(self) -> PyTree:
+        """The state before the first update."""
+
+    @abc.abstractmethod
+    def alpha(self, state: PyTree) -> Array:
+        """The forcing strength now: `()`, `(T,)` or `(T, M)`."""
+
+    @abc.abstractmethod
+    def advance(
+        self, state: PyTree, update: Array, updates: Array, jacobians: Callable[[], Array]
+    ) -> PyTree:
+        """The state for this update, number `update` (from 0) of `updates`.
+
+        `jacobians()` gives the model's Jacobians at the batch's teacher states, `(B, T, M, M)`; costly, on demand.
+        """
+
+
+@dataclass(frozen=True)
+class Constant(Schedule):
+    """The same alpha throughout: a number, or an array `(T,)` per time, `(T, M)` or `(1, M)` per unit.
+
+    >>> Constant(0.15).alpha(Constant(0.15).start())
+    Array(0.15, dtype=float32, weak_type=True)
+    """
+
+    strength: Any = 0.15
+
+    def __post_init__(self) -> None:
+        check_alpha(self.strength)
+
+    def start(self) -> Array:
+        return jnp.asarray(self.strength)
+
+    def alpha(self, state: Array) -> Array:
+        return state
+
+    def advance(self, state: Array, update: Array, updates: Array, jacobians: Any) -> Array:
+        return state
+
+
+@dataclass(frozen=True)
+class Annealed(Schedule):
+    """From `first` to `last` by the same factor every update: `alpha_k = first (last / first)^(k / (updates - 1))`.
+
+    >>> schedule = Annealed(first=1.0, last=0.01)
+    >>> schedule.alpha(schedule.advance(schedule.start(), 50, 101, None))
+    Array(0.1, dtype=float32)
+    """
+
+    first: float = 1.0
+    last: float = 0.05
+
+    def __post_init__(self) -> None:
+        check_alpha(self.first)
+        check_alpha(self.last)
+        if min(self.first, self.last) == 0:
+            raise ValueError("an exponential schedule never reaches alpha 0; pass a small positive number such as 0.01")
+
+    def start(self) -> Array:
+        return jnp.asarray(self.first, jnp.float32)
+
+    def alpha(self, state: Array) -> Array:
+        return state
+
+    def advance(self, state: Array, update: Array, updates: Array, jacobians: Any) -> Array:
+        progress = update / jnp.maximum(updates - 1, 1)
+        return jnp.asarray(self.first * (self.last / self.first) ** progress, jnp.float32)
+
+
+@dataclass(frozen=True)
+class Adaptive(Schedule):
+    """As little forcing as the model's own Jacobians allow (GTF, arXiv 2306.04406, algorithm 1).
+
+    Every `every` updates estimate a = alpha* from the Jacobians at the teacher states; if a exceeds alpha, alpha
+    jumps to a, otherwise `alpha = decay alpha + (1 - decay) a`.
+
+    Args:
+        first: alpha at the beginning.
+        every: updates between two estimates.
+        decay: memory of one estimate; published 0.999 for 250,000 updates. `None` keeps the same memory relative
+            to the run: over the whole run the memory of the start fades to exp(-50), and at most to 0.999.
+        estimator: the size of a batch of Jacobians, e.g. `product_upper_bound`, `arithmetic_mean`.
+
+    >>> Adaptive().alpha(Adaptive().start())
+    Array(1., dtype=float32)
+    """
+
+    first: float = 1.0
+    every: int = 5
+    decay: float | None = None
+    estimator: Callable[[Array], Array] = product_upper_bound
+
+    def __post_init__(self) -> None:
+        check_alpha(self.first)
+        if self.every < 1:
+            raise ValueError(f"every is {self.every}; pass a number of updates of at least 1")
+        if self.decay is not None and not 0 <= self.decay < 1:
+            raise ValueError(f"decay is {self.decay}; pass a number in [0, 1), or None to fit it to the run")
+
+    def start(self) -> Array:
+        return jnp.asarray(self.first, jnp.float32)
+
+    def alpha(self, state: Array) -> Array:
+        return state
+
+    def advance(self, state: Array, update: Array, updates: Array, jacobians: Callable[[], Array]) -> Array:
+        def estimate() -> Array:
+            best = optimal_alpha(self.estimator(jacobians())).astype(state.dtype)
+            decay = self._decay(updates)
+            return jnp.maximum(best, decay * state + (1 - decay) * best)
+
+        return jax.lax.cond(update % self.every == 0, estimate, lambda: state)
+
+    def _decay(self, updates: Array) -> Any:
+        return self.decay if self.decay is not None else jnp.exp(-50 * self.every / jnp.maximum(updates, 50 * self.every))
+
+
+def check_alpha(alpha: Any) -> None:
+    """Refuse a forcing strength outside [0, 1]; tracers pass, their values are not known yet."""
+    if isinstance(alpha, jax.core.Tracer):
+        return
+    values = np.asarray(alpha)
+    if not np.all((values >= 0) & (values <= 1)):
+        raise ValueError(f"alpha is {alpha}; pass a forcing strength in [0, 1] (0 free run, 1 one-step prediction)")

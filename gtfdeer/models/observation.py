@@ -1,0 +1,103 @@
+"""Observation models: from the latent state to the data and back.
+
+    identity    x = first N units of z        z_hat = (x, 0)                  needs M >= N
+    affine      x = B z                       z_hat = pinv(B) x               any M, N; all units forced
+
+With an identity readout and M > N only the first N units may be forced (forcing the others with zeros would drag
+them to zero); their start is a learned linear map of the first observation, `z_1 = (x_1, L x_1)`. Initial values
+and both rules: public GTF code (arXiv 2306.04406); L ~ U(+-sqrt(6 / M)), B ~ Normal(std sqrt(2 / M)).
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+__all__ = ["AffineObservation", "IdentityObservation", "Observation"]
+
+
+class Observation(nnx.Module):
+    """The contract: constructed with `(latent_dim, observed_dim, rngs=)`."""
+
+    @abc.abstractmethod
+    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+        """The observation that belongs to a state."""
+
+    @abc.abstractmethod
+    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        """The teacher signal: a state whose observation is `x` (as nearly as possible)."""
+
+    @abc.abstractmethod
+    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        """The state that a trajectory begins with when its first observation is `x`."""
+
+    @abc.abstractmethod
+    def forced_units(self) -> Float[Array, " latent"]:
+        """1 for every unit that the teacher may force, otherwise 0."""
+
+
+class IdentityObservation(Observation):
+    """The first N of M units are the observation.
+
+    >>> identity = IdentityObservation(3, 2, rngs=nnx.Rngs(0))
+    >>> identity.observe(jnp.arange(3.0)), identity.forced_units()
+    (Array([0., 1.], dtype=float32), Array([1., 1., 0.], dtype=float32))
+    """
+
+    def __init__(self, latent_dim: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
+        if observed_dim > latent_dim:
+            raise ValueError(
+                f"observed_dim={observed_dim} exceeds latent_dim={latent_dim}, which an identity readout cannot serve; "
+                f"pass latent_dim={observed_dim} or more, or observation=gtfdeer.models.AffineObservation"
+            )
+        self.latent_dim, self.observed_dim = latent_dim, observed_dim
+        bound = math.sqrt(6 / latent_dim)
+        shape = (latent_dim - observed_dim, observed_dim)
+        self.L = nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))
+
+    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+        return z[: self.observed_dim]
+
+    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return jnp.concatenate([x, jnp.zeros(self.latent_dim - self.observed_dim, x.dtype)])
+
+    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return jnp.concatenate([x, self.L[...].astype(x.dtype) @ x])
+
+    def forced_units(self) -> Float[Array, " latent"]:
+        return (jnp.arange(self.latent_dim) < self.observed_dim).astype(jnp.float32)
+
+
+class AffineObservation(Observation):
+    """`x = B z`, taught by the pseudo-inverse: minimum norm where N <= M, least squares where N > M.
+
+    >>> affine = AffineObservation(4, 2, rngs=nnx.Rngs(0))
+    >>> x = jnp.array([1.0, -1.0])
+    >>> bool(jnp.allclose(affine.observe(affine.infer(x)), x, atol=1e-5))
+    True
+    """
+
+    def __init__(self, latent_dim: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
+        self.latent_dim, self.observed_dim = latent_dim, observed_dim
+        scale = math.sqrt(2 / latent_dim)
+        self.B = nnx.Param(scale * jax.random.normal(rngs.params(), (observed_dim, latent_dim)))
+
+    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+        return self.B[...] @ z
+
+    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return jnp.linalg.pinv(self.B[...]) @ x
+
+    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return self.infer(x)
+
+    def forced_units(self) -> Float[Array, " latent"]:
+        return jnp.ones(self.latent_dim)

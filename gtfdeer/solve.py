@@ -1,0 +1,256 @@
+"""One entry for every solver, and the exact gradient of the solution.
+
+    z_t = f(z_{t-1}, u_t; theta),    t = 1..T,    z_0 given
+
+The gradient never runs through the iterations. At the solution the implicit-function theorem gives, with
+`g_t = dL/dz_t` and `J_t = df/dz` at `z_{t-1}`,
+
+    l_t = g_t + J_{t+1}^T l_{t+1}                 one reverse affine recurrence
+    dL/dtheta = sum_t (df_t/dtheta)^T l_t         one batched vector-Jacobian product
+
+(arXiv 2309.12252, section 3.1; any textbook on adjoint methods). Approximations in a solver steer the path of its
+iteration, never this. Differentiation is reverse mode, first order.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
+
+from .solvers.base import Problem, Solver, magnitude
+from .solvers.deer import DEER
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int, PyTree
+
+__all__ = ["Solution", "Status", "iterates", "solve"]
+
+
+class Status(enum.IntEnum):
+    """How a solve ended. `Status(k).advice` says in one sentence what to try."""
+
+    CONVERGED = 0
+    OUT_OF_ITERATIONS = 1
+    NONFINITE = 2
+
+    @property
+    def advice(self) -> str:
+        """One sentence: what happened and what to try."""
+        return _ADVICE[self]
+
+
+_ADVICE = {
+    Status.CONVERGED: "the states satisfy the recurrence to tolerance",
+    Status.OUT_OF_ITERATIONS: "the states do not satisfy the recurrence yet; raise alpha, raise max_iterations, "
+    "start from the teacher signal (guess=), or use gtfdeer.solvers.Sequential()",
+    Status.NONFINITE: "the iteration or the map itself overflowed; raise alpha, start from the teacher signal "
+    "(guess=), use float64, or see with gtfdeer.solvers.Sequential() whether the map itself blows up",
+}
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["states", "code", "iterations", "residual"],
+    meta_fields=[],
+)
+@dataclass(frozen=True)
+class Solution:
+    """A trajectory and how far to trust it.
+
+    Attributes:
+        states: `(T, M)`, `states[t] = step(states[t-1], inputs[t])` where `status` is CONVERGED.
+        code: the status as an integer array (batched under `vmap`).
+        iterations: how many the solver did.
+        residual: `max_t |z_t - f(z_{t-1}, u_t)|`, recomputed from the returned states.
+    """
+
+    states: Float[Array, "time latent"]
+    code: Int[Array, ""]
+    iterations: Int[Array, ""]
+    residual: Float[Array, ""]
+
+    @property
+    def status(self) -> Any:
+        """A `Status`; under `jit` and for batches the integer array."""
+        concrete = not isinstance(self.code, jax.core.Tracer) and jnp.ndim(self.code) == 0
+        return Status(int(self.code)) if concrete else self.code
+
+
+def solve(
+    step: Callable[[Any, Any], Any],
+    z0: Float[Array, " latent"],
+    inputs: PyTree,
+    *,
+    solver: Solver | None = None,
+    guess: Float[Array, "time latent"] | None = None,
+    jacobian: Callable[[Any, Any], Any] | None = None,
+) -> Solution:
+    """Solve `states[t] = step(states[t-1], inputs[t])` for all t, `states[-1]` meaning `z0`.
+
+    Works under `jit`, `vmap` and reverse-mode `grad`, with respect to `z0`, `inputs` and whatever `step` closes
+    over. The guess gets no gradient. Called many times with new shapes or outside `jit`, each call compiles anew.
+
+    Args:
+        step: any differentiable `(M,), u -> (M,)`.
+        z0: `(M,)`, float32 or float64.
+        inputs: array or pytree of arrays, each with T entries along its first axis.
+        solver: from `gtfdeer.solvers`; by default `DEER()`.
+        guess: `(T, M)` first iterate, the teacher signal if there is one; by default `z0`, repeated.
+        jacobian: `step`'s Jacobian, `(M,), u -> (M, M)`, where it is known; otherwise forward-mode autodiff.
+
+    Returns:
+        A `Solution`: states, status, iterations, residual.
+
+    Raises:
+        ValueError, TypeError: if shapes, dtypes or the solver do not fit, in one sentence.
+
+    >>> solution = solve(lambda z, u: jnp.cos(z) * u, jnp.zeros(2), jnp.full((100, 2), 0.9))
+    >>> solution.states.shape, solution.status.name
+    ((100, 2), 'CONVERGED')
+    """
+    problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
+    states, iterations = _trajectory(
+        solver, problem.pure_step, problem.pure_jacobian, problem.constants, problem.z0, problem.inputs, guess
+    )
+    return _judge(problem, solver, states, iterations)
+
+
+def iterates(
+    step: Callable[[Any, Any], Any],
+    z0: Float[Array, " latent"],
+    inputs: PyTree,
+    solver: Solver | None = None,
+    guess: Float[Array, "time latent"] | None = None,
+    *,
+    jacobian: Callable[[Any, Any], Any] | None = None,
+) -> Float[Array, "iterate time latent"]:
+    """Every iterate of a solve, `(K, T, M)`, the guess first and the solution last; for pictures, not for speed.
+
+    Arguments and errors as in `solve`. The iteration ends where `solve` would end it, so that
+    K is `solve(...).iterations + 1`.
+
+    >>> iterates(lambda z, u: jnp.tanh(z + u), jnp.zeros(1), jnp.ones((50, 1))).shape[1:]
+    (50, 1)
+    """
+    problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
+    _, iterations = jax.jit(solver.run)(problem, guess)
+    improve = jax.jit(solver.improve)
+    found = [guess]
+    for _ in range(int(iterations)):
+        found.append(improve(problem, found[-1]))
+    return jnp.stack(found)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
+    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs), guess)
+
+
+def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
+    states, iterations = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
+    return (states, iterations), (constants, z0, inputs, states)
+
+
+def _backward(solver, pure_step, pure_jacobian, saved, cotangents):
+    constants, z0, inputs, states = saved
+    problem = Problem(pure_step, pure_jacobian, constants, z0, inputs)
+    adjoints = solver.adjoint(problem, states, cotangents[0])
+    previous = problem.previous(states)
+
+    def images(step_constants: Any, inputs: Any) -> Array:
+        return jax.vmap(partial(pure_step, step_constants))(previous, inputs)
+
+    _, parameters_vjp = jax.vjp(images, constants[0], inputs)
+    _, start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)
+    of_step, of_inputs = parameters_vjp(adjoints)
+    return (of_step, None), start_vjp(adjoints[0])[0], of_inputs, None
+
+
+_trajectory.defvjp(_forward, _backward)
+
+
+def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -> Solution:
+    """The verdict rests on the returned states alone: no solver is believed."""
+    known = jax.lax.stop_gradient(states)
+    residual = jnp.max(jnp.abs(jax.lax.stop_gradient(problem).images(known) - known))
+    finite = jnp.all(jnp.isfinite(known))
+    tolerance = solver.tolerance(states.dtype)
+    if math.isfinite(tolerance):  # an infinite tolerance: exact by construction, so that the residual may go unused
+        finite &= jnp.isfinite(residual)
+        satisfied = residual <= tolerance * magnitude(known)
+    else:
+        satisfied = True
+    code = jnp.where(
+        finite, jnp.where(satisfied, Status.CONVERGED, Status.OUT_OF_ITERATIONS), Status.NONFINITE
+    )
+    return Solution(states, code, iterations, residual)
+
+
+def _problem(step, z0, inputs, solver, guess, jacobian) -> tuple[Problem, Array, Solver]:
+    """Refuse what cannot work, and make everything that `step` closes over an explicit argument."""
+    solver = DEER() if solver is None else solver
+    if not isinstance(solver, Solver):
+        raise TypeError(
+            f"solver is {solver!r}; pass an instance from gtfdeer.solvers, such as gtfdeer.solvers.DEER()"
+        )
+    z0 = _state(z0)
+    inputs = jax.tree.map(jnp.asarray, inputs)
+    length = _length(inputs)
+    like = jax.tree.map(lambda u: jax.ShapeDtypeStruct(u.shape[1:], u.dtype), inputs)
+    pure_step, step_constants = _purify("step", step, z0, like, z0.shape)
+    pure_jacobian, jacobian_constants = None, ()
+    if jacobian is not None:
+        pure_jacobian, jacobian_constants = _purify("jacobian", jacobian, z0, like, (*z0.shape, *z0.shape))
+    problem = Problem(pure_step, pure_jacobian, (step_constants, jacobian_constants), z0, inputs)
+    if guess is None:
+        guess = jnp.broadcast_to(z0, (length, *z0.shape))
+    guess = jax.lax.stop_gradient(jnp.asarray(guess, z0.dtype))
+    if guess.shape != (length, *z0.shape):
+        raise ValueError(
+            f"guess has shape {guess.shape}; pass one state for each of the {length} inputs: {(length, *z0.shape)}"
+        )
+    return problem, guess, solver
+
+
+def _state(z0: Any) -> Array:
+    if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(z0)) or len(jax.tree.leaves(z0)) != 1:
+        raise TypeError(f"z0 is {type(z0).__name__}; pass one array of shape (M,), several states stacked into one")
+    z0 = jnp.asarray(z0)
+    if z0.ndim != 1 or not jnp.issubdtype(z0.dtype, jnp.floating):
+        raise ValueError(
+            f"z0 is {z0.dtype} of shape {z0.shape}; pass float32 or float64 of shape (M,), batches by jax.vmap"
+        )
+    return jnp.asarray(z0, z0.dtype)
+
+
+def _length(inputs: PyTree) -> int:
+    lengths = {u.shape[0] if u.ndim else None for u in jax.tree.leaves(inputs)}
+    if len(lengths) != 1 or None in lengths or 0 in lengths:
+        raise ValueError(
+            f"inputs have lengths {sorted(map(str, lengths))} along their first axis; pass the same T >= 1 for all "
+            "(for a step without inputs: inputs=jnp.zeros((T, 0)))"
+        )
+    return lengths.pop()
+
+
+def _purify(name: str, function: Callable, z: Array, u: PyTree, shape: tuple) -> tuple[Callable, list]:
+    """`function` as a pure function of its constants too: arrays it closes over, tracers among them."""
+    jaxpr, out = jax.make_jaxpr(function, return_shape=True)(jax.ShapeDtypeStruct(z.shape, z.dtype), u)
+    if len(jax.tree.leaves(out)) != 1 or (out.shape, out.dtype) != (shape, z.dtype):
+        came = jax.tree.map(lambda x: f"{x.dtype}{list(x.shape)}", out)
+        raise ValueError(
+            f"{name} returns {came} for a state {z.dtype}{list(z.shape)}; it must return {z.dtype}{list(shape)}"
+        )
+
+    def pure(constants: list, z: Array, u: PyTree) -> Array:
+        return jaxpr_as_fun(ClosedJaxpr(jaxpr.jaxpr, constants))(z, *jax.tree.leaves(u))[0]
+
+    return pure, list(jaxpr.consts)

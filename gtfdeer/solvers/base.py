@@ -1,0 +1,158 @@
+"""What every solver works on, and what it has to answer.
+
+The problem is one nonlinear recurrence, written as a system of T equations for the whole trajectory:
+
+    z_t = f(z_{t-1}, u_t),    t = 1..T,    z_0 given;        r_t(z) = f(z_{t-1}, u_t) - z_t = 0
+
+A solver is a frozen dataclass with three verbs: `run` the whole solve, do one `improve`ment (for pictures), and
+solve the `adjoint` recurrence at the solution (for gradients). Solvers know no model and no forcing.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int, PyTree
+
+__all__ = ["Problem", "Solver", "default_tolerance", "fixed_point", "magnitude", "tolerance_for"]
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["constants", "z0", "inputs"],
+    meta_fields=["pure_step", "pure_jacobian"],
+)
+@dataclass(frozen=True)
+class Problem:
+    """One recurrence: a pure step, what it closes over, where it starts and what enters from outside."""
+
+    pure_step: Callable[[PyTree, Array, PyTree], Array]
+    pure_jacobian: Callable[[PyTree, Array, PyTree], Array] | None
+    constants: tuple[PyTree, PyTree]
+    z0: Float[Array, " latent"]
+    inputs: PyTree
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        leaves = jax.tree.leaves(self.inputs)
+        object.__setattr__(self, "length", jnp.shape(leaves[0])[0] if leaves and jnp.ndim(leaves[0]) else 0)
+
+    def step(self, z: Float[Array, " latent"], u: Any) -> Float[Array, " latent"]:
+        """`f(z, u)`."""
+        return self.pure_step(self.constants[0], z, u)
+
+    def jacobian(self, z: Float[Array, " latent"], u: Any) -> Float[Array, "latent latent"]:
+        """`df/dz`: the analytic one where it was given, otherwise M forward-mode passes."""
+        if self.pure_jacobian is None:
+            return jax.jacfwd(self.step)(z, u)
+        return self.pure_jacobian(self.constants[1], z, u)
+
+    def previous(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        """`z_0, z_1, .., z_{T-1}`: the states that the steps start from."""
+        return jnp.concatenate([self.z0[None], states[:-1]])
+
+    def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        """`f(z_{t-1}, u_t)` for all t at once."""
+        return jax.vmap(self.step)(self.previous(states), self.inputs)
+
+    def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
+        """`J_t = df/dz` at `z_{t-1}` for all t at once."""
+        return jax.vmap(self.jacobian)(self.previous(states), self.inputs)
+
+    def at(self, z0: Array, inputs: PyTree) -> Problem:
+        """The same step from another start under other inputs."""
+        return replace(self, z0=z0, inputs=inputs)
+
+
+class Solver(abc.ABC):
+    """A way to solve `z_t = f(z_{t-1}, u_t)` for all t; its settings are the fields of a frozen dataclass."""
+
+    @abc.abstractmethod
+    def run(
+        self, problem: Problem, guess: Float[Array, "time latent"]
+    ) -> tuple[Float[Array, "time latent"], Int[Array, ""]]:
+        """The states `(T, M)` and the number of iterations; never judged here, see `gtfdeer.solve`."""
+
+    @abc.abstractmethod
+    def improve(
+        self, problem: Problem, states: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """One iteration, from one iterate `(T, M)` to the next."""
+
+    @abc.abstractmethod
+    def adjoint(
+        self, problem: Problem, states: Float[Array, "time latent"], cotangents: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """Solve `l_t = g_t + J_{t+1}^T l_{t+1}` backwards, at the solution; exact for every solver."""
+
+    @abc.abstractmethod
+    def tolerance(self, dtype: Any) -> float:
+        """The relative residual up to which a trajectory counts as converged."""
+
+
+def default_tolerance(dtype: Any) -> float:
+    """1e-5 in float32 and 1e-10 in float64: about a hundred roundings, relative to the size of the states."""
+    return 1e-10 if jnp.finfo(dtype).bits == 64 else 1e-5
+
+
+def tolerance_for(tol: float | None, dtype: Any) -> float:
+    """The tolerance asked for, or the default of this dtype."""
+    return default_tolerance(dtype) if tol is None else tol
+
+
+def magnitude(states: Array) -> Array:
+    """The scale that residuals and movements are measured against: `1 + max |z|`."""
+    return 1 + jnp.max(jnp.abs(states))
+
+
+def fixed_point(
+    move: Callable[[Array, Array, Any], tuple[Array, Any]],
+    residuals: Callable[[Array], Array],
+    guess: Array,
+    memory: Any,
+    *,
+    tol: float,
+    max_iterations: int,
+) -> tuple[Array, Array]:
+    """Repeat `z + move(z, r(z))` until the moves or the residual vanish, something overflows, or the cap is met.
+
+    It ends early when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
+    get smaller, although nothing is left to improve.
+
+    Args:
+        move: maps iterate, its residuals and a memory of the solver's own to the next iterate and memory.
+        residuals: `r(z) = f(z) - z`, `(T, M)`.
+        guess: `(T, M)` first iterate.
+        memory: the solver's own state; any pytree.
+        tol: relative size of a move below which the iteration ends.
+        max_iterations: the cap.
+
+    Returns:
+        The last iterate and the number of iterations done.
+    """
+    rounding = 4 * float(jnp.finfo(guess.dtype).eps)
+
+    def unfinished(carry: tuple) -> Array:
+        z, r, moved, _, count = carry
+        scale = magnitude(z)
+        still_moving = moved > tol * scale
+        above_rounding = jnp.max(jnp.abs(r)) > rounding * scale
+        finite = jnp.isfinite(jnp.max(jnp.abs(r))) & jnp.isfinite(scale)
+        return still_moving & above_rounding & finite & (count < max_iterations)
+
+    def iteration(carry: tuple) -> tuple:
+        z, r, _, memory, count = carry
+        new, memory = move(z, r, memory)
+        return new, residuals(new), jnp.max(jnp.abs(new - z)), memory, count + 1
+
+    first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))
+    z, *_, count = jax.lax.while_loop(unfinished, iteration, first)
+    return z, count
