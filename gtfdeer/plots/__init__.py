@@ -1,0 +1,40 @@
+"""Pictures of orbits and of learning: arrays in, `Axes` or `Figure` out, one message a figure.
+
+Only matplotlib's object-oriented interface is used (never pyplot, no global settings), so that every function
+may be called from a background thread of a notebook. `orbits` and `series` draw what a system does,
+`learning` how a model and a solver got there; `canvas` holds the palette and turns figures into PNG bytes.
+
+Examples:
+    >>> import numpy as np
+    >>> from gtfdeer import plots
+    >>> angle = np.linspace(0, 6 * np.pi, 300)
+    >>> ax = plots.attractor(np.stack([np.cos(angle), np.sin(angle), angle], axis=1), role=plots.MODEL)
+    >>> plots.png(ax)[1:4]
+    b'PNG'
+"""
+
+from gtfdeer.plots.canvas import DATA, ERROR, FORCED, MODEL, TRUTH, Role, figure, figure3d, png
+from gtfdeer.plots.learning import convergence, exponents, newton_heatmap, training
+from gtfdeer.plots.orbits import attractor, attractors
+from gtfdeer.plots.series import spectra, spectrum, time_series
+
+__all__ = [
+    "DATA",
+    "ERROR",
+    "FORCED",
+    "MODEL",
+    "TRUTH",
+    "Role",
+    "attractor",
+    "attractors",
+    "convergence",
+    "exponents",
+    "figure",
+    "figure3d",
+    "newton_heatmap",
+    "png",
+    "spectra",
+    "spectrum",
+    "time_series",
+    "training",
+]
