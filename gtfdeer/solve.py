@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .solvers.base import Problem, Solver, magnitude
-from .solvers.deer import DEER
+from .solvers.auto import Auto
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
@@ -102,7 +102,7 @@ def solve(
         step: any differentiable `(M,), u -> (M,)`.
         z0: `(M,)`, float32 or float64.
         inputs: array or pytree of arrays, each with T entries along its first axis.
-        solver: from `gtfdeer.solvers`; by default `DEER()`.
+        solver: from `gtfdeer.solvers`; by default `Auto()`.
         guess: `(T, M)` first iterate, the teacher signal if there is one; by default `z0`, repeated.
         jacobian: `step`'s Jacobian, `(M,), u -> (M, M)`, where it is known; otherwise forward-mode autodiff.
 
@@ -196,10 +196,10 @@ def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -
 
 def _problem(step, z0, inputs, solver, guess, jacobian) -> tuple[Problem, Array, Solver]:
     """Refuse what cannot work, and make everything that `step` closes over an explicit argument."""
-    solver = DEER() if solver is None else solver
+    solver = Auto() if solver is None else solver
     if not isinstance(solver, Solver):
         raise TypeError(
-            f"solver is {solver!r}; pass an instance from gtfdeer.solvers, such as gtfdeer.solvers.DEER()"
+            f"solver is {solver!r}; pass an instance from gtfdeer.solvers, such as gtfdeer.solvers.Auto()"
         )
     z0 = _state(z0)
     inputs = jax.tree.map(jnp.asarray, inputs)

@@ -1,7 +1,9 @@
 """Solvers: one algorithm a file, each a frozen dataclass of settings for `gtfdeer.solve`."""
 
+from .auto import Auto
 from .base import Problem, Solver
 from .deer import DEER
 from .sequential import Sequential
+from .shooting import Shooting
 
-__all__ = ["DEER", "Problem", "Sequential", "Solver"]
+__all__ = ["DEER", "Auto", "Problem", "Sequential", "Shooting", "Solver"]

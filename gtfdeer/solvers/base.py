@@ -22,7 +22,7 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
 
-__all__ = ["Problem", "Solver", "default_tolerance", "fixed_point", "magnitude", "tolerance_for"]
+__all__ = ["Problem", "Solver", "check_cap", "default_tolerance", "fixed_point", "magnitude", "shared", "tolerance_for"]
 
 
 @partial(
@@ -113,6 +113,28 @@ def magnitude(states: Array) -> Array:
     return 1 + jnp.max(jnp.abs(states))
 
 
+@jax.custom_batching.custom_vmap
+def shared(condition: Array) -> Array:
+    """A condition that a whole batch shares: under `vmap` true while it is true for anyone.
+
+    Without it `vmap` makes a loop choose, every time round and for its whole state, between old and new.
+    """
+    return condition
+
+
+@shared.def_vmap
+def _shared_by_batch(axis_size: int, in_batched: list, condition: Array) -> tuple[Array, bool]:
+    return shared(jnp.any(condition)), False
+
+
+def check_cap(tol: float | None, max_iterations: int) -> None:
+    """Refuse a tolerance or a cap with which no solve could succeed."""
+    if tol is not None and not tol > 0:
+        raise ValueError(f"tol is {tol}; pass a positive number such as 1e-5, or None for the default of the dtype")
+    if max_iterations < 1:
+        raise ValueError(f"the cap on iterations is {max_iterations}; pass at least 1")
+
+
 def fixed_point(
     move: Callable[[Array, Array, Any], tuple[Array, Any]],
     residuals: Callable[[Array], Array],
@@ -146,7 +168,7 @@ def fixed_point(
         still_moving = moved > tol * scale
         above_rounding = jnp.max(jnp.abs(r)) > rounding * scale
         finite = jnp.isfinite(jnp.max(jnp.abs(r))) & jnp.isfinite(scale)
-        return still_moving & above_rounding & finite & (count < max_iterations)
+        return shared(still_moving & above_rounding & finite) & (count < max_iterations)
 
     def iteration(carry: tuple) -> tuple:
         z, r, _, memory, count = carry

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 
 from .. import scan
-from .base import Problem, Solver, fixed_point, tolerance_for
+from .base import Problem, Solver, check_cap, fixed_point, tolerance_for
 from .sequential import dense_adjoint
 
 if TYPE_CHECKING:
@@ -83,10 +83,3 @@ def scan_for_this_device() -> scan.Method:
     """Blocked on CPUs, where a tree costs more than it saves; associative on accelerators."""
     return scan.Blocked() if jax.default_backend() == "cpu" else scan.associative
 
-
-def check_cap(tol: float | None, max_iterations: int) -> None:
-    """Refuse a tolerance or a cap with which no solve could succeed."""
-    if tol is not None and not tol > 0:
-        raise ValueError(f"tol is {tol}; pass a positive number such as 1e-5, or None for the default of the dtype")
-    if max_iterations < 1:
-        raise ValueError(f"max_iterations is {max_iterations}; pass at least 1")

@@ -1,0 +1,2 @@
+from . import solvers
+from .solve import Solution, Status, iterates, solve

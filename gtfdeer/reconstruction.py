@@ -1,0 +1,335 @@
+"""A reconstruction: a trained model together with everything needed to use it in the units of the data.
+
+`fit` makes one, `simulate` runs it free, `score` judges it, `save` and `load` (in `gtfdeer.storage`) keep it.
+
+Scoring protocol (public GTF code, arXiv 2306.04406): run freely from the first test sample for floor(1.25 T) steps,
+drop the first quarter of T as transient, and compare the remaining T steps with the test series, in standardised units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from . import storage
+from .data import Embedding, Scaling, Series
+from .fit import Moment, Recipe, default_optimiser, train
+from .forcing import Adaptive, Schedule
+from .models import Model
+from .scores import Scores, judge
+from .solvers import Auto, Solver
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+__all__ = ["Reconstruction", "fit", "load"]
+
+_DEFAULT_WINDOW = 200
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """A trained model that speaks in data units. Made by `gtfdeer.fit` or `gtfdeer.load`.
+
+    Attributes:
+        model: the trained network; it lives in standardised units.
+        scaling: what was done to the data, or None.
+        dt: sampling step in units of time.
+        first: `(N,)` the first training sample, standardised; free runs begin there unless told otherwise.
+        name: of the series.
+        embedding: delay embedding of the series, or None; applied to one-column test series.
+        history: "loss", "alpha", "iterations", "seconds", "retried", "skipped": arrays, one entry an update.
+        ending: how training ended, "finished" or the reason.
+    """
+
+    model: Model
+    scaling: Scaling | None
+    dt: float
+    first: Float[np.ndarray, " observed"]
+    name: str = "series"
+    embedding: Embedding | None = None
+    history: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
+    ending: str = "finished"
+
+    def simulate(
+        self, steps: int, start: Series | Any = None, u: Any = None
+    ) -> Float[np.ndarray, "time observed"]:
+        """Run freely for `steps` steps and return the observations in data units.
+
+        Args:
+            steps: how many.
+            start: a `Series`, whose first complete row is where the run begins, or one observation `(N,)` in data
+                units; None begins at the first training sample.
+            u: `(steps, K)` external inputs for models that have them.
+
+        Returns:
+            `(steps, N)`; row 0 is one step after the start.
+
+        Raises:
+            ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
+        """
+        if not isinstance(steps, int | np.integer) or steps < 1:
+            raise ValueError(f"steps is {steps!r}; pass a whole number of at least 1")
+        if isinstance(start, Series):
+            values = self.standardised(start).values
+            start = values[np.isfinite(values).all(axis=1).argmax()]
+        elif start is None:
+            start = self.first
+        else:
+            start = self._in_model_units(np.asarray(start, np.float32))
+        values = self.free_run(steps, start, u)
+        finite = np.isfinite(values).all(axis=1)
+        if not finite.all():
+            raise ValueError(
+                f"the free run left all bounds after {int(finite.argmin())} of {steps} steps; start on the attractor, "
+                "train longer, or use ClippedShallowPLRNN, whose orbits stay bounded"
+            )
+        return values if self.scaling is None else values * self.scaling.std + self.scaling.mean
+
+    def score(self, test: Series, *, steps: int = 20, floor: Series | None = None, u: Any = None) -> Scores:
+        """Judge the free run and the short forecasts against a test series; prints as a table.
+
+        Args:
+            test: a `Series` in data units or standardised (its scaling is known); its longest gap-free stretch counts.
+            steps: n of the prediction error PE(n).
+            floor: another recording of the same system: its scores against `test` are what a perfect model would
+                get. By default the two halves of `test` are compared, which only approximates it.
+            u: `(T, K)` external inputs along `test`.
+
+        Returns:
+            `Scores` with D_stsp, D_H, PE, lambda_max and the floors.
+
+        Raises:
+            ValueError: if columns or sampling step differ from the training data's.
+        """
+        reference = _longest_stretch(self.standardised(test))
+        other = None if floor is None else _longest_stretch(self.standardised(floor))
+        run = self.free_run
+        return judge(self.model, reference, self.dt, run, steps=steps, floor=other, u=u)
+
+    def save(self, path: str | Path) -> None:
+        """Write one `.npz`: arrays and a JSON header, no pickle, version-stamped; in one go or not at all."""
+        storage.write(
+            path,
+            self.model,
+            dt=self.dt,
+            first=self.first,
+            scaling=self.scaling,
+            embedding=self.embedding,
+            name=self.name,
+            ending=self.ending,
+            history=self.history,
+        )
+
+    def standardised(self, series: Series) -> Series:
+        """A series in the units that the model lives in, delay-embedded as the training data were."""
+        if not isinstance(series, Series):
+            raise TypeError(
+                f"series is a {type(series).__name__}; pass a Series, made by gtfdeer.data.read_series(values, dt={self.dt})"
+            )
+        if self.embedding is not None and series.embedding is None and series.columns < self.model.observed_dim:
+            series = series.delay_embed(self.embedding.dimension, self.embedding.delay)
+        if series.columns != self.model.observed_dim:
+            raise ValueError(
+                f"series has {series.columns} columns but the model observes {self.model.observed_dim}; "
+                "pass the columns that it was trained on, in the same order"
+            )
+        if not np.isclose(series.dt, self.dt, rtol=1e-4):
+            raise ValueError(
+                f"series has dt={series.dt:g} but the model was trained at dt={self.dt:g}; resample it, or pass its true dt"
+            )
+        return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
+
+    def free_run(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
+        """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
+        inputs = None if u is None else jnp.asarray(u, jnp.float32)
+        if inputs is not None and inputs.shape[0] < steps:
+            raise ValueError(f"u has {inputs.shape[0]} rows for {steps} steps; pass one row a step")
+        needs_input = getattr(self.model, "input_dim", 0) > 0
+        if needs_input and inputs is None:
+            raise ValueError("this model has external inputs; pass u with one row a step")
+        graph, parameters = nnx.split(self.model)
+        inputs = None if inputs is None else inputs[:steps]
+        return np.asarray(_free_run(graph, parameters, jnp.asarray(start, jnp.float32), inputs, int(steps)))
+
+    def _in_model_units(self, start: np.ndarray) -> np.ndarray:
+        if start.shape != (self.model.observed_dim,) or not np.isfinite(start).all():
+            raise ValueError(
+                f"start has shape {start.shape}; pass a Series or one finite observation ({self.model.observed_dim},)"
+            )
+        return start if self.scaling is None else (start - self.scaling.mean) / self.scaling.std
+
+
+def fit(
+    model: Model,
+    series: Series | Sequence[Series],
+    *,
+    window: int | None = None,
+    batch: int = 16,
+    updates: int = 20_000,
+    forcing: Schedule | None = None,
+    solver: Solver | None = None,
+    learning_rate: float = 5e-3,
+    optimiser: optax.GradientTransformation | None = None,
+    noise: float = 0.0,
+    u: Any = None,
+    standardise: bool = True,
+    callbacks: Iterable[Callable[[Moment], Any]] = (),
+    key: Array | None = None,
+    progress: bool = True,
+) -> Reconstruction:
+    """Train a copy of `model` on a recording, or on several, by Generalized Teacher Forcing.
+
+    Ctrl-C (or the kernel's stop button) ends early and keeps what was learned.
+
+    Args:
+        model: from `gtfdeer.models`. One built without `observed_dim` observes the columns of the series.
+        series: a `Series` or a list of them, of any lengths; windows straddle neither ends nor gaps.
+        window: time steps of a training sequence; None takes 200, or half the longest stretch where that is shorter.
+        batch: sequences in an update.
+        updates: how many.
+        forcing: alpha over training; by default `Adaptive()`.
+        solver: how a sequence is solved; by default `Auto()`.
+        learning_rate: first learning rate of the default optimiser, see `gtfdeer.fit.default_optimiser`.
+        optimiser: any optax transformation, instead of the default one.
+        noise: standard deviation of noise added to the network's input, in standardised units.
+        u: `(T, K)` external inputs (a list of arrays for several series); the model needs `input_dim=K`.
+        standardise: work on a z-scored copy, scaled by the mean and standard deviation over all recordings.
+            A series that was standardised before keeps its scaling.
+        callbacks: called a few times a second with a `gtfdeer.fit.Moment`.
+        key: `jax.random.key(seed)` for windows and noise; by default seed 0.
+        progress: show a progress bar.
+
+    Returns:
+        A `Reconstruction`.
+
+    Raises:
+        ValueError, TypeError: if model, data and settings do not fit together, in one sentence.
+    """
+    recordings = [series] if isinstance(series, Series) else list(series)
+    _check_recordings(recordings)
+    scaling = _scaling(recordings) if standardise else recordings[0].scaling
+    recordings = [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
+    model = _observing(model, recordings[0].columns)
+    inputs = _check_inputs(model, u, recordings)
+    longest = max(stop - start for s in recordings for start, stop in s.segments())
+    recipe = Recipe(
+        window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
+        batch=batch,
+        updates=updates,
+        forcing=Adaptive() if forcing is None else forcing,
+        solver=Auto() if solver is None else solver,
+        optimiser=default_optimiser(updates, learning_rate) if optimiser is None else optimiser,
+        noise=noise,
+    )
+    key = jax.random.key(0) if key is None else key
+    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
+        raise TypeError(f"key is {key!r}; pass jax.random.key(0)")
+    trained = train(model, recordings, recipe, key=key, inputs=inputs, callbacks=callbacks, progress=progress)
+    first = next(s.values[start] for s in recordings for start, _ in s.segments())
+    return Reconstruction(
+        model=trained.model,
+        scaling=scaling,
+        dt=recordings[0].dt,
+        first=np.asarray(first, np.float32),
+        name=recordings[0].name,
+        embedding=recordings[0].embedding,
+        history=trained.history,
+        ending=trained.ending,
+    )
+
+
+def load(path: str | Path) -> Reconstruction:
+    """Read what `Reconstruction.save` wrote; runs no code from the file.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such file, or it is not a reconstruction of this version or older.
+    """
+    return Reconstruction(**storage.read(path))
+
+
+def _check_recordings(recordings: list[Any]) -> None:
+    if not recordings or not all(isinstance(s, Series) for s in recordings):
+        came = ", ".join(type(s).__name__ for s in recordings) or "an empty list"
+        raise TypeError(
+            f"series is {came}; pass a Series or a list of them, made by gtfdeer.data.read_series(values, dt=...)"
+        )
+    first = recordings[0]
+    for other in recordings[1:]:
+        if other.columns != first.columns or not np.isclose(other.dt, first.dt) or other.embedding != first.embedding:
+            raise ValueError(
+                f"recordings differ: {other!r} against {first!r}; pass recordings with the same columns, dt and embedding"
+            )
+
+
+def _scaling(recordings: list[Series]) -> Scaling:
+    """The scaling that the recordings share already, or mean and standard deviation over all of them."""
+    first = recordings[0].scaling
+    if first is not None:
+        return first
+    pooled = Series(np.concatenate([s.unscaled().values for s in recordings]), dt=recordings[0].dt)
+    scaling = pooled.standardise().scaling
+    assert scaling is not None
+    return scaling
+
+
+def _observing(model: Model, columns: int) -> Model:
+    """The model, or, where it was built without `observed_dim`, a copy of it that observes these columns."""
+    if not isinstance(model, Model):
+        raise TypeError(f"model is {model!r}; pass one from gtfdeer.models, such as ShallowPLRNN(latent_dim=3, ...)")
+    if model.observed_dim == columns:
+        return model
+    config = model.config()
+    if config["observed_dim"] is not None:
+        raise ValueError(
+            f"series has {columns} columns but the model observes {model.observed_dim}; pass observed_dim={columns}"
+        )
+    adapted = type(model)(**{**config, "observed_dim": columns}, rngs=nnx.Rngs(0))
+    kept = storage.flat_parameters(model)
+    fresh = storage.flat_parameters(adapted)
+    storage.set_parameters(
+        adapted, {k: kept[k] if k in kept and kept[k].shape == v.shape else v for k, v in fresh.items()}
+    )
+    return adapted
+
+
+def _check_inputs(model: Model, u: Any, recordings: list[Series]) -> list[np.ndarray] | None:
+    input_dim = getattr(model, "input_dim", 0)
+    if u is None:
+        if input_dim:
+            raise ValueError(f"the model has input_dim={input_dim} but no input came; pass u, one row a time step")
+        return None
+    arrays = [np.asarray(a, np.float32) for a in (u if isinstance(u, list | tuple) else [u])]
+    arrays = [a[:, None] if a.ndim == 1 else a for a in arrays]
+    shapes, wanted = [a.shape for a in arrays], [(s.length, input_dim) for s in recordings]
+    if shapes != wanted or not all(np.isfinite(a).all() for a in arrays):
+        raise ValueError(
+            f"u has shapes {shapes}; pass finite arrays of shapes {wanted}, one for each recording, and a model with "
+            f"input_dim={shapes[0][-1]}"
+        )
+    return arrays
+
+
+def _longest_stretch(series: Series) -> np.ndarray:
+    start, stop = max(series.segments(), key=lambda s: s[1] - s[0])
+    return series.values[start:stop]
+
+
+@partial(jax.jit, static_argnums=(0, 4))
+def _free_run(graph, parameters, start, inputs, steps: int):
+    model = nnx.merge(graph, parameters)
+
+    def step(z: Array, u: Any) -> tuple[Array, Array]:
+        z = model.step(z, u)
+        return z, model.observe(z)
+
+    return jax.lax.scan(step, model.start(start), inputs, length=steps)[1]

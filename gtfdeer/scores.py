@@ -1,0 +1,150 @@
+"""How good a reconstruction is: four numbers, and beside each what a perfect model would get.
+
+    D_stsp        distance of the invariant distributions       (`gtfdeer.measures.state_space_divergence`)
+    D_H           distance of the power spectra                 (`gtfdeer.measures.power_spectrum_error`)
+    PE(n)         mean squared error n steps ahead              (`gtfdeer.measures.prediction_error`)
+    lambda_max    largest Lyapunov exponent per unit of time    (`gtfdeer.measures.lyapunov_spectrum`)
+
+Protocol (public GTF code, arXiv 2306.04406): free run from the first test sample over floor(1.25 T) steps, the first
+quarter of T dropped; everything in standardised units. With external inputs: T steps, none dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from . import measures
+from .models import Model
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+__all__ = ["Scores", "judge"]
+
+_EXPONENT_STEPS = 50_000
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The measures of one reconstruction; `print(scores)` gives a table, `scores.as_dict()` plain numbers.
+
+    Attributes:
+        D_stsp, D_H: smaller is better; `inf` and 1.0 where the free run left all bounds.
+        PE: mean squared error `steps` steps ahead, in standardised units (1 is the variance of the data).
+        lambda_max: per unit of time; None where the free run left all bounds or external inputs drive the model.
+        outside: share of generated points outside the data's range.
+        floor_D_stsp, floor_D_H: the same measures between two recordings of the true system.
+        PE_persistence: the error of the forecast "nothing changes".
+        floor_source: what the floors were computed from.
+        steps: n of PE(n).
+    """
+
+    D_stsp: float
+    D_H: float
+    PE: float
+    lambda_max: float | None
+    outside: float
+    floor_D_stsp: float
+    floor_D_H: float
+    PE_persistence: float
+    floor_source: str
+    steps: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()}
+
+    def __str__(self) -> str:
+        exponent = "none" if self.lambda_max is None else f"{self.lambda_max:.4g}"
+        rows = [
+            ("measure", "model", "floor", ""),
+            ("D_stsp", f"{self.D_stsp:.4g}", f"{self.floor_D_stsp:.4g}", "state space divergence, 0 is perfect"),
+            ("D_H", f"{self.D_H:.4g}", f"{self.floor_D_H:.4g}", "power spectrum error, 0 to 1"),
+            (f"PE({self.steps})", f"{self.PE:.4g}", "0", f"squared error; persistence {self.PE_persistence:.4g}"),
+            ("lambda_max", exponent, "", "largest Lyapunov exponent per unit of time"),
+            ("outside", f"{self.outside:.2%}", "0%", "generated points outside the data's range"),
+        ]
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        lines = [
+            f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows
+        ]
+        return "\n".join([*lines, f"floor: {self.floor_source}"])
+
+    __repr__ = __str__
+
+
+def judge(
+    model: Model,
+    reference: Float[np.ndarray, "time observed"],
+    dt: float,
+    free_run: Callable[..., Float[np.ndarray, "steps observed"]],
+    *,
+    steps: int = 20,
+    floor: Float[np.ndarray, "time2 observed"] | None = None,
+    u: Any = None,
+) -> Scores:
+    """Score `model` against a standardised, gap-free reference; `floor` is another recording of the same system."""
+    length = reference.shape[0]
+    shortest = max(2 * steps, 100)
+    if length < shortest:
+        raise ValueError(f"the test series has {length} steps without a gap; pass at least {shortest}")
+    dropped = length // 4 if u is None else 0
+    generated = free_run(length + dropped, reference[0], u)[dropped:]
+    bounded = bool(np.isfinite(generated).all())
+    halves = floor is None
+    ours, other = _paired(reference, floor)
+    return Scores(
+        D_stsp=measures.state_space_divergence(reference, generated) if bounded else float("inf"),
+        D_H=measures.power_spectrum_error(reference, generated) if bounded else 1.0,
+        PE=measures.prediction_error(reference, _forecasts(model, reference, steps, u), steps=steps),
+        lambda_max=_largest_exponent(model, generated[-1], dt) if bounded and u is None else None,
+        outside=measures.outside_fraction(reference, generated),
+        floor_D_stsp=measures.state_space_divergence(ours, other),
+        floor_D_H=measures.power_spectrum_error(ours, other),
+        PE_persistence=measures.prediction_error(reference, reference[:-steps], steps=steps),
+        floor_source="the two halves of the test series" if halves else "another recording of the same system",
+        steps=steps,
+    )
+
+
+def _paired(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Two true recordings of equal length."""
+    if floor is None:
+        half = reference.shape[0] // 2
+        return reference[:half], reference[half : 2 * half]
+    common = min(reference.shape[0], floor.shape[0])
+    return reference[:common], floor[:common]
+
+
+def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
+    """Row t: the forecast of `reference[t + steps]` from `reference[t]` alone."""
+    graph, parameters = nnx.split(model)
+
+    @jax.jit
+    def forecast(parameters: Any, x: Array, u: Array | None) -> Array:
+        model = nnx.merge(graph, parameters)
+        z = jax.vmap(model.start)(x)
+        for_each = 0 if u is not None else None
+
+        def step(z: Array, k: Array) -> tuple[Array, None]:
+            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
+            return jax.vmap(model.step, in_axes=(0, for_each))(z, now), None
+
+        z, _ = jax.lax.scan(step, z, jnp.arange(steps))
+        return jax.vmap(model.observe)(z)
+
+    inputs = None if u is None else jnp.asarray(u, jnp.float32)[: reference.shape[0]]
+    return np.asarray(forecast(parameters, jnp.asarray(reference[:-steps], jnp.float32), inputs))
+
+
+def _largest_exponent(model: Model, x: np.ndarray, dt: float) -> float:
+    start = model.start(jnp.asarray(x, jnp.float32))
+    spectrum = measures.lyapunov_spectrum(model.step, start, steps=_EXPONENT_STEPS, dt=dt)
+    return float(spectrum.exponents[0])

@@ -1,0 +1,86 @@
+"""Auto: the solver that is fastest here, checked, with the sequential one as its safety net.
+
+    CPU            T < 512: Sequential (nothing to win)          otherwise: Shooting
+    accelerators   T < 64: Sequential                            otherwise: DEER up to 8 latent units, else Shooting
+
+Whatever was chosen is judged by its residual; where it did not converge, the answer is computed step by step.
+Gradients come from the chosen solver's adjoint, which is exact for any trajectory.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from .base import Problem, Solver, check_cap, magnitude, shared, tolerance_for
+from .deer import DEER
+from .sequential import Sequential
+from .shooting import Shooting
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int
+
+__all__ = ["Auto", "choose"]
+
+
+@dataclass(frozen=True)
+class Auto(Solver):
+    """Choose by device, length and latent dimension; fall back on `Sequential` where the choice fails.
+
+    Args:
+        tol: as in the other solvers; `None`: 1e-5 in float32, 1e-10 in float64.
+        max_iterations: after how many iterations or sweeps it gives up and goes step by step.
+
+    >>> import gtfdeer as gd
+    >>> solution = gd.solve(lambda z, u: 3.9 * z * (1 - z), jnp.full(1, 0.3), jnp.zeros((5000, 0)), solver=Auto())
+    >>> solution.status.name  # chaotic and not forced: no parallel solver can do it, step by step can
+    'CONVERGED'
+    """
+
+    tol: float | None = None
+    max_iterations: int = 12
+
+    def __post_init__(self) -> None:
+        check_cap(self.tol, self.max_iterations)
+
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
+        chosen = self.choice(*guess.shape)
+        states, iterations = chosen.run(problem, guess)
+        if isinstance(chosen, Sequential):
+            return states, iterations
+        residual = jnp.max(jnp.abs(problem.images(states) - states))
+        converged = residual <= self.tolerance(states.dtype) * magnitude(states)
+        return jax.lax.cond(
+            shared(~converged),
+            lambda: (Sequential().improve(problem, guess), iterations + 1),
+            lambda: (states, iterations),
+        )
+
+    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        return self.choice(*states.shape).improve(problem, states)
+
+    def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
+        return self.choice(*states.shape).adjoint(problem, states, cotangents)
+
+    def tolerance(self, dtype: Any) -> float:
+        return tolerance_for(self.tol, dtype)
+
+    def choice(self, length: int, latent_dim: int) -> Solver:
+        """The solver that this device is given for `length` steps of `latent_dim` units."""
+        return choose(length, latent_dim, jax.default_backend(), self.tol, self.max_iterations)
+
+
+def choose(length: int, latent_dim: int, backend: str, tol: float | None, cap: int) -> Solver:
+    """The rules, as a function of everything they depend on.
+
+    >>> type(choose(200, 3, "cpu", None, 12)).__name__, type(choose(20_000, 3, "cpu", None, 12)).__name__
+    ('Sequential', 'Shooting')
+    """
+    if length < (512 if backend == "cpu" else 64):
+        return Sequential()
+    if backend == "cpu" or latent_dim > 8:
+        return Shooting(tol=tol, max_sweeps=cap)
+    return DEER(tol=tol, max_iterations=cap)

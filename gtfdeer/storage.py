@@ -1,0 +1,192 @@
+"""A reconstruction as one `.npz` file: arrays and a JSON header, no pickle, nothing executed, version-stamped.
+
+    header                 UTF-8 bytes of a JSON object: format, version, model class and its constructor's keywords
+    parameters/<path>      one array a parameter
+    history/<name>         one array a recorded quantity
+    scaling/mean, std      the data's scaling, where there is one
+    first                  the first training sample
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from . import models
+from ._version import __version__
+from .data import Embedding, Scaling
+from .models import Model
+
+__all__ = ["flat_parameters", "read", "set_parameters", "write"]
+
+_FORMAT = "gtfdeer reconstruction"
+_FORMAT_VERSION = 1
+_LARGEST = 2**31  # bytes of arrays that a model file may hold; real ones hold a few hundred kilobytes
+
+
+def write(
+    path: str | Path,
+    model: Model,
+    *,
+    dt: float,
+    first: np.ndarray,
+    scaling: Scaling | None,
+    embedding: Embedding | None,
+    name: str,
+    ending: str,
+    history: dict[str, np.ndarray],
+) -> None:
+    """Write atomically: to a temporary file beside `path`, flushed to disk, then renamed."""
+    config = {**model.config(), "observed_dim": model.observed_dim}
+    header = {
+        "format": _FORMAT,
+        "format_version": _FORMAT_VERSION,
+        "gtfdeer": __version__,
+        "model": type(model).__name__,
+        "config": {k: v.__name__ if isinstance(v, type) else v for k, v in config.items()},
+        "dt": dt,
+        "name": name,
+        "ending": ending,
+        "embedding": None if embedding is None else [embedding.dimension, embedding.delay],
+    }
+    arrays = {f"parameters/{k}": v for k, v in flat_parameters(model).items()}
+    arrays |= {f"history/{k}": np.asarray(v) for k, v in history.items()}
+    arrays["first"] = np.asarray(first)
+    if scaling is not None:
+        arrays |= {"scaling/mean": np.asarray(scaling.mean), "scaling/std": np.asarray(scaling.std)}
+    buffer = io.BytesIO()
+    np.savez_compressed(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+    _replace(Path(path), buffer.getvalue())
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """The fields of a `Reconstruction`, its model rebuilt; refuses what is not such a file before using any of it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
+    arrays = _arrays(path)
+    header = _header(path, arrays)
+    try:
+        model = _model(header, {k.removeprefix("parameters/"): v for k, v in arrays.items() if k.startswith("parameters/")})
+        embedding = header["embedding"]
+        return {
+            "model": model,
+            "scaling": Scaling(arrays["scaling/mean"], arrays["scaling/std"]) if "scaling/mean" in arrays else None,
+            "dt": float(header["dt"]),
+            "first": arrays["first"],
+            "name": str(header["name"]),
+            "embedding": None if embedding is None else Embedding(*map(int, embedding)),
+            "history": {k.removeprefix("history/"): v for k, v in arrays.items() if k.startswith("history/")},
+            "ending": str(header["ending"]),
+        }
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"{str(path)!r} is damaged or incomplete ({error}); use an older copy of it") from error
+
+
+def flat_parameters(model: Model) -> dict[str, np.ndarray]:
+    """Parameters by path, `{"W1": array, "observation/B": array, ..}`."""
+    flat: dict[str, np.ndarray] = {}
+
+    def walk(prefix: str, node: Any) -> None:
+        for name, child in node.items():
+            if isinstance(child, dict):
+                walk(f"{prefix}{name}/", child)
+            else:
+                flat[f"{prefix}{name}"] = np.asarray(child)
+
+    walk("", nnx.to_pure_dict(nnx.state(model, nnx.Param)))
+    return flat
+
+
+def set_parameters(model: Model, flat: dict[str, np.ndarray]) -> None:
+    """Put parameters by path into a model, in place; names, shapes and dtypes must be the model's own."""
+    own = flat_parameters(model)
+    if own.keys() != flat.keys():
+        raise ValueError(f"parameters {sorted(flat)} do not belong to this model, which has {sorted(own)}")
+    nested: dict[str, Any] = {}
+    for path, value in flat.items():
+        if value.shape != own[path].shape or value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise ValueError(
+                f"parameter {path} is {value.dtype}{list(value.shape)}; this model needs finite {own[path].dtype}{list(own[path].shape)}"
+            )
+        *parents, leaf = path.split("/")
+        node = nested
+        for parent in parents:
+            node = node.setdefault(parent, {})
+        node[leaf] = value
+    state = nnx.state(model, nnx.Param)
+    nnx.replace_by_pure_dict(state, nested)
+    nnx.update(model, state)
+
+
+def _arrays(path: Path) -> dict[str, np.ndarray]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            size = sum(entry.file_size for entry in archive.infolist())
+        if size > _LARGEST:
+            raise ValueError(f"{str(path)!r} would unpack to {size / 2**30:.1f} GiB, which no model file needs; it was not read")
+        with np.load(path, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError) as error:
+        raise ValueError(f"{str(path)!r} is not a model file of gtfdeer ({error}); pass one written by Reconstruction.save") from error
+
+
+def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    try:
+        header = json.loads(arrays["header"].tobytes())
+        known = header["format"] == _FORMAT
+        version = int(header["format_version"])
+    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+        raise ValueError(
+            f"{str(path)!r} is not a model file of gtfdeer (no header); pass one written by Reconstruction.save"
+        ) from error
+    if not known:
+        raise ValueError(f"{str(path)!r} is a {header['format']!r} file; pass one written by Reconstruction.save")
+    if version > _FORMAT_VERSION:
+        raise ValueError(
+            f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this gtfdeer "
+            f"({__version__}, format {_FORMAT_VERSION}); upgrade with pip install --upgrade gtfdeer"
+        )
+    return header
+
+
+def _model(header: dict[str, Any], parameters: dict[str, np.ndarray]) -> Model:
+    name, config = header["model"], dict(header["config"])
+    kind = _exported(name, Model)
+    if "observation" in config:
+        config["observation"] = _exported(config["observation"], models.Observation)
+    model = kind(**config, rngs=nnx.Rngs(0))
+    set_parameters(model, parameters)
+    return model
+
+
+def _exported(name: str, base: type) -> Any:
+    known = {n: c for n in models.__all__ if isinstance(c := getattr(models, n), type) and issubclass(c, base)}
+    if name not in known:
+        raise ValueError(f"the file names a {name!r}, which this gtfdeer does not know; it knows {sorted(known)}")
+    return known[name]
+
+
+def _replace(path: Path, content: bytes) -> None:
+    try:
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise OSError(f"cannot write {str(path)!r} ({error.strerror}); pass a path in a folder that exists and is yours") from error
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
