@@ -1,2 +1,36 @@
-from . import solvers
+"""gtfdeer: learn the rules of a chaotic system from a recording.
+
+>>> import jax
+>>> from flax import nnx
+>>> import gtfdeer as gd
+>>> series = gd.data.simulate(gd.data.Lorenz63(), length=2000, dt=0.01, key=jax.random.key(0))
+>>> train, test = series.standardise().split(0.5)
+>>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
+>>> rec = gd.fit(model, train, window=100, updates=20, progress=False)
+>>> rec.score(test).steps
+20
+>>> rec.model.latent_dim, rec.ending
+(3, 'finished')
+"""
+
+from . import data, forcing, measures, models, plots, solvers
+from ._version import __version__
+from .reconstruction import Reconstruction, fit, load
 from .solve import Solution, Status, iterates, solve
+
+__all__ = [
+    "Reconstruction",
+    "Solution",
+    "Status",
+    "__version__",
+    "data",
+    "fit",
+    "forcing",
+    "iterates",
+    "load",
+    "measures",
+    "models",
+    "plots",
+    "solve",
+    "solvers",
+]

@@ -30,7 +30,7 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Blocked", "affine", "associative", "sequential"]
+__all__ = ["Blocked", "affine", "associative", "damped_affine", "sequential"]
 
 Method = Callable[..., jax.Array]  # (A, b) -> z
 _einsum = partial(jnp.einsum, precision="highest")
@@ -125,6 +125,56 @@ class Blocked:
         starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]]).T
         z = jax.lax.scan(state, starts, (A, b))[1]
         return jnp.moveaxis(z, -1, 0).reshape(windows * length, -1)[:steps]
+
+
+def damped_affine(
+    A: Float[Array, "time latent latent"], b: Float[Array, "time latent"], damping: Float[Array, ""]
+) -> Float[Array, "time latent"]:
+    """The affine recurrence in the sense of damped least squares, where an exact solution would overflow:
+
+        minimise  sum_t |z_t - A_t z_{t-1} - b_t|^2 + damping |z_t|^2,    z_0 = 0
+
+    This is what a Kalman smoother computes for unit process noise and observations `0 ~ N(z_t, I / damping)`; here as
+    one associative scan (the filter) and one reversed affine recurrence (the smoother). `A_1` meets the zero start.
+
+    Särkkä & García-Fernández, "Temporal parallelization of Bayesian smoothers", IEEE TAC 2021, arXiv 1905.13002,
+    lemmas 7 and 8; Gonzalez et al., arXiv 2407.19115 (its use for Newton's method).
+
+    >>> A, b = jnp.full((50, 1, 1), 2.0), jnp.ones((50, 1))
+    >>> bool(jnp.max(damped_affine(A, b, 1.0)) < 2), bool(jnp.max(affine(A, b)) > 1e14)
+    (True, True)
+    """
+    eye = jnp.eye(b.shape[1], dtype=b.dtype)
+    A = A.at[0].set(0)
+    kept = damping / (1 + damping)  # the weight of the observation "zero", 1 / (1 + damping^-1)
+    transposed = jnp.swapaxes(A, 1, 2)
+    first = (
+        (1 - kept) * A,
+        (1 - kept) * b,
+        jnp.broadcast_to((1 - kept) * eye, A.shape),
+        -kept * _einsum("tij,tj->ti", transposed, b),
+        kept * _einsum("tij,tjk->tik", transposed, A),
+    )
+
+    def combine(i: tuple[Array, ...], j: tuple[Array, ...]) -> tuple[Array, ...]:
+        (Ai, bi, Ci, hi, Ji), (Aj, bj, Cj, hj, Jj) = i, j
+        past = jnp.linalg.solve(eye + _einsum("tij,tjk->tik", Ci, Jj), jnp.concatenate([Ai, Ci], axis=2))
+        MA, MC = past[..., : eye.shape[0]], past[..., eye.shape[0] :]
+        innovation = hj - _einsum("tij,tj->ti", Jj, bi)
+        A = _einsum("tij,tjk->tik", Aj, MA)
+        b = _einsum("tij,tj->ti", Aj, bi + _einsum("tij,tj->ti", MC, innovation)) + bj
+        C = _einsum("tij,tjk,tlk->til", Aj, MC, Aj) + Cj
+        h = _einsum("tji,tj->ti", MA, innovation) + hi
+        J = _einsum("tji,tjk,tkl->til", MA, Jj, Ai) + Ji
+        return A, b, C, h, J
+
+    _, mean, covariance, _, _ = jax.lax.associative_scan(combine, first)
+    after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
+    spread = _einsum("tij,tkj->tik", after, A[1:]) + eye
+    gain = jnp.swapaxes(jnp.linalg.solve(spread, after), 1, 2)
+    predicted = _einsum("tij,tj->ti", A[1:], mean[:-1]) + b[1:]
+    offset = mean.at[:-1].add(-_einsum("tij,tj->ti", gain, predicted))
+    return affine(jnp.concatenate([gain, jnp.zeros_like(gain[:1])]) if len(b) > 1 else A, offset, reverse=True)
 
 
 def _multiplication(diagonal: bool) -> Callable[[Array, Array], Array]:

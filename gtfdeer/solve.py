@@ -25,8 +25,10 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from .solvers.base import Problem, Solver, magnitude
 from .solvers.auto import Auto
+from .solvers.base import Problem, Solver, magnitude
+from .solvers.deer import DEER
+from .solvers.gradient import parameter_gradient
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
@@ -134,12 +136,13 @@ def iterates(
 ) -> Float[Array, "iterate time latent"]:
     """Every iterate of a solve, `(K, T, M)`, the guess first and the solution last; for pictures, not for speed.
 
-    Arguments and errors as in `solve`. The iteration ends where `solve` would end it, so that
+    Arguments and errors as in `solve`, but for the default solver, which is `DEER()`. The iteration ends where `solve` would end it, so that
     K is `solve(...).iterations + 1`.
 
     >>> iterates(lambda z, u: jnp.tanh(z + u), jnp.zeros(1), jnp.ones((50, 1))).shape[1:]
     (50, 1)
     """
+    solver = DEER() if solver is None else solver
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
     _, iterations = jax.jit(solver.run)(problem, guess)
     improve = jax.jit(solver.improve)
@@ -163,15 +166,9 @@ def _backward(solver, pure_step, pure_jacobian, saved, cotangents):
     constants, z0, inputs, states = saved
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs)
     adjoints = solver.adjoint(problem, states, cotangents[0])
-    previous = problem.previous(states)
-
-    def images(step_constants: Any, inputs: Any) -> Array:
-        return jax.vmap(partial(pure_step, step_constants))(previous, inputs)
-
-    _, parameters_vjp = jax.vjp(images, constants[0], inputs)
-    _, start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)
-    of_step, of_inputs = parameters_vjp(adjoints)
-    return (of_step, None), start_vjp(adjoints[0])[0], of_inputs, None
+    start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]
+    of_constants, of_inputs = parameter_gradient(problem, states, adjoints)
+    return (of_constants, None), start_vjp(adjoints[0])[0], of_inputs, None
 
 
 _trajectory.defvjp(_forward, _backward)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
 
-__all__ = ["Problem", "Solver", "check_cap", "default_tolerance", "fixed_point", "magnitude", "shared", "tolerance_for"]
+__all__ = ["Problem", "Solver", "check_cap", "default_tolerance", "fixed_point", "magnitude", "shared", "stretch", "tolerance_for"]
 
 
 @partial(
@@ -61,11 +61,11 @@ class Problem:
 
     def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`f(z_{t-1}, u_t)` for all t at once."""
-        return jax.vmap(self.step)(self.previous(states), self.inputs)
+        return _for_all_times(self.step, self.previous(states), self.inputs)
 
     def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
         """`J_t = df/dz` at `z_{t-1}` for all t at once."""
-        return jax.vmap(self.jacobian)(self.previous(states), self.inputs)
+        return _for_all_times(self.jacobian, self.previous(states), self.inputs)
 
     def at(self, z0: Array, inputs: PyTree) -> Problem:
         """The same step from another start under other inputs."""
@@ -96,6 +96,15 @@ class Solver(abc.ABC):
     @abc.abstractmethod
     def tolerance(self, dtype: Any) -> float:
         """The relative residual up to which a trajectory counts as converged."""
+
+
+def stretch() -> int:
+    """Time steps that are worked on at once: as many as fit into a cache on CPUs, as fill the device elsewhere."""
+    return 256 if jax.default_backend() == "cpu" else 65_536
+
+
+def _for_all_times(function: Callable[[Array, Any], Array], states: Array, inputs: PyTree) -> Array:
+    return jax.lax.map(lambda element: function(*element), (states, inputs), batch_size=stretch())
 
 
 def default_tolerance(dtype: Any) -> float:
@@ -136,7 +145,7 @@ def check_cap(tol: float | None, max_iterations: int) -> None:
 
 
 def fixed_point(
-    move: Callable[[Array, Array, Any], tuple[Array, Any]],
+    move: Callable[[Array, Array, Any], tuple[Array, Any, Any]],
     residuals: Callable[[Array], Array],
     guess: Array,
     memory: Any,
@@ -150,7 +159,8 @@ def fixed_point(
     get smaller, although nothing is left to improve.
 
     Args:
-        move: maps iterate, its residuals and a memory of the solver's own to the next iterate and memory.
+        move: maps iterate, its residuals and a memory of the solver's own to the next iterate, the next memory, and
+            whether the iterate was accepted; one that was not goes on whatever it moved by.
         residuals: `r(z) = f(z) - z`, `(T, M)`.
         guess: `(T, M)` first iterate.
         memory: the solver's own state; any pytree.
@@ -172,8 +182,9 @@ def fixed_point(
 
     def iteration(carry: tuple) -> tuple:
         z, r, _, memory, count = carry
-        new, memory = move(z, r, memory)
-        return new, residuals(new), jnp.max(jnp.abs(new - z)), memory, count + 1
+        new, memory, accepted = move(z, r, memory)
+        moved = jnp.where(accepted, jnp.max(jnp.abs(new - z)), jnp.inf)
+        return new, residuals(new), moved, memory, count + 1
 
     first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))
     z, *_, count = jax.lax.while_loop(unfinished, iteration, first)

@@ -21,7 +21,7 @@ import jax
 
 from .. import scan
 from .base import Problem, Solver, check_cap, fixed_point, tolerance_for
-from .sequential import dense_adjoint
+from .gradient import dense_adjoint
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -54,7 +54,7 @@ class DEER(Solver):
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
         return fixed_point(
-            lambda z, r, memory: (self._newton(problem, z, r), memory),
+            lambda z, r, memory: (self._newton(problem, z, r), memory, True),
             lambda z: problem.images(z) - z,
             guess,
             memory=None,

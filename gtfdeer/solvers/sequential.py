@@ -16,11 +16,12 @@ import jax.numpy as jnp
 
 from .. import scan
 from .base import Problem, Solver
+from .gradient import dense_adjoint, vjp_adjoint
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
 
-__all__ = ["Sequential", "dense_adjoint", "vjp_adjoint"]
+__all__ = ["Sequential"]
 
 # Up to this many latent dimensions, all Jacobians at once are cheaper than a VJP in each step of the loop
 # (measured on 2 CPU cores with H = 50: 3 dimensions 1.5 times faster, 10 dimensions slower).
@@ -53,26 +54,3 @@ class Sequential(Solver):
 
     def tolerance(self, dtype: Any) -> float:
         return math.inf  # what was computed step by step satisfies its equation by construction
-
-
-def dense_adjoint(
-    problem: Problem, states: Array, cotangents: Array, method: scan.Method
-) -> Float[Array, "time latent"]:
-    """`l_t = g_t + J_{t+1}^T l_{t+1}` as one reversed affine scan over all Jacobians: `T M^2` numbers of memory."""
-    J = problem.jacobians(states)
-    transposed = jnp.swapaxes(J, 1, 2)
-    after = jnp.concatenate([transposed[1:], jnp.zeros_like(transposed[:1])])
-    return scan.affine(after, cotangents, reverse=True, method=method)
-
-
-def vjp_adjoint(problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
-    """The same recurrence, one vector-Jacobian product a step: `T M` numbers of memory."""
-
-    def back(carry: Array, element: tuple) -> tuple[Array, Array]:
-        z, u, g = element
-        _, vjp = jax.vjp(lambda z: problem.step(z, u), z)
-        adjoint = g + carry
-        return vjp(adjoint)[0], adjoint
-
-    elements = (problem.previous(states), problem.inputs, cotangents)
-    return jax.lax.scan(back, jnp.zeros_like(problem.z0), elements, reverse=True)[1]

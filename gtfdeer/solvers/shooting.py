@@ -31,7 +31,7 @@ from .base import Problem, Solver, check_cap, default_tolerance, shared, toleran
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
 
-__all__ = ["Shooting", "walk_windows"]
+__all__ = ["Shooting", "walk_windows", "windowed_adjoint"]
 
 _STRIDE = 8  # steps between two looks at whether new and old states have merged
 _SLOW = 0.1  # a plain sweep that leaves more than this share of the mismatch calls for a Newton correction
@@ -79,29 +79,8 @@ class Shooting(Solver):
         )[0]
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
-        """The reverse recurrence is one more recurrence, linear, that forgets as fast: walk it the same way."""
-        steps = states.shape[0]
-        if steps == 1:
-            return cotangents
-
-        def back(after: Array, element: tuple) -> Array:  # l_{t+1} to l_t
-            z, u, g = element
-            return g + jax.vjp(lambda z: problem.step(z, u), z)[1](after)[0]
-
-        # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}.
-        elements = (states[:-1], jax.tree.map(lambda u: u[1:], problem.inputs), cotangents[:-1])
-        backwards = jax.tree.map(lambda x: x[::-1], elements)
-        earlier, _ = walk_windows(
-            back,
-            cotangents[-1],
-            backwards,
-            backwards[2],
-            length=self._length(steps - 1),
-            tol=min(self.tolerance(states.dtype), default_tolerance(states.dtype)),
-            max_sweeps=steps,
-            offset=0.0,
-        )
-        return jnp.concatenate([earlier[::-1], cotangents[-1:]])
+        tol = min(self.tolerance(states.dtype), default_tolerance(states.dtype))
+        return windowed_adjoint(problem, states, cotangents, length=self.length, tol=tol)
 
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
@@ -113,6 +92,37 @@ class Shooting(Solver):
 def window_length(steps: int) -> int:
     """Windows long enough that mending their edges is cheap, short enough that many run side by side."""
     return max(32, min(256, math.isqrt(steps)))
+
+
+def windowed_adjoint(
+    problem: Problem, states: Array, cotangents: Array, *, length: int | None = None, tol: float
+) -> Float[Array, "time latent"]:
+    """`l_t = g_t + J_{t+1}^T l_{t+1}`: one more recurrence, linear, that forgets as fast; walked the same way.
+
+    It knows no cap: where errors are not forgotten it goes on until every window has met the next.
+    """
+    steps = states.shape[0]
+    if steps == 1:
+        return cotangents
+
+    def back(after: Array, element: tuple) -> Array:  # l_{t+1} to l_t
+        z, u, g = element
+        return g + jax.vjp(lambda z: problem.step(z, u), z)[1](after)[0]
+
+    # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}.
+    elements = (states[:-1], jax.tree.map(lambda u: u[1:], problem.inputs), cotangents[:-1])
+    backwards = jax.tree.map(lambda x: x[::-1], elements)
+    earlier, _ = walk_windows(
+        back,
+        cotangents[-1],
+        backwards,
+        backwards[2],
+        length=min(steps - 1, length or window_length(steps - 1)),
+        tol=tol,
+        max_sweeps=steps,
+        offset=0.0,
+    )
+    return jnp.concatenate([earlier[::-1], cotangents[-1:]])
 
 
 class _Walk(NamedTuple):

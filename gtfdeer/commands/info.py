@@ -1,0 +1,147 @@
+"""`gtfdeer info`: versions, devices and memory, to paste into a bug report."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+from argparse import ArgumentParser, Namespace
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+from .command import Command
+
+__all__ = ["COMMAND", "environment", "memory", "versions"]
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "ipywidgets")
+_UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
+
+
+def run(options: Namespace) -> None:
+    facts = environment()
+    if options.json:
+        print(json.dumps(facts, indent=2, allow_nan=False))
+        return
+    for name, value in _flat(facts):
+        print(f"{name:<{24}}{value}")
+
+
+def environment() -> dict[str, Any]:
+    """Everything about this machine and installation that a result or a fault may depend on."""
+    import jax
+
+    return {
+        "versions": versions(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "backend": jax.default_backend(),
+        "devices": [_device(device) for device in jax.devices()],
+        "cpu": _cpu(),
+        "memory": memory(),
+        "float64": bool(jax.config.jax_enable_x64),
+        "matmul precision": str(jax.config.jax_default_matmul_precision or "default"),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python, gtfdeer and what it stands on; "not installed" where a package is absent."""
+    from gtfdeer import __version__
+
+    found = {"python": platform.python_version(), "gtfdeer": __version__}
+    for package in _PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
+    """Total and available memory, the container's limit where it is below the machine's; "unknown" without /proc."""
+    total, available = _machine_memory(proc)
+    limit, used = _group_memory(control_group)
+    if limit is not None and (total is None or limit < total):
+        left = None if used is None else max(limit - used, 0)
+        available = left if available is None else available if left is None else min(available, left)
+        return {"total": _size(limit), "available": _size(available), "limited by": "control group"}
+    return {"total": _size(total), "available": _size(available)}
+
+
+def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
+    """Bytes in total and available, from /proc/meminfo."""
+    try:
+        lines = (proc / "meminfo").read_text().splitlines()
+        kibibytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+    except (OSError, ValueError, IndexError):
+        return None, None
+    sizes = [kibibytes.get(name) for name in ("MemTotal", "MemAvailable")]
+    total, available = (None if size is None else 1024 * size for size in sizes)
+    return total, available
+
+
+def _group_memory(group: Path) -> tuple[int | None, int | None]:
+    """Bytes that this control group may use and does use; version 2, else version 1; None without a limit."""
+    for limit, used in (
+        (group / "memory.max", group / "memory.current"),
+        (group / "memory" / "memory.limit_in_bytes", group / "memory" / "memory.usage_in_bytes"),
+    ):
+        allowed = _number(limit)
+        if allowed is not None and allowed < _UNLIMITED:
+            return allowed, _number(used)
+    return None, None
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text())
+    except (OSError, ValueError):  # "max" means no limit
+        return None
+
+
+def _size(size: int | None) -> str:
+    return "unknown" if size is None else f"{size / 2**30:.1f} GiB"
+
+
+def _cpu() -> dict[str, Any]:
+    """Cores of the machine, and those that this process may run on."""
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return {"cores": os.cpu_count() or "unknown", "usable": usable or "unknown"}
+
+
+def _device(device: Any) -> dict[str, Any]:
+    """Kind and memory of a JAX device; CPUs, and some others, keep no count of their memory."""
+    try:
+        limit = (device.memory_stats() or {}).get("bytes_limit")
+    except (RuntimeError, NotImplementedError):
+        limit = None
+    return {"id": device.id, "platform": device.platform, "kind": device.device_kind, "memory": _size(limit)}
+
+
+def _flat(facts: dict[str, Any]) -> list[tuple[str, str]]:
+    """One line a fact."""
+    lines: list[tuple[str, str]] = []
+    for name, value in facts.items():
+        if name == "versions":
+            lines += value.items()
+        elif isinstance(value, dict):
+            lines += [(f"{name} {key}", str(entry)) for key, entry in value.items()]
+        elif isinstance(value, list):
+            lines += [(f"device {entry['id']}", ", ".join(map(str, entry.values()))) for entry in value]
+        else:
+            lines.append((name, str(value)))
+    return lines
+
+
+COMMAND = Command(
+    name="info",
+    summary="show versions, devices and memory",
+    description="Show versions, devices and memory: paste it into a bug report.",
+    example="  gtfdeer info\n  gtfdeer info --json > info.json",
+    add_options=add_options,
+    run=run,
+)

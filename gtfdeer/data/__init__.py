@@ -1,0 +1,37 @@
+"""Series of observations: where they come from (files, simulated systems, a real heart) and what is done to them.
+
+>>> import jax
+>>> from gtfdeer.data import Lorenz63, simulate
+>>> train, test = simulate(Lorenz63(), length=1000, key=jax.random.key(0)).standardise().split(0.8)
+>>> train
+Series('Lorenz63', 800 x 3, dt=0.01, standardised)
+"""
+
+from .ecg import electrocardiogram
+from .embedding import Embedding, autocorrelation_delay, mutual_information_delay
+from .reading import read_series
+from .runge_kutta import rk4_step
+from .scaling import Scaling
+from .series import Series
+from .simulation import simulate
+from .systems import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, System
+from .windows import window_starts
+
+__all__ = [
+    "BurstingNeuron",
+    "Embedding",
+    "Lorenz63",
+    "Lorenz96",
+    "Rossler",
+    "Scaling",
+    "Series",
+    "SlowFastLorenz",
+    "System",
+    "autocorrelation_delay",
+    "electrocardiogram",
+    "mutual_information_delay",
+    "read_series",
+    "rk4_step",
+    "simulate",
+    "window_starts",
+]

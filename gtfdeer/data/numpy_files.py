@@ -1,0 +1,103 @@
+"""NumPy's own files, .npy and .npz, opened without trust.
+
+    promised bytes = product of the shape x bytes per number  must equal  the bytes that are there
+
+The header is read first, the memory is asked for afterwards, and nothing is ever unpickled. An .npz file is a Zip
+archive of .npy files, in which a few bytes may promise a great many (a "zip bomb"). Format: NumPy enhancement
+proposal 1 and `numpy.lib.format`.
+"""
+
+from __future__ import annotations
+
+import math
+import zipfile
+import zlib
+from pathlib import Path
+from typing import IO
+
+import numpy as np
+from numpy.lib import format as npy
+
+MOST_BYTES = 4 * 2**30  # unpacked, of one array in an .npz file (ours)
+MOST_INFLATION = 200  # unpacked bytes per packed byte, above LARGE bytes; recordings reach about 10 (ours)
+LARGE = 64 * 2**20
+READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+
+
+def read_npy(path: Path) -> np.ndarray:
+    """Return the array of an .npy file.
+
+    Raises: ValueError if it is no .npy file, was cut short, or holds Python objects or records.
+    """
+    with path.open("rb") as file:
+        _check_header(file, path.stat().st_size, path.name)
+        file.seek(0)
+        return npy.read_array(file, allow_pickle=False)
+
+
+def read_npz(path: Path, field: str | None = None) -> np.ndarray:
+    """Return the only array of an .npz file, or the one called `field`.
+
+    Raises: ValueError if it is no .npz file, holds several arrays and `field` names none of them, would unpack
+    to over 4 GiB or is packed suspiciously well, or was damaged.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = _chosen_member(archive, path.name, field)
+            where = f"{member.filename.removesuffix('.npy')!r} in {path.name!r}"
+            _refuse_bombs(member, where)
+            with archive.open(member) as file:
+                _check_header(file, member.file_size, where)
+            with archive.open(member) as file:
+                return npy.read_array(file, allow_pickle=False)
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
+        raise ValueError(
+            f"{path.name!r} is not a whole .npz file ({problem}); save it again with numpy.savez_compressed(path, values=...)"
+        ) from problem
+
+
+def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
+    """The one array that is meant."""
+    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
+    if not members:
+        raise ValueError(f"{file_name!r} holds no array; save it with numpy.savez_compressed(path, values=...)")
+    listed = ", ".join(repr(name) for name in members)
+    if field is None and len(members) > 1:
+        raise ValueError(f"{file_name!r} holds {len(members)} arrays; pass field= one of {listed}")
+    if field is not None and field not in members:
+        raise ValueError(f"{file_name!r} holds no array {field!r}; pass field= one of {listed}")
+    return members[field] if field is not None else next(iter(members.values()))
+
+
+def _refuse_bombs(member: zipfile.ZipInfo, where: str) -> None:
+    """Refuse a member by what the archive says of its sizes, before a byte is unpacked."""
+    if member.file_size > MOST_BYTES:
+        raise ValueError(
+            f"{where} unpacks to {member.file_size / 2**30:.1f} GiB, over the limit of 4 GiB; if you trust it, load it with "
+            "numpy.load and pass a part of the array"
+        )
+    if member.file_size > LARGE and member.file_size > MOST_INFLATION * member.compress_size:
+        raise ValueError(
+            f"{where} unpacks {member.compress_size} bytes to {member.file_size}, which no recording does; if you trust it, "
+            "load it with numpy.load and pass the array"
+        )
+
+
+def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:
+    """Refuse an .npy stream whose header promises other than the numbers that follow it."""
+    start = file.read(len(npy.MAGIC_PREFIX) + 2)
+    if not start.startswith(npy.MAGIC_PREFIX) or len(start) < len(npy.MAGIC_PREFIX) + 2:
+        raise ValueError(f"{where} is not a NumPy array file: it begins with {start!r}; save it with numpy.save(path, values)")
+    reader = READERS.get((start[-2], start[-1]))
+    if reader is None:
+        raise ValueError(f"{where} holds records with named fields; pass one of them as a plain array, values['name']")
+    shape, _, dtype = reader(file)
+    if dtype.hasobject:
+        raise ValueError(f"{where} holds Python objects, which are never unpickled; save numpy.asarray(values, dtype=float)")
+    if dtype.names is not None:
+        raise ValueError(f"{where} holds records with fields {list(dtype.names)}; pass one as a plain array, values['name']")
+    promised, there = math.prod(shape) * dtype.itemsize, total_bytes - file.tell()
+    if promised != there:
+        raise ValueError(
+            f"{where} promises {promised} bytes of {dtype} in shape {shape} but holds {there}; copy or save the file again"
+        )

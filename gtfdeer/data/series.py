@@ -1,0 +1,212 @@
+"""A recording: values over equally spaced times, and what has been done to them.
+
+    values (T, N): row t is the observation x_t at time t * dt.  A row that holds a NaN is a gap.
+
+Every method returns a NEW series; nothing is changed in place, and a scaling or an embedding travels along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from .embedding import Embedding, choose_delay, delay_coordinates
+from .keys import require_key
+from .scaling import Scaling
+from .values import as_values, require_time_first
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Key
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Series:
+    """One trajectory, time first.
+
+    Args:
+        values: (T, N) numbers, or (T,) for one column. float32 and float64 are kept, whole numbers become
+            float32. NaN marks a missing value; the whole row then counts as a gap.
+        dt: time between two rows, in any unit of time; rates and exponents come out per that unit.
+        name: for titles and tables.
+        scaling: what was done to the values, or None.
+        embedding: how the columns were made from fewer, or None.
+        wide: says that more columns than time steps are meant; such a table is otherwise refused.
+
+    Raises:
+        TypeError: for values that are not real numbers, a `dt` that is not a number, and wrong kinds of fields.
+        ValueError: for an empty, infinite, all-NaN or transposed table, and a `dt` that is not positive.
+
+    Not to be confused with a pandas Series, which is one column with an index of its own.
+
+    >>> series = Series([[0.0, 1.0], [1.0, 3.0], [2.0, 5.0], [3.0, 7.0]], dt=0.5, name="ramp")
+    >>> series
+    Series('ramp', 4 x 2, dt=0.5)
+    >>> series.standardise().split(0.5)[1].unscaled().values
+    array([[2., 5.],
+           [3., 7.]])
+    """
+
+    values: Float[np.ndarray, "time columns"]
+    dt: float = 1.0
+    name: str = "series"
+    scaling: Scaling | None = None
+    embedding: Embedding | None = None
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        values = as_values(self.values)
+        if not self.wide:
+            require_time_first(values.shape)
+        for field, kind in (("name", str), ("scaling", Scaling | None), ("embedding", Embedding | None)):
+            given = getattr(self, field)
+            if not isinstance(given, kind):
+                wanted = kind.__name__ if isinstance(kind, type) else kind
+                raise TypeError(f"{field} is {given!r}; pass {field}= as {wanted}")
+        if self.scaling is not None and self.scaling.columns != values.shape[1]:
+            raise ValueError(
+                f"the values have {values.shape[1]} columns but the scaling has {self.scaling.columns}; "
+                "pass a Scaling with one mean and one std per column"
+            )
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "dt", _positive_step(self.dt))
+
+    @property
+    def length(self) -> int:
+        """T, the number of rows."""
+        return self.values.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """N, the number of observed quantities."""
+        return self.values.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """T dt: the time that the rows stand for, in the unit of `dt`."""
+        return self.length * self.dt
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __repr__(self) -> str:
+        """Name, shape and step, then what was done: scaled, embedded, gaps."""
+        gaps = int(np.isnan(self.values).any(axis=1).sum())
+        parts = [repr(self.name), f"{self.length} x {self.columns}", f"dt={self.dt:.6g}"]
+        if self.embedding is not None:
+            parts.append(f"embedded in {self.embedding.dimension} lags of {self.embedding.delay}")
+        if self.scaling is not None:
+            parts.append("standardised")
+        if gaps:
+            parts.append(f"{gaps} rows missing")
+        return f"Series({', '.join(parts)})"
+
+    def standardise(self) -> Series:
+        """Z-score every column by its own mean and std (divisor T), NaN left out; undoes an earlier scaling first.
+
+        Raises: ValueError naming the first column that never changes, as it has no std to divide by.
+        """
+        data = self.unscaled()
+        wide_sum = data.values.astype(np.float64)
+        constant = np.nanmax(wide_sum, axis=0) == np.nanmin(wide_sum, axis=0)
+        if constant.any():
+            column = int(np.argmax(constant))
+            rest = [c for c in range(self.columns) if not constant[c]]
+            raise ValueError(
+                f"column {column} of {self.name!r} is always {np.nanmax(wide_sum[:, column]):.6g}, so it has no spread "
+                + (f"to divide by; drop it, for example with series.select({rest})" if rest else "to divide by; pass a series that moves")
+            )
+        return data.scaled_by(Scaling(np.nanmean(wide_sum, axis=0), np.nanstd(wide_sum, axis=0)))
+
+    def scaled_by(self, scaling: Scaling) -> Series:
+        """The same data under another scaling, usually that of the training data; its own is undone first."""
+        if not isinstance(scaling, Scaling):
+            raise TypeError(f"scaling is {scaling!r}; pass a Scaling, for example train.scaling")
+        if scaling.columns != self.columns:
+            raise ValueError(
+                f"{self.name!r} has {self.columns} columns but the scaling has {scaling.columns}; "
+                "pass the scaling of a series with the same columns"
+            )
+        return replace(self, values=scaling.apply(self.unscaled().values), scaling=scaling)
+
+    def unscaled(self) -> Series:
+        """The series in the units of the data, with `scaling` None."""
+        if self.scaling is None:
+            return self
+        return replace(self, values=self.scaling.undo(self.values), scaling=None)
+
+    def split(self, fraction: float) -> tuple[Series, Series]:
+        """The first `fraction` of the time, for training, and the rest, for testing; both keep scaling and step.
+
+        Raises: ValueError if `fraction` is not between 0 and 1, or a part would hold no complete row.
+        """
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
+        cut = round(fraction * self.length)
+        parts = self.values[:cut], self.values[cut:]
+        if any(np.isnan(part).any(axis=1).all() for part in parts):
+            raise ValueError(
+                f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}, and one part holds no "
+                "complete row; pass another fraction or a longer series"
+            )
+        train, test = (replace(self, values=part, wide=True) for part in parts)
+        return train, test
+
+    def select(self, columns: Sequence[int]) -> Series:
+        """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
+        chosen = [int(column) for column in columns]
+        if not chosen or any(not 0 <= column < self.columns for column in chosen):
+            raise ValueError(f"columns is {list(columns)}; pass numbers from 0 to {self.columns - 1}, at least one")
+        scaling = None if self.scaling is None else self.scaling.select(chosen)
+        return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None)
+
+    def delay_embed(self, dimension: int, delay: int | None = None) -> Series:
+        """Every column at lags 0, delay, ..., (dimension - 1) delay, looking BACK: row t is [x_t, x_{t-delay}, ...].
+
+        Looking back keeps a row free of the future. The first (dimension - 1) delay rows are lost, so row 0 is
+        at time (dimension - 1) delay dt of this series; the first N columns are x itself. A row that reaches
+        into a gap is a gap.
+
+        Args: dimension, how many lags, at least 1; delay in rows, or None to choose it: the first minimum of
+        the average mutual information and, where there is none, the first 1/e crossing of the autocorrelation.
+        `result.embedding` holds the delay and which rule chose it.
+        Raises: ValueError if already embedded, if the series is too short, or if no rule finds a delay.
+        Sources: Takens 1981; Fraser and Swinney 1986 (see `embedding.py`).
+        """
+        if self.embedding is not None:
+            raise ValueError(f"{self!r} is embedded already; embed the original series")
+        embedding = choose_delay(self.values, dimension) if delay is None else Embedding(dimension, delay)
+        scaling = None if self.scaling is None else self.scaling.tiled(embedding.dimension)
+        values = delay_coordinates(self.values, embedding)
+        return replace(self, values=values, scaling=scaling, embedding=embedding, wide=True)
+
+    def with_noise(self, fraction: float, *, key: Key[Array, ""]) -> Series:
+        """Add Gaussian noise whose std is `fraction` of each column's own std: 0.05 for the customary 5 %.
+
+        Raises: ValueError for a negative or infinite `fraction`; TypeError for a `key` that is no key.
+        """
+        key = require_key(key)
+        if not (math.isfinite(fraction) and fraction >= 0):
+            raise ValueError(f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05")
+        noise = np.asarray(jax.random.normal(key, self.values.shape, dtype=np.float32))
+        spread = np.nanstd(self.values.astype(np.float64), axis=0)
+        return replace(self, values=(self.values + fraction * spread * noise).astype(self.values.dtype))
+
+    def segments(self) -> list[tuple[int, int]]:
+        """The stretches without a gap, as (start, stop) rows, stop not included."""
+        complete = ~np.isnan(self.values).any(axis=1)
+        edges = np.flatnonzero(np.diff(complete.astype(np.int8), prepend=0, append=0))
+        return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _positive_step(dt: float) -> float:
+    """Return `dt` as a float, or say why it cannot be a sampling step."""
+    if isinstance(dt, bool | str) or not isinstance(dt, float | int | np.number):
+        raise TypeError(f"dt is {dt!r}; pass the time between two rows as a number, for example dt=0.01")
+    if not (math.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt is {dt!r}; pass a positive, finite time between two rows, for example dt=0.01")
+    return float(dt)

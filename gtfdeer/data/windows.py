@@ -1,0 +1,74 @@
+"""Where training windows may start in several recordings laid end to end.
+
+    start s is allowed  <=>  rows s, ..., s + length - 1 lie in one recording and none of them holds a NaN
+
+With c_t the number of gap rows before t, a window has none exactly when c_{s+length} = c_s: one cumulative
+sum and one comparison, O(total rows). No paper: counting.
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from .series import Series
+
+if TYPE_CHECKING:
+    from jaxtyping import Int
+
+
+def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndarray, " windows"]:
+    """Return every allowed start, ascending, as int32 indices into the concatenated values.
+
+    Args:
+        series: one recording or several with the same columns.
+        length: rows in a window, at least 1.
+
+    Raises:
+        ValueError: if no window fits, with the longest stretch that there is; if columns differ.
+        TypeError: for anything but series, or a length that is not a whole number.
+
+    >>> window_starts([Series([1.0, 2.0, 3.0]), Series([4.0, np.nan, 6.0, 7.0])], 2)
+    array([0, 1, 5], dtype=int32)
+    """
+    recordings = [series] if isinstance(series, Series) else list(series)
+    _require_alike(recordings)
+    length = operator.index(length)
+    if length < 1:
+        raise ValueError(f"window={length} holds no row; pass window=1 or more")
+    total = sum(len(recording) for recording in recordings)
+    if total > np.iinfo(np.int32).max:
+        raise ValueError(f"the recordings hold {total} rows, more than int32 can count; pass fewer of them")
+
+    offsets = np.cumsum([0, *(len(recording) for recording in recordings)])
+    found = [offset + _starts_in_one(recording, length) for offset, recording in zip(offsets, recordings, strict=False)]
+    starts = np.concatenate(found).astype(np.int32)
+    if starts.size == 0:
+        longest = max((stop - start for recording in recordings for start, stop in recording.segments()), default=0)
+        advice = f"pass window={longest} or less" if longest else "pass a recording with complete rows"
+        raise ValueError(f"the longest stretch without a gap has {longest} steps but window={length}; {advice}")
+    return starts
+
+
+def _starts_in_one(recording: Series, length: int) -> Int[np.ndarray, " windows"]:
+    """The allowed starts within one recording, from the running count of gap rows."""
+    gap_rows = np.isnan(recording.values).any(axis=1)
+    before = np.concatenate([[0], np.cumsum(gap_rows)])
+    return np.flatnonzero(before[length:] == before[:-length])
+
+
+def _require_alike(recordings: list[Series]) -> None:
+    """Refuse an empty list, other things than series, and recordings that no one model could observe."""
+    for number, recording in enumerate(recordings):
+        if not isinstance(recording, Series):
+            raise TypeError(f"item {number} is a {type(recording).__name__}; pass Series, made by Series(values, dt=...)")
+        if recording.columns != recordings[0].columns:
+            raise ValueError(
+                f"{recording.name!r} has {recording.columns} columns but {recordings[0].name!r} has "
+                f"{recordings[0].columns}; pass recordings of the same quantities"
+            )
+    if not recordings:
+        raise ValueError("there is no recording; pass at least one Series")

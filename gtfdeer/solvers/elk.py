@@ -1,0 +1,84 @@
+"""ELK: DEER with a trust region, a Levenberg-Marquardt method whose every step is a parallel Kalman smoother.
+
+With `r_t = f(z_{t-1}, u_t) - z_t` and `J_t = df/dz` at `z_{t-1}`, the move d minimises
+
+    sum_t |d_t - J_t d_{t-1} - r_t|^2 + damping |d_t|^2,    d_0 = 0;        z <- z + d  if that lowers sum |r|^2
+
+damping = 0 is DEER's step. A step that fails to lower the merit is not taken, and the damping grows tenfold; one that
+succeeds lets it shrink tenfold. Damping moves the path only: where r = 0, d = 0 whatever the damping.
+
+Gonzalez, Warrington, Smith, Linderman, "Towards scalable and stable parallelization of nonlinear RNNs", NeurIPS 2024,
+arXiv 2407.19115 (damping is its 1/sigma^2, there fixed at 1e-8). Not to be confused with forcing, which changes the
+equation that is solved.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax.numpy as jnp
+
+from .. import scan
+from .base import Problem, Solver, check_cap, fixed_point, tolerance_for
+from .deer import scan_for_this_device
+from .gradient import dense_adjoint
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Int
+
+__all__ = ["ELK"]
+
+
+@dataclass(frozen=True)
+class ELK(Solver):
+    """Damped Newton: slower than DEER where DEER works, and often still right where DEER overflows.
+
+    Args:
+        tol: as in `DEER`.
+        max_iterations: the cap, steps not taken included.
+        damping: at the start; the paper's 1/sigma^2.
+        change: factor by which the damping grows after a step that failed and shrinks after one that succeeded.
+
+    >>> import gtfdeer as gd
+    >>> gd.solve(lambda z, u: jnp.tanh(z + u), jnp.zeros(1), jnp.ones((50, 1)), solver=ELK()).status.name
+    'CONVERGED'
+    """
+
+    tol: float | None = None
+    max_iterations: int = 100
+    damping: float = 1e-8
+    change: float = 10.0
+
+    def __post_init__(self) -> None:
+        check_cap(self.tol, self.max_iterations)
+        if not self.damping > 0 or not self.change > 1:
+            raise ValueError(
+                f"damping is {self.damping} and change {self.change}; pass damping > 0 (1e-8) and change > 1 (10)"
+            )
+
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
+        def move(z: Array, r: Array, damping: Array) -> tuple[Array, Array, Array]:
+            new = z + scan.damped_affine(problem.jacobians(z), r, damping)
+            better = jnp.sum((problem.images(new) - new) ** 2) < jnp.sum(r**2)  # false for NaN
+            damping = jnp.where(better, damping / self.change, damping * self.change)
+            return jnp.where(better, new, z), jnp.maximum(damping, 1e-30), better
+
+        return fixed_point(
+            move,
+            lambda z: problem.images(z) - z,
+            guess,
+            memory=jnp.asarray(self.damping, guess.dtype),
+            tol=self.tolerance(guess.dtype),
+            max_iterations=self.max_iterations,
+        )
+
+    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        residuals = problem.images(states) - states
+        return states + scan.damped_affine(problem.jacobians(states), residuals, jnp.asarray(self.damping, states.dtype))
+
+    def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
+        return dense_adjoint(problem, states, cotangents, scan_for_this_device())
+
+    def tolerance(self, dtype: Any) -> float:
+        return tolerance_for(self.tol, dtype)

@@ -1,0 +1,107 @@
+"""The two halves of the implicit-function gradient, at the solution of `z_t = f(z_{t-1}, u_t; theta)`.
+
+    l_t = g_t + J_{t+1}^T l_{t+1}              `dense_adjoint`, `vjp_adjoint` (and `shooting.windowed_adjoint`)
+    dL/dtheta = sum_t (df_t/dtheta)^T l_t      `parameter_gradient`
+
+with `g_t = dL/dz_t`. Lim et al., arXiv 2309.12252, section 3.1.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from .. import scan
+from .base import Problem, stretch
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, PyTree
+
+__all__ = ["dense_adjoint", "parameter_gradient", "vjp_adjoint"]
+
+
+def dense_adjoint(
+    problem: Problem, states: Array, cotangents: Array, method: scan.Method
+) -> Float[Array, "time latent"]:
+    """`l_t = g_t + J_{t+1}^T l_{t+1}` as one reversed affine scan over all Jacobians: `T M^2` numbers of memory."""
+    transposed = jnp.swapaxes(problem.jacobians(states), 1, 2)
+    after = jnp.concatenate([transposed[1:], jnp.zeros_like(transposed[:1])])
+    return scan.affine(after, cotangents, reverse=True, method=method)
+
+
+def vjp_adjoint(problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
+    """The same recurrence, one vector-Jacobian product a step: `T M` numbers of memory."""
+
+    def back(carry: Array, element: tuple) -> tuple[Array, Array]:
+        z, u, g = element
+        _, vjp = jax.vjp(lambda z: problem.step(z, u), z)
+        adjoint = g + carry
+        return vjp(adjoint)[0], adjoint
+
+    elements = (problem.previous(states), problem.inputs, cotangents)
+    return jax.lax.scan(back, jnp.zeros_like(problem.z0), elements, reverse=True)[1]
+
+
+def parameter_gradient(
+    problem: Problem, states: Array, adjoints: Float[Array, "time latent"]
+) -> tuple[PyTree, PyTree]:
+    """`sum_t (df_t/dtheta)^T l_t` and, for every t, `(df_t/du_t)^T l_t`, a stretch of time after the other.
+
+    What is not a floating-point number (indices, keys) gets None. Stretches whose hidden layers fit into the cache are
+    3 to 7 times faster on CPUs than all times at once (measured: T 131072, M 3 and 30), and spare `T H` memory.
+    """
+    constants, rebuild_constants = _floating(problem.constants[0])
+    inputs, rebuild_inputs = _floating(problem.inputs)
+    fixed = [x for x in jax.tree.leaves(problem.inputs) if not _is_floating(x)]
+
+    def vjp(element: tuple) -> tuple[list, list]:
+        previous, inputs, fixed, adjoints = element
+
+        def images(constants: list, inputs: list) -> Array:
+            def step(z: Array, u: list, fixed: list) -> Array:
+                return problem.pure_step(rebuild_constants(constants), z, rebuild_inputs(u, fixed))
+
+            return jax.vmap(step)(previous, inputs, fixed)
+
+        return jax.vjp(images, constants, inputs)[1](adjoints)
+
+    elements = (problem.previous(states), inputs, fixed, adjoints)
+    size = min(len(adjoints), stretch())
+    whole = len(adjoints) // size * size
+    folded = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), elements)
+
+    def accumulate(total: list, element: tuple) -> tuple[list, list]:
+        of_constants, of_inputs = vjp(element)
+        return jax.tree.map(jnp.add, total, of_constants), of_inputs
+
+    total, of_inputs = jax.lax.scan(accumulate, jax.tree.map(jnp.zeros_like, constants), folded)
+    of_inputs = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), of_inputs)
+    if whole < len(adjoints):
+        rest, of_rest = vjp(jax.tree.map(lambda x: x[whole:], elements))
+        total = jax.tree.map(jnp.add, total, rest)
+        of_inputs = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), of_inputs, of_rest)
+    return rebuild_constants(total, None), rebuild_inputs(of_inputs, None)
+
+
+def _is_floating(x: Any) -> bool:
+    return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
+
+
+def _floating(tree: PyTree) -> tuple[list, Any]:
+    """The floating-point leaves, and how to put the tree together again around new ones.
+
+    `rebuild(leaves)` keeps the other leaves, `rebuild(leaves, others)` exchanges them too, and
+    `rebuild(leaves, None)` puts None for each.
+    """
+    leaves, structure = jax.tree.flatten(tree)
+    own = [x for x in leaves if not _is_floating(x)]
+    places = [_is_floating(x) for x in leaves]
+
+    def rebuild(floating: list, others: list | None = own) -> PyTree:
+        first = iter(floating)
+        second = iter(others if others is not None else [None] * len(own))
+        return jax.tree.unflatten(structure, [next(first) if place else next(second) for place in places])
+
+    return [x for x in leaves if _is_floating(x)], rebuild

@@ -1,0 +1,161 @@
+"""The sparse histogram divergence against a dense one, closed forms, and what it is blind to."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gtfdeer.measures import (
+    binned_divergence,
+    julia_box,
+    legacy_box,
+    outside_fraction,
+    tutorial_box,
+)
+
+
+def dense_divergence(reference, generated, bins, pseudocount=1e-5):
+    """The same formula with all bins^N cells written out."""
+    std = reference.std(axis=0, ddof=1)
+    low, high = reference.min(axis=0) - 0.1 * std, reference.max(axis=0) + 0.1 * std
+    edges = list(np.linspace(low, high, bins + 1).T)
+    p, q = (np.histogramdd(x, bins=edges)[0] + pseudocount for x in (reference, generated))
+    p, q = p / p.sum(), q / q.sum()
+    return np.sum(p * np.log(p / q))
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    dimension=st.integers(1, 3),
+    bins=st.integers(1, 9),
+    spread=st.sampled_from([0.01, 1.0, 5.0, 1000.0]),
+)
+def test_sparse_sum_equals_dense_histogram(seed, dimension, bins, spread):
+    rng = np.random.default_rng(seed)
+    reference = rng.normal(size=(60, dimension))
+    generated = spread * rng.normal(size=(80, dimension)) + 0.2
+    # summation order over at most 729 cells of order-one terms: a few hundred roundings of 1e-16
+    expected = dense_divergence(reference, generated, bins)
+    assert binned_divergence(reference, generated, bins=bins) == pytest.approx(expected, abs=1e-11)
+
+
+def test_thirty_bins_in_three_dimensions_equal_dense_histogram():
+    rng = np.random.default_rng(0)
+    reference, generated = rng.normal(size=(5000, 3)), rng.normal(size=(4000, 3)) * 1.1
+    expected = dense_divergence(reference, generated, 30)
+    assert binned_divergence(reference, generated) == pytest.approx(expected, rel=1e-10)
+
+
+def test_equal_series_have_no_divergence():
+    x = np.random.default_rng(0).normal(size=(500, 3))
+    assert binned_divergence(x, x) == 0.0
+
+
+def test_disjoint_series_have_the_closed_form():
+    # reference: half in the first, half in the last of 3 cells; generated: all in the middle one
+    reference, generated = np.array([[0.0], [1.0]] * 50), np.full((70, 1), 0.5)
+    a = 1e-5
+    p, q = np.array([50 + a, a, 50 + a]) / (100 + 3 * a), np.array([a, 70 + a, a]) / (70 + 3 * a)
+    assert binned_divergence(reference, generated, bins=3) == pytest.approx(
+        np.sum(p * np.log(p / q)), rel=1e-12
+    )
+
+
+def test_order_in_time_is_ignored():
+    rng = np.random.default_rng(1)
+    reference, generated = rng.normal(size=(300, 2)), rng.normal(size=(300, 2))
+    shuffled = rng.permutation(generated)
+    assert binned_divergence(reference, shuffled) == binned_divergence(reference, generated)
+
+
+def test_common_change_of_units_changes_nothing():
+    rng = np.random.default_rng(2)
+    reference, generated = rng.normal(size=(300, 2)), rng.normal(size=(300, 2))
+    scaled = binned_divergence(reference * [8.0, 0.5] + 1.0, generated * [8.0, 0.5] + 1.0)
+    # equal but for points that rounding moves across an edge: none here, so only the summation order is left
+    assert scaled == pytest.approx(binned_divergence(reference, generated), rel=1e-10)
+
+
+def test_points_outside_are_discarded_before_normalising():
+    rng = np.random.default_rng(3)
+    reference, generated = rng.normal(size=(300, 2)), 0.5 * rng.normal(size=(200, 2))
+    escaped = np.concatenate([generated, np.full((500, 2), 1e300), np.full((9, 2), np.nan), [[-np.inf, 0.0]]])
+    assert binned_divergence(reference, escaped) == binned_divergence(reference, generated)
+    assert outside_fraction(reference, escaped) == pytest.approx(510 / 710)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 1e308, 50.0])
+def test_run_that_left_altogether_is_compared_with_the_uniform_distribution(value):
+    reference = np.random.default_rng(4).normal(size=(300, 2))
+    generated = np.full((40, 2), value)
+    counts = np.histogramdd(reference, bins=list(np.linspace(*_edges(reference), 31).T))[0] + 1e-5
+    p = counts / counts.sum()
+    expected = np.sum(p * np.log(p * 900))
+    assert binned_divergence(reference, generated) == pytest.approx(expected, rel=1e-10)
+    assert outside_fraction(reference, generated) == 1.0
+
+
+def _edges(reference):
+    margin = 0.1 * reference.std(axis=0, ddof=1)
+    return reference.min(axis=0) - margin, reference.max(axis=0) + margin
+
+
+def test_cells_beyond_any_memory_are_summed():
+    # 30^12 cells, 5e17 of them: p differs from q in two occupied cells only
+    reference = np.array([[0.0] * 12, [1.0] * 12])
+    generated = np.array([[0.0] * 12, [0.0] * 12])
+    cells = 30.0**12
+    total = 2 + 1e-5 * cells
+    expected = (1 / total) * np.log(1 / 2) + (1 / total) * np.log(1 / 1e-5)
+    # 1e-5 relative is the pseudocount beside a count of 1
+    assert binned_divergence(reference, generated) == pytest.approx(expected, rel=1e-4)
+
+
+def test_default_box_loses_no_reference_point_and_the_others_do():
+    x = np.random.default_rng(5).normal(size=(2000, 2))
+    kept = {box: len(box(x).bins_inside(x, 30)) for box in (julia_box, legacy_box, tutorial_box)}
+    assert kept[julia_box] == len(x)
+    assert kept[tutorial_box] < len(x)
+    assert kept[legacy_box] < kept[tutorial_box]
+
+
+def test_tutorial_box_drops_lowest_bin_and_maximum():
+    x = np.array([[0.0], [0.05], [0.15], [0.95], [1.0]])
+    np.testing.assert_array_equal(tutorial_box(x).bins_inside(x, 10), [[1], [9]])
+
+
+@pytest.mark.parametrize(
+    ("reference", "generated", "options", "message"),
+    [
+        (
+            np.zeros(5),
+            np.zeros((5, 1)),
+            {},
+            r"reference has shape \(5,\).*pass one trajectory at a time.*reference\[:, None\]",
+        ),
+        (np.zeros((0, 2)), np.zeros((5, 2)), {}, "holds no points; pass at least one time step"),
+        (
+            np.eye(3),
+            np.zeros((5, 2)),
+            {},
+            "generated has 2 columns but reference has 3; pass the model's observations",
+        ),
+        (
+            np.array([[0.0], [np.nan], [np.inf]]),
+            np.zeros((5, 1)),
+            {},
+            "2 values that are not finite, the first in row 1",
+        ),
+        (np.array([[0.0, 1.0], [1.0, 1.0]]), np.zeros((5, 2)), {}, "constant in column 1"),
+        (np.eye(2), np.eye(2), {"bins": 0}, "bins=0 in 2 dimensions"),
+        (np.eye(2), np.eye(2), {"bins": 2.5}, "bins=2.5.*pass a smaller whole number"),
+        (np.eye(40), np.eye(40), {}, "use mixture_divergence"),
+        (np.eye(2), np.eye(2), {"pseudocount": 0.0}, "pseudocount=0.0.*pass one above 0"),
+        (np.eye(2) * 1j, np.eye(2), {}, "of dtype complex128, but an array of real numbers was expected"),
+        (object(), np.eye(2), {}, "reference is a object of dtype object"),
+    ],
+)
+def test_refusals_say_what_to_type(reference, generated, options, message):
+    with pytest.raises(ValueError, match=message):
+        binned_divergence(reference, generated, **options)

@@ -1,0 +1,77 @@
+"""What a perfect score looks like: two runs of the true Lorenz-63 system, and series that know nothing of it.
+
+"Published" below is the test file of GTF-shPLRNN (100 000 samples, dt 0.01), on which the measures were
+computed with NumPy alone; here the runs are our own. float32 is enough: the statistics of an orbit do not
+depend on its last digits.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtfdeer.measures import outside_fraction, power_spectrum_error, prediction_error, state_space_divergence
+
+LENGTH = 100_000
+MEAN, STD = np.array([0.0, 0.0, 23.55]), np.array([7.93, 9.01, 8.61])  # of the attractor
+
+
+def rate(z):
+    return jnp.stack([10 * (z[1] - z[0]), z[0] * (28 - z[2]) - z[1], z[0] * z[1] - 8 / 3 * z[2]])
+
+
+def advance(z, _, dt=0.01):
+    k1 = rate(z)
+    k2 = rate(z + dt / 2 * k1)
+    k3 = rate(z + dt / 2 * k2)
+    k4 = rate(z + dt * k3)
+    return z + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4), z
+
+
+@pytest.fixture(scope="module")
+def runs():
+    """Six standardised runs (6, T, 3), all of them on the attractor."""
+    starts = jnp.array([1.0, 1.0, 25.0])[:, None] + 3 * jax.random.normal(jax.random.key(0), (3, 6))
+    orbits = np.asarray(jax.lax.scan(advance, starts, length=LENGTH + 2000)[1]).transpose(2, 0, 1)[:, 2000:]
+    return (orbits - MEAN) / STD
+
+
+def test_true_system_scores_the_floor(runs):
+    divergences = [state_space_divergence(runs[0], run) for run in runs[1:]]
+    # 56 pairs of exact runs: 0.041 +- 0.016, from 0.021 to 0.105
+    assert 0.02 < np.mean(divergences) < 0.10
+    # published: 0.062 +- 0.005; against references of our own 0.048 to 0.057
+    assert np.mean([power_spectrum_error(runs[0], run) for run in runs[1:]]) == pytest.approx(
+        0.055, abs=0.015
+    )
+
+
+def test_transient_in_the_reference_raises_the_floor_to_that_of_the_published_file(runs):
+    own_units = np.asarray(jax.lax.scan(advance, jnp.array([1.0, 1.0, 1.0]), length=LENGTH)[1])
+    reference = (own_units - MEAN) / STD
+    # published: 0.123 +- 0.030; six starts near the origin: 0.097 to 0.175
+    assert np.mean([state_space_divergence(reference, run) for run in runs[1:]]) == pytest.approx(
+        0.13, abs=0.06
+    )
+
+
+def test_know_nothings_score_far_above_the_floor(runs):
+    noise = np.random.default_rng(0).normal(size=runs[0].shape)
+    # published: 16.4 and 3.48 for a reference with its transient; 16.3 and 3.7 without
+    assert state_space_divergence(runs[0], np.zeros_like(noise)) == pytest.approx(16.4, abs=0.3)
+    assert state_space_divergence(runs[0], noise) == pytest.approx(3.6, abs=0.3)
+    assert power_spectrum_error(runs[0], noise) == pytest.approx(0.877, abs=0.005)  # published
+
+
+def test_escaped_run_scores_below_a_constant_one_and_only_the_outside_fraction_tells(runs):
+    escaped = runs[0] + 100.0
+    assert state_space_divergence(runs[0], escaped) < state_space_divergence(runs[0], 0 * escaped)
+    assert outside_fraction(runs[0], escaped) == 1.0
+    assert outside_fraction(runs[0], runs[1]) < 1e-3
+
+
+def test_persistence_errs_as_measured(runs):
+    x = runs[0]
+    # published; another run of the same length differs by a per cent
+    assert prediction_error(x, x[:-20]) == pytest.approx(1.340, rel=0.02)
+    assert prediction_error(x, x[:-1], steps=1) == pytest.approx(0.0055, rel=0.02)

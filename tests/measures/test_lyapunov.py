@@ -1,0 +1,198 @@
+"""Lyapunov exponents of systems solvable by hand, and of Lorenz-63 and Henon as the literature has them."""
+
+import math
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtfdeer.measures import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
+
+try:
+    from jax import enable_x64
+except ImportError:  # jax 0.7
+    from jax.experimental import enable_x64
+
+
+def lorenz63(z, dt=0.01):
+    """One Runge-Kutta step of the Lorenz equations (10, 28, 8/3)."""
+
+    def rate(z):
+        return jnp.stack([10 * (z[1] - z[0]), z[0] * (28 - z[2]) - z[1], z[0] * z[1] - 8 / 3 * z[2]])
+
+    k1 = rate(z)
+    k2 = rate(z + dt / 2 * k1)
+    k3 = rate(z + dt / 2 * k2)
+    k4 = rate(z + dt * k3)
+    return z + dt / 6 * (k1 + 2 * k2 + 2 * k3 + k4)
+
+
+def henon(z):
+    return jnp.stack([1 - 1.4 * z[0] ** 2 + z[1], 0.3 * z[0]])
+
+
+@pytest.mark.parametrize("x64", [True, False])
+def test_lorenz63_has_its_published_spectrum(x64):
+    with enable_x64(x64):
+        z0 = jnp.array([1.0, 1.0, 25.0])
+        spectrum = lyapunov_spectrum(lorenz63, z0, steps=100_000, dt=0.01, reorthonormalise_every=5)
+    # the mean over 1000 time units scatters by 0.005, measured over starts, in either precision: times 4
+    np.testing.assert_allclose(spectrum.exponents[:2], [0.906, 0.0], atol=0.02)
+    assert spectrum.exponents[2] == pytest.approx(-14.57, abs=0.02)
+    # the trace of the Jacobian is constant, so the sum has no scatter: RK4's error, 1e-4, and rounding remain
+    assert spectrum.exponents.sum() == pytest.approx(-41 / 3, abs=1e-3)
+
+
+def test_henon_map_has_its_published_spectrum():
+    with enable_x64(True):
+        spectrum = lyapunov_spectrum(henon, jnp.array([0.1, 0.1]), steps=200_000, dt=1.0)
+    np.testing.assert_allclose(
+        spectrum.exponents, [0.419, -1.623], atol=0.004
+    )  # scatters by 0.001 over starts: times 4
+    assert spectrum.exponents.sum() == pytest.approx(math.log(0.3), abs=1e-12)  # the determinant is constant
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_linear_map_has_the_logarithms_of_its_eigenvalues(every):
+    rng = np.random.default_rng(0)
+    eigenvalues = np.array([-1.2, 0.9, 0.5, -0.1])
+    basis = rng.normal(size=(4, 4))
+    with enable_x64(True):
+        matrix = jnp.asarray(basis @ np.diag(eigenvalues) @ np.linalg.inv(basis))
+        spectrum = lyapunov_spectrum(
+            lambda z: matrix @ z, jnp.zeros(4), steps=200, dt=0.5, transient=400, reorthonormalise_every=every
+        )
+    # after the transient the frame has aligned to (0.9 / 1.2)^400 = 1e-50: rounding only
+    np.testing.assert_allclose(spectrum.exponents, np.log(np.abs(eigenvalues)) / 0.5, atol=1e-10)
+
+
+def test_fewer_exponents_are_the_largest_ones_wherever_they_point():
+    def step(z):
+        return jnp.array([0.5, 0.25, 2.0]) * z
+
+    spectrum = lyapunov_spectrum(step, jnp.zeros(3), steps=100, dt=1.0, exponents=2)
+    np.testing.assert_allclose(spectrum.exponents, np.log([2.0, 0.5]), atol=1e-5)  # float32
+    assert largest_exponent(step, jnp.zeros(3), steps=100, dt=1.0) == pytest.approx(math.log(2), abs=1e-5)
+
+
+def test_logistic_map_doubles_a_small_distance_each_step():
+    with enable_x64(True):
+        exponent = largest_exponent(lambda z: 4 * z * (1 - z), jnp.array([0.3]), steps=100_000, dt=1.0)
+    # the logarithm of the slope spreads by 0.9 and decorrelates at once: 0.003 after 1e5 steps, times 3
+    assert exponent == pytest.approx(math.log(2), abs=0.009)
+
+
+def test_exponents_are_per_time_not_per_step():
+    per_step = lyapunov_spectrum(henon, jnp.array([0.1, 0.1]), steps=500, dt=1.0)
+    per_time = lyapunov_spectrum(henon, jnp.array([0.1, 0.1]), steps=500, dt=0.25)
+    np.testing.assert_allclose(per_time.exponents, 4 * per_step.exponents, rtol=1e-12)
+
+
+def test_history_is_the_running_estimate_and_ends_with_the_exponents():
+    run = lyapunov_spectrum(henon, jnp.array([0.1, 0.1]), steps=300, dt=0.1, reorthonormalise_every=3)
+    shorter = lyapunov_spectrum(henon, jnp.array([0.1, 0.1]), steps=150, dt=0.1, reorthonormalise_every=3)
+    assert isinstance(run, LyapunovSpectrum)
+    assert run.history.shape == (100, 2)
+    np.testing.assert_allclose(run.times, 0.3 * np.arange(1, 101))
+    np.testing.assert_array_equal(run.history[-1], run.exponents)
+    np.testing.assert_allclose(run.history[49], shorter.exponents, rtol=1e-12)
+
+
+def test_spectrum_is_sorted_even_when_the_average_is_too_short_to_align():
+    for seed in range(5):
+        run = lyapunov_spectrum(
+            lorenz63, jnp.array([1.0, 1.0, 25.0]), steps=3, dt=0.01, transient=0, key=jax.random.key(seed)
+        )
+        assert (np.diff(run.exponents) <= 0).all()
+
+
+def test_key_matters_only_until_the_vectors_align():
+    runs = [
+        lyapunov_spectrum(henon, jnp.array([0.1, 0.1]), steps=500, dt=1.0, key=jax.random.key(seed)).exponents
+        for seed in (0, 1)
+    ]
+    np.testing.assert_allclose(*runs, atol=1e-5)  # float32
+
+
+def test_dtype_follows_the_state():
+    seen = []
+
+    def step(z):
+        seen.append(z.dtype)
+        return 0.5 * z
+
+    lyapunov_spectrum(step, jnp.zeros(2), steps=2, dt=1.0)
+    with enable_x64(True):
+        lyapunov_spectrum(step, jnp.zeros(2), steps=2, dt=1.0)
+    assert {np.dtype(dtype) for dtype in seen} == {np.dtype(np.float32), np.dtype(np.float64)}
+
+
+def test_model_that_learnt_between_two_calls_is_judged_anew():
+    class Model:
+        slope = 2.0
+
+        def step(self, z):
+            return self.slope * z
+
+    model = Model()
+    before = largest_exponent(model.step, jnp.zeros(1), steps=10, dt=1.0)
+    model.slope = 0.5
+    after = largest_exponent(model.step, jnp.zeros(1), steps=10, dt=1.0)
+    assert (before, after) == pytest.approx((math.log(2), -math.log(2)), abs=1e-6)
+
+
+def test_forgotten_direction_has_exponent_minus_infinity():
+    def step(z):
+        return jnp.stack([0.5 * z[0], 0.0 * z[1], 2.0 * z[2]])
+
+    exponents = lyapunov_spectrum(step, jnp.zeros(3), steps=100, dt=1.0).exponents
+    np.testing.assert_allclose(exponents[:2], np.log([2.0, 0.5]), atol=1e-5)
+    assert exponents[2] == -math.inf
+
+
+def test_diverging_orbit_is_refused_with_its_length():
+    with pytest.raises(
+        ValueError, match=r"orbit of step became non-finite after 127 steps of 1100 .*pass a z0 on the"
+    ):
+        lyapunov_spectrum(lambda z: 2 * z, jnp.ones(2), steps=100, dt=1.0)
+
+
+def test_non_finite_derivative_is_refused():
+    with pytest.raises(ValueError, match="tangent vectors became non-finite although the orbit did not"):
+        lyapunov_spectrum(lambda z: jnp.sqrt(z * 0.0) + z, jnp.ones(2), steps=10, dt=1.0)
+
+
+@pytest.mark.parametrize(
+    ("z0", "options", "message"),
+    [
+        (
+            jnp.zeros((4, 2)),
+            {},
+            r"z0 has shape \(4, 2\), but one state \(M,\) was expected; pass a single state",
+        ),
+        (jnp.zeros(3), {}, r"step maps float32\(3,\) to float32\(2,\).*pass the latent step"),
+        (
+            jnp.zeros(2),
+            {"exponents": 3},
+            "exponents=3 was asked of a map with 2 dimensions; pass exponents from 1 to 2",
+        ),
+        (jnp.zeros(2), {"exponents": 0}, "pass exponents from 1 to 2"),
+        (jnp.zeros(2), {"steps": 0}, "steps=0.*describe no orbit"),
+        (jnp.zeros(2), {"dt": 0.0}, "dt=0.0.*describe no orbit"),
+        (jnp.zeros(2), {"transient": -1}, "transient from 0 on"),
+        (
+            jnp.zeros(2),
+            {"reorthonormalise_every": 3},
+            "not a multiple of reorthonormalise_every=3; pass steps=12",
+        ),
+    ],
+)
+def test_refusals_say_what_to_type(z0, options, message):
+    with pytest.raises(ValueError, match=message):
+        lyapunov_spectrum(henon, z0, **{"steps": 10, "dt": 1.0, **options})
+
+
+def test_step_that_returns_a_pair_is_refused():
+    with pytest.raises(ValueError, match=r"to \('float32\(2,\)', 'float32\(2,\)'\), but a map of the state"):
+        lyapunov_spectrum(lambda z: (z, z), jnp.zeros(2), steps=10, dt=1.0)

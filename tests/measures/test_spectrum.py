@@ -1,0 +1,118 @@
+"""D_H: smoothing against SciPy, closed forms, what it is blind to, and how failed runs score."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter1d
+
+from gtfdeer.measures import power_spectrum, power_spectrum_error
+from gtfdeer.measures.spectrum import smooth
+
+
+@pytest.mark.parametrize("rows", [1, 7, 50, 501])
+@pytest.mark.parametrize("sigma", [0.3, 1.0, 7.5, 20.0])
+def test_smoothing_is_that_of_scipy_even_when_the_kernel_is_longer_than_the_series(rows, sigma):
+    power = np.random.default_rng(0).exponential(size=(rows, 2))
+    expected = gaussian_filter1d(power, sigma, axis=0)
+    np.testing.assert_allclose(
+        smooth(power, sigma), expected, rtol=1e-12
+    )  # sums of 161 terms, in another order
+
+
+def test_error_equals_the_formula_written_with_scipy():
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 1000, 2)).cumsum(axis=1)
+    distances = []
+    for a, b in zip(x.T, y.T, strict=True):
+        f, g = (gaussian_filter1d(np.abs(np.fft.rfft((s - s.mean()) / s.std())) ** 2, 20.0) for s in (a, b))
+        distances.append(np.sqrt(1 - np.sum(np.sqrt(f / f.sum() * g / g.sum()))))
+    # 1 - sum cancels to about 1e-16, whose effect on a square root near 0.1 is 1e-15
+    assert power_spectrum_error(x, y) == pytest.approx(np.mean(distances), rel=1e-10)
+
+
+def test_equal_series_have_no_error():
+    x = np.random.default_rng(0).normal(size=(301, 3))
+    assert power_spectrum_error(x, x) == 0.0
+
+
+def test_different_tones_have_nothing_in_common():
+    t = np.arange(1000)[:, None]
+    slow, fast = np.sin(2 * np.pi * t * 0.01), np.sin(2 * np.pi * t * 0.2)
+    # whole periods: all power in one bin each, but for rounding, about 1e-16 of it, whose square root enters
+    assert power_spectrum_error(slow, fast, smoothing=0.0) == pytest.approx(1.0, abs=1e-6)
+
+
+def test_offset_scale_and_direction_of_time_are_invisible():
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(2, 500, 2)).cumsum(axis=1)
+    error = power_spectrum_error(x, y)
+    # rounding of the offset copy: 1e-13 relative in y, at most its square root in a Hellinger distance
+    assert power_spectrum_error(x, -7.0 * y + 100.0) == pytest.approx(error, abs=1e-7)
+    assert power_spectrum_error(x, y[::-1]) == pytest.approx(error, abs=1e-7)
+    assert power_spectrum_error(y, x) == pytest.approx(error, abs=1e-12)
+
+
+def test_order_in_time_is_not_invisible():
+    x = np.random.default_rng(0).normal(size=(1000, 1)).cumsum(axis=0)
+    assert power_spectrum_error(x, np.random.default_rng(1).permutation(x)) > 0.5
+
+
+def test_failed_columns_count_as_one_and_the_others_are_still_compared():
+    x = np.random.default_rng(0).normal(size=(400, 4))
+    y = x.copy()
+    y[:, 1], y[7, 2], y[:, 3] = 0.1, np.nan, 1e200
+    assert power_spectrum_error(x, y) == 0.75
+
+
+@pytest.mark.parametrize("value", [0.0, 0.1, np.nan, np.inf, 1e300])
+def test_failed_run_scores_the_worst_value(value):
+    x = np.random.default_rng(0).normal(size=(100, 2))
+    assert power_spectrum_error(x, np.full_like(x, value)) == 1.0
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_fixed_point_that_rounding_shakes_is_a_fixed_point(dtype):
+    x = np.random.default_rng(0).normal(size=(100, 1)).astype(dtype)
+    shaken = np.full_like(x, 3.0)
+    shaken[::2] = np.nextafter(dtype(3.0), dtype(4.0))
+    assert power_spectrum_error(x, shaken) == 1.0
+    assert power_spectrum_error(x, 3.0 + 1e-4 * x) < 1.0
+
+
+def test_spectrum_sums_to_one_and_finds_the_tone():
+    t = np.arange(400) * 0.5
+    spectrum = power_spectrum(
+        jnp.asarray(np.stack([np.sin(2 * np.pi * 0.1 * t), np.cos(t)], axis=1)), smoothing=2.0
+    )
+    assert spectrum.shape == (201, 2)
+    np.testing.assert_allclose(spectrum.sum(axis=0), 1.0, rtol=1e-12)
+    assert np.fft.rfftfreq(400, 0.5)[spectrum[:, 0].argmax()] == pytest.approx(0.1)
+
+
+def test_integers_are_welcome():
+    x = np.random.default_rng(0).integers(0, 5, size=(100, 1))
+    assert power_spectrum_error(x, x) == 0.0
+
+
+MOVING = np.arange(6.0)[:, None] ** 2
+
+
+@pytest.mark.parametrize(
+    ("reference", "generated", "smoothing", "message"),
+    [
+        (MOVING, MOVING[:4], 1.0, r"6 time steps and generated 4.*pass reference\[:4\] and generated\[:4\]"),
+        (np.ones((6, 1)), MOVING, 1.0, "reference .* is constant in column 0"),
+        (MOVING * np.nan, MOVING, 1.0, "reference holds 6 values that are not finite"),
+        (MOVING, np.ones((6, 2)), 1.0, "generated has 2 columns but reference has 1"),
+        (MOVING, MOVING[:, 0], 1.0, r"generated has shape \(6,\).*generated\[:, None\]"),
+        (MOVING, MOVING, -1.0, "smoothing=-1.0 is not a width; pass a number of frequency bins"),
+    ],
+)
+def test_refusals_say_what_to_type(reference, generated, smoothing, message):
+    with pytest.raises(ValueError, match=message):
+        power_spectrum_error(reference, generated, smoothing=smoothing)
+
+
+def test_constant_values_have_no_spectrum():
+    with pytest.raises(ValueError, match=r"values .* is constant in column 0"):
+        power_spectrum(np.ones((6, 1)))
