@@ -239,7 +239,7 @@ def _update(recipe: Recipe, graph, rest, values, u, starts, key, state: _State) 
         value, code, iterations, gradient = jax.lax.cond(
             retried, lambda: attempt(Sequential()), lambda: (value, code, iterations, gradient)
         )
-    finite = jnp.isfinite(value) & jnp.isfinite(optax.global_norm(gradient))
+    finite = jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), (value, gradient)))
     moves, optimiser = recipe.optimiser.update(gradient, state.optimiser, state.parameters)
     parameters = optax.apply_updates(state.parameters, moves)
     parameters, optimiser = jax.tree.map(

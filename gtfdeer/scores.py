@@ -38,7 +38,7 @@ class Scores:
     Attributes:
         D_stsp, D_H: smaller is better; `inf` and 1.0 where the free run left all bounds.
         PE: mean squared error `steps` steps ahead, in standardised units (1 is the variance of the data).
-        lambda_max: per unit of time; None where the free run left all bounds or external inputs drive the model.
+        lambda_max: per unit of time; None where the free run leaves all bounds or external inputs drive the model.
         outside: share of generated points outside the data's range.
         floor_D_stsp, floor_D_H: the same measures between two recordings of the true system.
         PE_persistence: the error of the forecast "nothing changes".
@@ -144,7 +144,11 @@ def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.nd
     return np.asarray(forecast(parameters, jnp.asarray(reference[:-steps], jnp.float32), inputs))
 
 
-def _largest_exponent(model: Model, x: np.ndarray, dt: float) -> float:
+def _largest_exponent(model: Model, x: np.ndarray, dt: float) -> float | None:
+    """None where the orbit escapes within the steps that an exponent takes, although the scored run did not."""
     start = model.start(jnp.asarray(x, jnp.float32))
-    spectrum = measures.lyapunov_spectrum(model.step, start, steps=_EXPONENT_STEPS, dt=dt)
+    try:
+        spectrum = measures.lyapunov_spectrum(model.step, start, steps=_EXPONENT_STEPS, dt=dt)
+    except ValueError:  # the measure's word for an orbit without exponents; the table then says "none"
+        return None
     return float(spectrum.exponents[0])

@@ -1,6 +1,6 @@
-"""What a command of the command line is: a name, a sentence, a worked example, options, and what to do with them.
+"""What a command is: a name, a sentence, a worked example, options, and what to do with them.
 
-No command imports jax, flax or matplotlib before it runs: `gtfdeer --help` and a mistyped option answer at once.
+No command imports jax, flax or matplotlib before it runs: help and a mistyped option answer at once.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Command:
     run: Callable[[Namespace], None]
 
     def add_to(self, commands: Any) -> None:
-        """Become one of the sub-commands of a parser, the object that `ArgumentParser.add_subparsers` returns."""
+        """Become a sub-command; `commands` is what `ArgumentParser.add_subparsers` returned."""
         parser = commands.add_parser(
             self.name,
             help=self.summary,
@@ -52,7 +52,10 @@ class Command:
 
 
 def add_debug_option(parser: ArgumentParser) -> None:
-    """`--debug`, before or after the command's name; absent unless given, so that neither place hides the other."""
+    """`--debug`, before or after the command's name; unset unless given, so that neither place hides the other."""
     parser.add_argument(
-        "--debug", action="store_true", default=SUPPRESS, help="show the traceback of an error, for a bug report"
+        "--debug",
+        action="store_true",
+        default=SUPPRESS,
+        help="show the traceback of an error, for a bug report",
     )

@@ -1,4 +1,4 @@
-"""Files that a command leaves behind: refused before the work if they cannot be written, then whole or not at all."""
+"""Files that a command leaves: refused before the work if they cannot be written, then whole or not at all."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ __all__ = ["require_writable", "require_writable_folder", "write_whole"]
 def require_writable(path: Path) -> None:
     """Raise OSError unless a file can be written at `path`, whose folder has to exist. Writes nothing."""
     if path.is_dir():
-        raise IsADirectoryError(f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it")
+        raise IsADirectoryError(
+            f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it"
+        )
     if not path.parent.is_dir():
         raise NotADirectoryError(
-            f"cannot write {str(path)!r}, because there is no folder {str(path.parent)!r}; make it first, or pass another path"
+            f"cannot write {str(path)!r}, because there is no folder {str(path.parent)!r}; make it first, or "
+            "pass another path"
         )
     _require_access(path, path.parent)
 
@@ -27,7 +30,8 @@ def require_writable_folder(folder: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise NotADirectoryError(
-            f"cannot write into {str(folder)!r}, because {str(existing)!r} is a file; pass a folder of your own"
+            f"cannot write into {str(folder)!r}, because {str(existing)!r} is a file; pass a folder of your "
+            "own"
         )
     _require_access(folder, existing)
 
@@ -49,7 +53,9 @@ def write_whole(path: Path, content: bytes) -> None:
 
 def _require_access(wanted: Path, folder: Path) -> None:
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise PermissionError(f"cannot write {str(wanted)!r}: {str(folder)!r} is read-only for you; pass a path of your own")
+        raise PermissionError(
+            f"cannot write {str(wanted)!r}: {str(folder)!r} is read-only for you; pass a path of your own"
+        )
 
 
 def _umask() -> int:

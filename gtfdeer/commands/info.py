@@ -43,8 +43,8 @@ def environment() -> dict[str, Any]:
         "devices": [_device(device) for device in jax.devices()],
         "cpu": _cpu(),
         "memory": memory(),
-        "float64": bool(jax.config.jax_enable_x64),
-        "matmul precision": str(jax.config.jax_default_matmul_precision or "default"),
+        "float64": bool(jax.config.read("jax_enable_x64")),
+        "matmul precision": str(jax.config.read("jax_default_matmul_precision") or "default"),
     }
 
 
@@ -62,7 +62,7 @@ def versions() -> dict[str, str]:
 
 
 def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
-    """Total and available memory, the container's limit where it is below the machine's; "unknown" without /proc."""
+    """Total and available memory, within the container's limit where there is one; "unknown" without /proc."""
     total, available = _machine_memory(proc)
     limit, used = _group_memory(control_group)
     if limit is not None and (total is None or limit < total):
@@ -76,7 +76,9 @@ def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
     """Bytes in total and available, from /proc/meminfo."""
     try:
         lines = (proc / "meminfo").read_text().splitlines()
-        kibibytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
+        kibibytes = {
+            name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)
+        }
     except (OSError, ValueError, IndexError):
         return None, None
     sizes = [kibibytes.get(name) for name in ("MemTotal", "MemAvailable")]

@@ -1,10 +1,9 @@
-"""Recordings on the command line: the options that say how a file is read, and a line that says what was found."""
+"""Recordings on the command line: options that say how a file is read, a line that says what was found."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, Namespace
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from gtfdeer.data import Series
@@ -24,16 +23,14 @@ def add_reading_options(parser: ArgumentParser) -> None:
     )
 
 
-def read(path: str, dt: float, options: Namespace) -> Series:
-    """The series in a file; raises OSError, ValueError or TypeError with one sentence."""
+def read(path: str, dt: float | None, options: Namespace) -> Series:
+    """The series in a file; `dt` None takes the step of its time column, or 1 where it has none."""
     from gtfdeer.data import read_series
 
-    chosen: dict[str, Any] = {}
-    if options.field is not None:
-        chosen["field"] = options.field
-    if options.columns is not None:
-        chosen["columns"] = [int(column) if column.isdecimal() else column for column in options.columns]
-    return read_series(path, dt=dt, name=Path(path).stem, **chosen)
+    columns = options.columns and [
+        int(column) if column.isdecimal() else column for column in options.columns
+    ]
+    return read_series(path, dt=dt, columns=columns, field=options.field)
 
 
 def longest_stretch(series: Series) -> int:

@@ -22,12 +22,16 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", help="a model file written by gtfdeer fit")
     parser.add_argument("--steps", type=int, required=True, metavar="N", help="how many time steps to run")
     parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="a .csv, with a time column, or a .npy, without"
+        "--out",
+        type=Path,
+        required=True,
+        metavar="FILE",
+        help="a .csv, with a time column, or a .npy, without",
     )
     parser.add_argument(
         "--start",
         metavar="FILE",
-        help="a recording whose first complete row is where the run begins; by default the first training sample",
+        help="a recording whose first complete row the run begins at; by default the first training sample",
     )
     add_reading_options(parser)
 
@@ -48,7 +52,7 @@ def run(options: Namespace) -> None:
 
 
 def as_csv(orbit: Float[np.ndarray, "time observed"], reconstruction: Reconstruction) -> bytes:
-    """A header, then a row a step: the time since the start, so that the first row is at dt, and the columns."""
+    """A header, then a row a step: the time since the start (the first row is at dt) and the columns."""
     import numpy as np
 
     time = reconstruction.dt * np.arange(1, len(orbit) + 1)
@@ -81,14 +85,18 @@ def column_names(reconstruction: Reconstruction) -> list[str]:
         return [f"x{column + 1}" for column in range(columns)]
     original = columns // embedding.dimension
     return [
-        f"x{column + 1}_lag{lag * embedding.delay}" for lag in range(embedding.dimension) for column in range(original)
+        f"x{column + 1}_lag{lag * embedding.delay}"
+        for lag in range(embedding.dimension)
+        for column in range(original)
     ]
 
 
 def _encoder(path: Path):
     encoders = {".csv": as_csv, ".npy": as_npy}
     if path.suffix.lower() not in encoders:
-        raise ValueError(f"--out {str(path)!r} does not say what to write; pass a name that ends in .csv or .npy")
+        raise ValueError(
+            f"--out {str(path)!r} does not say what to write; pass a name that ends in .csv or .npy"
+        )
     return encoders[path.suffix.lower()]
 
 
@@ -96,7 +104,8 @@ COMMAND = Command(
     name="simulate",
     summary="let a model run freely and write its orbit to a file",
     description=(
-        "Let the model run on its own, in the units of the data. A .csv begins with a header and has the time since the\n"
+        "Let the model run on its own, in the units of the data. A .csv begins with a header and has the "
+        "time since the\n"
         "start in its first column; the first row is one step after the start."
     ),
     example="  gtfdeer simulate heart.npz --steps 10000 --out orbit.csv",

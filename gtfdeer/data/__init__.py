@@ -1,4 +1,4 @@
-"""Series of observations: where they come from (files, simulated systems, a real heart) and what is done to them.
+"""Series of observations: where they come from (files, known systems, a real heart) and what is done to them.
 
 >>> import jax
 >>> from gtfdeer.data import Lorenz63, simulate

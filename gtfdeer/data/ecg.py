@@ -2,10 +2,11 @@
 
     millivolt = (stored - 1024) / 200,    360 samples a second
 
-Record 208 of the MIT-BIH Arrhythmia Database, lead MLII, from minute 19:35 to 24:35; about a third of the beats are
-premature ventricular ones. Sources: G. Moody and R. Mark, "The impact of the MIT-BIH Arrhythmia Database", IEEE Eng. in
-Med. and Biol. 20(3), 45-50, 2001; A. Goldberger et al., "PhysioBank, PhysioToolkit, and PhysioNet", Circulation
-101(23), e215-e220, 2000. Licence: Open Data Commons Attribution 1.0; see recordings/NOTICE.md.
+Record 208 of the MIT-BIH Arrhythmia Database, lead MLII, from minute 19:35 to 24:35; in the whole record
+about a third of the beats are premature ventricular ones. Sources: G. Moody and R. Mark, "The impact of the
+MIT-BIH Arrhythmia Database", IEEE Eng. in Med. and Biol. 20(3), 45-50, 2001; A. Goldberger et al.,
+"PhysioBank, PhysioToolkit, and PhysioNet", Circulation 101(23), e215-e220, 2000. Licence: Open Data Commons
+Attribution 1.0; see recordings/NOTICE.md.
 """
 
 from __future__ import annotations

@@ -9,9 +9,10 @@ says nothing about tau. Rules for tau: the first minimum of the average mutual i
 
 and the lag at which the autocorrelation first falls below 1/e.
 
-Sources: F. Takens, "Detecting strange attractors in turbulence", Lecture Notes in Mathematics 898, 1981; T. Sauer,
-J. Yorke and M. Casdagli, "Embedology", J. Stat. Phys. 65, 1991; A. Fraser and H. Swinney, "Independent
-coordinates for strange attractors from mutual information", Phys. Rev. A 33, 1134, 1986.
+Sources: F. Takens, "Detecting strange attractors in turbulence", Lecture Notes in Mathematics 898, 1981; T.
+Sauer, J. Yorke and M. Casdagli, "Embedology", J. Stat. Phys. 65, 1991; A. Fraser and H. Swinney, "Independent
+coordinates for strange attractors from mutual information", Phys. Rev. A 33, 1134, 1986; bias of the
+estimate: G. Miller, "Note on the bias of information estimates", Information Theory in Psychology, 1955.
 """
 
 from __future__ import annotations
@@ -62,14 +63,15 @@ class Embedding:
 def delay_coordinates(
     values: Float[np.ndarray, "time columns"], embedding: Embedding
 ) -> Float[np.ndarray, "rows coordinates"]:
-    """Return the rows [x_t, x_{t-tau}, ...] for t = (m-1) tau, ..., T-1; rows that touch a NaN are NaN throughout.
+    """Return the rows [x_t, x_{t-tau}, ...], t = (m-1) tau, ..., T-1; a row that touches a NaN is all NaN.
 
     Raises: ValueError if no row of `values` has a complete past.
     """
     rows = len(values) - embedding.rows_lost
     if rows < 1:
         raise ValueError(
-            f"{embedding.dimension} lags of {embedding.delay} rows reach back {embedding.rows_lost} rows but the series "
+            f"{embedding.dimension} lags of {embedding.delay} rows reach back {embedding.rows_lost} rows but "
+            "the series "
             f"has {len(values)}; pass a smaller dimension or delay, or a longer series"
         )
     lags = [lag * embedding.delay for lag in range(embedding.dimension)]
@@ -89,25 +91,30 @@ def choose_delay(values: ArrayLike, dimension: int) -> Embedding:
 def mutual_information_delay(values: ArrayLike, longest: int | None = None) -> int | None:
     """Return the lag in rows of the first minimum of the average mutual information, or None if it has none.
 
-    A minimum is a lag whose information is the lowest among itself and two lags on each side, so that a single
-    jitter of the estimate does not count. Histograms with 16 equally filled bins an axis; several columns are
-    averaged; pairs with a NaN are left out.
+    A minimum is a lag whose information is the lowest among itself and two lags on each side, so that a
+    single jitter of the estimate does not count, and lies above what independent values would show in T rows,
+    about (BINS - 1)^2 / (2 T) (Miller 1955): in noise there is no minimum to find. Exactly periodic data
+    without any noise have none either, but the bins then show false ones. Histograms with 16 equally filled
+    bins an axis; several columns are averaged; pairs with a NaN are left out.
 
     Args: values (T,) or (T, N); longest, the last lag tried, by default a quarter of T and at most 2000 rows.
     Raises: ValueError for fewer than 20 rows.
 
-    >>> mutual_information_delay(np.sin(np.arange(3000) * 2 * np.pi / 100.5)) in range(20, 31)      # a quarter period
+    >>> noise = np.random.default_rng(0).normal(size=5000)
+    >>> wave = np.sin(np.arange(5000) * 2 * np.pi / 61.8) + 0.2 * noise      # a quarter period is 15
+    >>> 12 <= mutual_information_delay(wave) <= 19
     True
     """
     columns = _long_enough(values)
     codes = [_equally_filled_bins(column) for column in columns.T]
     longest = min(len(columns) // 4, LONGEST_LAG) if longest is None else operator.index(longest)
+    noise_floor = (BINS - 1) ** 2 / (2 * len(columns))
     information: list[float] = []  # of lags 0, 1, 2, ...
     for lag in range(longest + 1):
         information.append(float(np.mean([_mutual_information(code, lag) for code in codes])))
         candidate = lag - 2
         if candidate >= 1 and information[candidate] == min(information[max(0, candidate - 2) :]):
-            return candidate
+            return candidate if information[candidate] > 2 * noise_floor else None
     return None
 
 
@@ -115,17 +122,19 @@ def autocorrelation_delay(values: ArrayLike) -> int:
     """Return the first lag, in rows, at which the autocorrelation is below 1/e; several columns are averaged.
 
     Args: values (T,) or (T, N); pairs with a NaN are left out.
-    Raises: ValueError for fewer than 20 rows, a constant series, or an autocorrelation that never falls so far.
+    Raises: ValueError for fewer than 20 rows, a constant series, or an autocorrelation that never falls so
+    far.
 
-    >>> autocorrelation_delay(np.cos(np.arange(2000) * 2 * np.pi / 100))      # arccos(1/e) = 0.19 periods
-    20
+    >>> autocorrelation_delay(np.cos(np.arange(2000) * 2 * np.pi / 60))      # arccos(1/e) = 0.19 periods = 11.4
+    12
     """
     columns = _long_enough(values)
     correlation = np.mean([_autocorrelation(column) for column in columns.T], axis=0)
     below = np.flatnonzero(correlation < np.exp(-1))
     if below.size == 0:
         raise ValueError(
-            f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(correlation) - 1}, so no delay can be "
+            f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(correlation) - 1}, "
+            "so no delay can be "
             "read off; pass delay=, or a longer series"
         )
     return int(below[0])
@@ -157,13 +166,15 @@ def _mutual_information(code: Int[np.ndarray, " time"], lag: int) -> float:
 
 
 def _autocorrelation(column: Float[np.ndarray, " time"]) -> Float[np.ndarray, " lags"]:
-    """Autocorrelation at lags 0, ..., T/2, by Fourier transform; every lag divided by its own number of pairs."""
+    """Autocorrelation at lags 0, ..., T/2, by Fourier transform; a lag is divided by its number of pairs."""
     present = ~np.isnan(column)
     centred = np.where(present, column.astype(np.float64) - np.nanmean(column, dtype=np.float64), 0.0)
     lags, padded = len(column) // 2 + 1, 2 * len(column)
     power = np.abs(np.fft.rfft(np.stack([centred, present.astype(np.float64)]), padded)) ** 2
     products, pairs = np.fft.irfft(power, padded)[:, :lags]
     if np.nanmax(column) == np.nanmin(column):
-        raise ValueError(f"a column is always {np.nanmax(column):.6g}, so it has no autocorrelation; drop that column")
+        raise ValueError(
+            f"a column is always {np.nanmax(column):.6g}, so it has no autocorrelation; drop that column"
+        )
     covariance = products / np.maximum(np.round(pairs), 1)
     return covariance / covariance[0]

@@ -2,9 +2,9 @@
 
     promised bytes = product of the shape x bytes per number  must equal  the bytes that are there
 
-The header is read first, the memory is asked for afterwards, and nothing is ever unpickled. An .npz file is a Zip
-archive of .npy files, in which a few bytes may promise a great many (a "zip bomb"). Format: NumPy enhancement
-proposal 1 and `numpy.lib.format`.
+The header is read first, the memory is asked for afterwards, and nothing is ever unpickled. An .npz file is a
+Zip archive of .npy files, in which a few bytes may promise a great many (a "zip bomb"). Format: NumPy
+enhancement proposal 1 and `numpy.lib.format`.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ def read_npy(path: Path) -> np.ndarray:
 def read_npz(path: Path, field: str | None = None) -> np.ndarray:
     """Return the only array of an .npz file, or the one called `field`.
 
-    Raises: ValueError if it is no .npz file, holds several arrays and `field` names none of them, would unpack
-    to over 4 GiB or is packed suspiciously well, or was damaged.
+    Raises: ValueError if it is no .npz file, holds several arrays and `field` names none of them, would
+    unpack to over 4 GiB or is packed suspiciously well, or was damaged.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -52,15 +52,22 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
                 return npy.read_array(file, allow_pickle=False)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
         raise ValueError(
-            f"{path.name!r} is not a whole .npz file ({problem}); save it again with numpy.savez_compressed(path, values=...)"
+            f"{path.name!r} is not a whole .npz file ({problem}); save it again with "
+            "numpy.savez_compressed(path, values=...)"
         ) from problem
 
 
 def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
     """The one array that is meant."""
-    members = {info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")}
+    members = {
+        info.filename.removesuffix(".npy"): info
+        for info in archive.infolist()
+        if info.filename.endswith(".npy")
+    }
     if not members:
-        raise ValueError(f"{file_name!r} holds no array; save it with numpy.savez_compressed(path, values=...)")
+        raise ValueError(
+            f"{file_name!r} holds no array; save it with numpy.savez_compressed(path, values=...)"
+        )
     listed = ", ".join(repr(name) for name in members)
     if field is None and len(members) > 1:
         raise ValueError(f"{file_name!r} holds {len(members)} arrays; pass field= one of {listed}")
@@ -73,12 +80,14 @@ def _refuse_bombs(member: zipfile.ZipInfo, where: str) -> None:
     """Refuse a member by what the archive says of its sizes, before a byte is unpacked."""
     if member.file_size > MOST_BYTES:
         raise ValueError(
-            f"{where} unpacks to {member.file_size / 2**30:.1f} GiB, over the limit of 4 GiB; if you trust it, load it with "
+            f"{where} unpacks to {member.file_size / 2**30:.1f} GiB, over the limit of 4 GiB; if you trust "
+            "it, load it with "
             "numpy.load and pass a part of the array"
         )
     if member.file_size > LARGE and member.file_size > MOST_INFLATION * member.compress_size:
         raise ValueError(
-            f"{where} unpacks {member.compress_size} bytes to {member.file_size}, which no recording does; if you trust it, "
+            f"{where} unpacks {member.compress_size} bytes to {member.file_size}, which no recording does; "
+            "if you trust it, "
             "load it with numpy.load and pass the array"
         )
 
@@ -87,17 +96,34 @@ def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:
     """Refuse an .npy stream whose header promises other than the numbers that follow it."""
     start = file.read(len(npy.MAGIC_PREFIX) + 2)
     if not start.startswith(npy.MAGIC_PREFIX) or len(start) < len(npy.MAGIC_PREFIX) + 2:
-        raise ValueError(f"{where} is not a NumPy array file: it begins with {start!r}; save it with numpy.save(path, values)")
+        raise ValueError(
+            f"{where} is not a NumPy array file: it begins with {start!r}; save it with numpy.save(path, "
+            "values)"
+        )
     reader = READERS.get((start[-2], start[-1]))
     if reader is None:
-        raise ValueError(f"{where} holds records with named fields; pass one of them as a plain array, values['name']")
-    shape, _, dtype = reader(file)
+        raise ValueError(
+            f"{where} holds records with named fields; pass one of them as a plain array, values['name']"
+        )
+    try:
+        shape, _, dtype = reader(file)
+    except ValueError as problem:
+        raise ValueError(
+            f"{where} has a damaged header ({problem}); copy or save the file again"
+        ) from problem
     if dtype.hasobject:
-        raise ValueError(f"{where} holds Python objects, which are never unpickled; save numpy.asarray(values, dtype=float)")
+        raise ValueError(
+            f"{where} holds Python objects, which are never unpickled; save numpy.asarray(values, "
+            "dtype=float)"
+        )
     if dtype.names is not None:
-        raise ValueError(f"{where} holds records with fields {list(dtype.names)}; pass one as a plain array, values['name']")
+        raise ValueError(
+            f"{where} holds records with fields {list(dtype.names)}; pass one as a plain array, "
+            "values['name']"
+        )
     promised, there = math.prod(shape) * dtype.itemsize, total_bytes - file.tell()
     if promised != there:
         raise ValueError(
-            f"{where} promises {promised} bytes of {dtype} in shape {shape} but holds {there}; copy or save the file again"
+            f"{where} promises {promised} bytes of {dtype} in shape {shape} but holds {there}; copy or save "
+            "the file again"
         )

@@ -1,9 +1,9 @@
-"""One door for recordings: `read_series` takes a file, a data frame, an array or a series, and gives a `Series`.
+"""One door for recordings: `read_series` makes a `Series` of a file, a data frame, an array or a series.
 
-    .npy .npz    NumPy files       .csv .tsv .txt .dat    text       pandas.DataFrame, arrays, Series    in memory
+    .npy .npz: NumPy files    .csv .tsv .txt .dat: text    pandas.DataFrame, arrays, Series: in memory
 
-Nothing is unpickled, executed or downloaded. No paper: the format rules stand in `text_files.py`, `numpy_files.py`
-and `columns.py`.
+Nothing is unpickled, executed or downloaded. No paper: the format rules stand in `text_files.py`,
+`numpy_files.py` and `columns.py`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from .columns import Table, uniform_step
+from .columns import Table, clock_column, needed_positions, positions, row_number_column, uniform_step
 from .numpy_files import read_npy, read_npz
 from .series import Series
 from .text_files import TEXT_SUFFIXES, read_text
@@ -28,6 +28,8 @@ from .values import real_numbers
 if TYPE_CHECKING:
     import pandas
     from jaxtyping import Array, Num
+
+Columns = int | str | Sequence[int | str] | None
 
 ELSEWHERE = {  # what other files need to become an array or a frame
     ".xlsx": "pandas.read_excel(path)",
@@ -43,19 +45,20 @@ ELSEWHERE = {  # what other files need to become an array or a frame
 
 
 def read_series(
-    source: str | os.PathLike[str] | Series | pandas.DataFrame | Num[Array | np.ndarray, "time *columns"],
+    source: str | os.PathLike[str] | Series | pandas.DataFrame | Num[Array | np.ndarray, "time columns"],
     dt: float | None = None,
     *,
     name: str | None = None,
-    columns: int | str | Sequence[int | str] | None = None,
+    columns: Columns = None,
     field: str | None = None,
     wide: bool = False,
 ) -> Series:
     """Return the recording in `source` as a `Series`.
 
-    A nameless first column that counts rows is dropped. A first column named t, time or timestamp is the clock: it gives
-    dt and is dropped, unless `columns` asks for it by position or name, which makes it data. Text may have one line
-    of names; empty cells, NA and nan are gaps. Columns of whole numbers are fine. The index of a frame is not read.
+    A nameless first column that counts rows is dropped. A first column named t, time or timestamp is the
+    clock: it gives dt and is dropped, unless `columns` asks for it by position or name, which makes it data.
+    Text may have one line of names; empty cells, NA and nan are gaps. Columns of whole numbers are fine. The
+    index of a frame is not read.
 
     Args:
         source: path of a .npy, .npz, .csv, .tsv, .txt or .dat file; or a DataFrame, array (T, N) or Series.
@@ -66,8 +69,8 @@ def read_series(
         wide: says that more columns than time steps are meant.
 
     Raises:
-        FileNotFoundError: if there is no such file, with the nearest name in its folder.
-        ValueError: if it does not hold what its ending says, or not a table of numbers; with line and column for
+        FileNotFoundError: if there is no such file, with the nearest name in its folder. ValueError: if it
+        does not hold what its ending says, or not a table of numbers; with line and column for
             text; if `dt` contradicts the clock.
         TypeError: for a source of another kind.
 
@@ -75,27 +78,28 @@ def read_series(
     array([[1., 3., 5.]])
     """
     if isinstance(source, Series):
-        source = source if columns is None else source.select(_numbered(source.values).positions(columns))
+        source = source if columns is None else source.select(positions([""] * source.columns, columns))
         return replace(source, dt=source.dt if dt is None else dt, name=source.name if name is None else name)
-    table, found_name = _table_and_name(source, field)
-    table = table.without_row_numbers()
-    clock = table.clock_column()
-    chosen = None if columns is None else table.positions(columns)
+    table, found_name = _table_and_name(source, columns, field)
+    clock = clock_column(table.names)
+    chosen = None if columns is None else positions(table.names, columns)
     if clock is not None and (chosen is None or clock not in chosen):
         dt = _step_by_the_clock(table.values[:, clock], table.names[clock], dt, overruled=chosen is not None)
-        chosen = [place for place in range(len(table.names)) if place != clock] if chosen is None else chosen
-    values = table.values if chosen is None else table.values[:, chosen]
+    if chosen is None:
+        no_data = (clock, row_number_column(table))
+        chosen = [place for place in range(len(table.names)) if place not in no_data]
+    values = table.values if len(chosen) == len(table.names) and columns is None else table.values[:, chosen]
     return Series(values, dt=1.0 if dt is None else dt, name=found_name if name is None else name, wide=wide)
 
 
-def _table_and_name(source: object, field: str | None) -> tuple[Table, str]:
+def _table_and_name(source: object, columns: Columns, field: str | None) -> tuple[Table, str]:
     """Sort the source by kind."""
     pandas = sys.modules.get("pandas")  # a frame can only exist where pandas was imported
     if isinstance(source, str | os.PathLike):
         path = _existing(Path(source).expanduser())
-        return _read_file(path, field), path.stem
+        return _read_file(path, columns, field), path.stem
     if pandas is not None and isinstance(source, pandas.DataFrame | pandas.Series):
-        return _from_frame(source.to_frame() if isinstance(source, pandas.Series) else source), "series"
+        return _from_frame(pandas.DataFrame(source), columns), "series"
     if isinstance(source, np.ndarray | jax.Array | list | tuple):
         return _numbered(real_numbers(source)), "series"
     raise TypeError(
@@ -108,27 +112,35 @@ def _existing(path: Path) -> Path:
     if path.is_file():
         return path
     if str(path).startswith(("http:", "https:")):
-        raise ValueError(f"{str(path)!r} is an address and nothing is downloaded here; save the file and pass its path")
+        raise ValueError(
+            f"{str(path)!r} is an address and nothing is downloaded here; save the file and pass its path"
+        )
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; pass the path of one file in it")
     beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
-    advice = f"did you mean {str(path.parent / near[0])!r}?" if near else "pass the full path of the recording"
+    advice = (
+        f"did you mean {str(path.parent / near[0])!r}?" if near else "pass the full path of the recording"
+    )
     raise FileNotFoundError(f"there is no file {str(path)!r}; {advice}")
 
 
-def _read_file(path: Path, field: str | None) -> Table:
+def _read_file(path: Path, columns: Columns, field: str | None) -> Table:
     """Read by the file's ending."""
     suffix = path.suffix.lower()
     if field is not None and suffix != ".npz":
-        raise ValueError(f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out")
+        raise ValueError(
+            f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out"
+        )
     if suffix in TEXT_SUFFIXES:
-        return read_text(path)
+        return read_text(path, columns)
     if suffix in (".npy", ".npz"):
         return _numbered(real_numbers(read_npy(path) if suffix == ".npy" else read_npz(path, field)))
     how = ELSEWHERE.get(suffix)
     advice = f"pass read_series({how})" if how else f"rename it if it is text, as in {path.stem + '.csv'!r}"
-    raise ValueError(f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt and .dat, which can be read; {advice}")
+    raise ValueError(
+        f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt and .dat, which can be read; {advice}"
+    )
 
 
 def _numbered(values: np.ndarray) -> Table:
@@ -137,21 +149,26 @@ def _numbered(values: np.ndarray) -> Table:
     return Table(values, ("",) * (values.shape[1] if values.ndim == 2 else 1))
 
 
-def _from_frame(frame: pandas.DataFrame) -> Table:
-    """The columns of a data frame as float64, its missing values as NaN."""
-    if frame.shape[1] == 0:
-        raise ValueError("the data frame has no column; pass one with a column per observed quantity")
-    numbers = []
+def _from_frame(frame: pandas.DataFrame, columns: Columns) -> Table:
+    """The columns of a data frame as float64; missing values, and text in unneeded columns, become NaN."""
+    if frame.size == 0:
+        raise ValueError(
+            f"the data frame has shape {frame.shape}; pass one with rows, and a column per observed quantity"
+        )
+    names = tuple(name if isinstance(name, str) else "" for name in frame.columns)
+    needed = needed_positions(names, columns)
+    values = np.full(frame.shape, np.nan)
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
-        if column.dtype.kind not in "fiub":
+        if column.dtype.kind in "fiub":
+            values[:, place] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif place in needed:
             raise ValueError(
-                f"column {name!r} of the data frame holds {column.dtype} and not numbers; convert it (a time stamp to seconds, "
-                f"text by pandas.to_numeric), or choose others with columns= after dropping it: frame.drop(columns=[{name!r}])"
+                f"column {name!r} of the data frame holds {column.dtype} and not numbers; convert it (time "
+                "stamps to "
+                "seconds, text by pandas.to_numeric), or choose the other columns with columns="
             )
-        numbers.append(column.to_numpy(dtype=np.float64, na_value=np.nan))
-    names = tuple(name if isinstance(name, str) else "" for name in frame.columns)
-    return Table(np.stack(numbers, axis=1), names)
+    return Table(values, names)
 
 
 def _step_by_the_clock(stamps: np.ndarray, name: str, dt: float | None, *, overruled: bool) -> float:
@@ -161,7 +178,8 @@ def _step_by_the_clock(stamps: np.ndarray, name: str, dt: float | None, *, overr
     measured = uniform_step(stamps)
     if dt is not None and not np.isclose(dt, measured, rtol=1e-3):
         raise ValueError(
-            f"dt={dt} was passed but column {name!r} steps by {measured:.6g}; leave dt out, or choose the other columns "
+            f"dt={dt} was passed but column {name!r} steps by {measured:.6g}; leave dt out, or choose the "
+            "other columns "
             "with columns= if the clock is wrong or in another unit"
         )
     return measured

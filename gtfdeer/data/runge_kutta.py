@@ -25,7 +25,9 @@ class Step(Protocol):
 
 
 def rk4_step(
-    vector_field: Callable[[Float[Array, " dimension"]], Float[Array, " dimension"]], dt: float, substeps: int = 1
+    vector_field: Callable[[Float[Array, " dimension"]], Float[Array, " dimension"]],
+    dt: float,
+    substeps: int = 1,
 ) -> Step:
     """Return step(z, u=None) -> z that advances by `dt` in `substeps` equal Runge-Kutta steps.
 

@@ -38,8 +38,9 @@ class Series:
         wide: says that more columns than time steps are meant; such a table is otherwise refused.
 
     Raises:
-        TypeError: for values that are not real numbers, a `dt` that is not a number, and wrong kinds of fields.
-        ValueError: for an empty, infinite, all-NaN or transposed table, and a `dt` that is not positive.
+        TypeError: for values that are not real numbers, a `dt` that is not a number, and wrong kinds of
+        fields. ValueError: for an empty, infinite, all-NaN or transposed table, and a `dt` that is not
+        positive.
 
     Not to be confused with a pandas Series, which is one column with an index of its own.
 
@@ -106,7 +107,7 @@ class Series:
         return f"Series({', '.join(parts)})"
 
     def standardise(self) -> Series:
-        """Z-score every column by its own mean and std (divisor T), NaN left out; undoes an earlier scaling first.
+        """Z-score each column by its own mean and std (divisor T), NaN left out; an earlier scaling is undone.
 
         Raises: ValueError naming the first column that never changes, as it has no std to divide by.
         """
@@ -117,8 +118,13 @@ class Series:
             column = int(np.argmax(constant))
             rest = [c for c in range(self.columns) if not constant[c]]
             raise ValueError(
-                f"column {column} of {self.name!r} is always {np.nanmax(wide_sum[:, column]):.6g}, so it has no spread "
-                + (f"to divide by; drop it, for example with series.select({rest})" if rest else "to divide by; pass a series that moves")
+                f"column {column} of {self.name!r} is always {np.nanmax(wide_sum[:, column]):.6g}, so it has "
+                "no spread "
+                + (
+                    f"to divide by; drop it, for example with series.select({rest})"
+                    if rest
+                    else "to divide by; pass a series that moves"
+                )
             )
         return data.scaled_by(Scaling(np.nanmean(wide_sum, axis=0), np.nanstd(wide_sum, axis=0)))
 
@@ -140,17 +146,20 @@ class Series:
         return replace(self, values=self.scaling.undo(self.values), scaling=None)
 
     def split(self, fraction: float) -> tuple[Series, Series]:
-        """The first `fraction` of the time, for training, and the rest, for testing; both keep scaling and step.
+        """The first `fraction` of the time, to train, and the rest, to test; both keep scaling and step.
 
         Raises: ValueError if `fraction` is not between 0 and 1, or a part would hold no complete row.
         """
         if not 0 < fraction < 1:
-            raise ValueError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
+            raise ValueError(
+                f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)"
+            )
         cut = round(fraction * self.length)
         parts = self.values[:cut], self.values[cut:]
         if any(np.isnan(part).any(axis=1).all() for part in parts):
             raise ValueError(
-                f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}, and one part holds no "
+                f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}, and one part "
+                "holds no "
                 "complete row; pass another fraction or a longer series"
             )
         train, test = (replace(self, values=part, wide=True) for part in parts)
@@ -160,20 +169,22 @@ class Series:
         """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
         chosen = [int(column) for column in columns]
         if not chosen or any(not 0 <= column < self.columns for column in chosen):
-            raise ValueError(f"columns is {list(columns)}; pass numbers from 0 to {self.columns - 1}, at least one")
+            raise ValueError(
+                f"columns is {list(columns)}; pass numbers from 0 to {self.columns - 1}, at least one"
+            )
         scaling = None if self.scaling is None else self.scaling.select(chosen)
         return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None)
 
     def delay_embed(self, dimension: int, delay: int | None = None) -> Series:
-        """Every column at lags 0, delay, ..., (dimension - 1) delay, looking BACK: row t is [x_t, x_{t-delay}, ...].
+        """Each column at lags 0, delay, ..., (dimension - 1) delay, looking BACK: row t is [x_t, x_{t-delay}, ..].
 
-        Looking back keeps a row free of the future. The first (dimension - 1) delay rows are lost, so row 0 is
-        at time (dimension - 1) delay dt of this series; the first N columns are x itself. A row that reaches
-        into a gap is a gap.
+        Looking back keeps a row free of the future. The first (dimension - 1) delay rows are lost, so row 0
+        is at time (dimension - 1) delay dt of this series; the first N columns are x itself. A row that
+        reaches into a gap is a gap.
 
         Args: dimension, how many lags, at least 1; delay in rows, or None to choose it: the first minimum of
-        the average mutual information and, where there is none, the first 1/e crossing of the autocorrelation.
-        `result.embedding` holds the delay and which rule chose it.
+        the average mutual information and, where there is none, the first 1/e crossing of the
+        autocorrelation. `result.embedding` holds the delay and which rule chose it.
         Raises: ValueError if already embedded, if the series is too short, or if no rule finds a delay.
         Sources: Takens 1981; Fraser and Swinney 1986 (see `embedding.py`).
         """
@@ -191,7 +202,9 @@ class Series:
         """
         key = require_key(key)
         if not (math.isfinite(fraction) and fraction >= 0):
-            raise ValueError(f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05")
+            raise ValueError(
+                f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05"
+            )
         noise = np.asarray(jax.random.normal(key, self.values.shape, dtype=np.float32))
         spread = np.nanstd(self.values.astype(np.float64), axis=0)
         return replace(self, values=(self.values + fraction * spread * noise).astype(self.values.dtype))

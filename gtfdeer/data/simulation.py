@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
     from numpy.typing import DTypeLike
 
-MOST_SUBSTEPS = 1000  # between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours)
+MOST_SUBSTEPS = (
+    1000  # between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours)
+)
 
 
 def simulate(
@@ -49,7 +51,8 @@ def simulate(
         dtype: of the values. The sums are done in float32, or in float64 once x64 is switched on in JAX.
 
     Raises:
-        ValueError: for a length below 1, a `dt` that is not positive or spans over 1000 inner steps, a negative
+        ValueError: for a length below 1, a `dt` that is not positive or spans over 1000 inner steps, a
+        negative
             transient, float64 without x64, and an orbit that leaves the range of numbers.
         TypeError: for a `key` that is no key, or a `system` that is no system.
 
@@ -62,20 +65,26 @@ def simulate(
     key = require_key(key)
     length = operator.index(length)
     if length < 1:
-        raise ValueError(f"length is {length}; pass the number of samples, 1 or more, for example length=10_000")
+        raise ValueError(
+            f"length is {length}; pass the number of samples, 1 or more, for example length=10_000"
+        )
     dt = system.default_dt if dt is None else dt
     transient = system.default_transient if transient is None else transient
     substeps = _substeps(dt, system)
     if not (math.isfinite(transient) and transient >= 0):
         raise ValueError(f"transient is {transient!r}; pass the time to throw away, 0 or more")
-    if np.dtype(dtype) == np.float64 and not jax.config.jax_enable_x64:
-        raise ValueError("dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) first")
+    if np.dtype(dtype) == np.float64 and jnp.result_type(float) != np.float64:
+        raise ValueError(
+            "dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) "
+            "first"
+        )
 
     states = np.asarray(_orbit(system, length, dt, substeps, math.ceil(transient / dt), key), dtype=dtype)
     if not np.isfinite(states).all():
         row = int(np.argmin(np.isfinite(states).all(axis=1)))
         raise ValueError(
-            f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters or a smaller step"
+            f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters or a "
+            "smaller step"
         )
     return Series(states, dt=dt, name=type(system).__name__, wide=True)
 
@@ -97,11 +106,15 @@ def _orbit(
 def _substeps(dt: float, system: System) -> int:
     """The smallest number of inner steps that are no longer than `system.step_size`."""
     if isinstance(dt, bool | str) or not (math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt is {dt!r}; pass a positive time between samples, for example dt={system.default_dt}")
+        raise ValueError(
+            f"dt is {dt!r}; pass a positive time between samples, for example dt={system.default_dt}"
+        )
     substeps = math.ceil(dt / system.step_size * (1 - 1e-9))  # 0.03 / 0.01 is 3 and not 4
     if substeps > MOST_SUBSTEPS:
         raise ValueError(
-            f"dt={dt} is {substeps} inner steps of {system.step_size} and samples {type(system).__name__} too coarsely to "
-            f"follow it; pass dt={MOST_SUBSTEPS * system.step_size:g} or less, for example dt={system.default_dt}"
+            f"dt={dt} is {substeps} inner steps of {system.step_size} and samples {type(system).__name__} "
+            "too coarsely to "
+            f"follow it; pass dt={MOST_SUBSTEPS * system.step_size:g} or less, for example "
+            f"dt={system.default_dt}"
         )
     return substeps

@@ -48,9 +48,9 @@ class Lorenz63(System):
 
         dx/dt = sigma (y - x)    dy/dt = x (rho - z) - y    dz/dt = x y - beta z
 
-    At the default parameters: exponents 0.9056, 0, -14.572 (their sum is -(sigma + 1 + beta) exactly); mean (0, 0,
-    23.6), std (7.9, 9.0, 8.6). No period; one turn of a wing takes about 0.75. Source: E. Lorenz, J. Atmos. Sci. 20,
-    130, 1963; exponents: J. C. Sprott, "Chaos and Time-Series Analysis", 2003.
+    At the default parameters: exponents 0.9056, 0, -14.572 (their sum is -(sigma + 1 + beta) exactly); mean
+    (0, 0, 23.6), std (7.9, 9.0, 8.6). No period; one turn of a wing takes about 0.75. Source: E. Lorenz, J.
+    Atmos. Sci. 20, 130, 1963; exponents: J. C. Sprott, "Chaos and Time-Series Analysis", 2003.
 
     >>> Lorenz63().vector_field(jnp.array([1.0, 1.0, 0.0])).tolist()
     [0.0, 27.0, 1.0]
@@ -80,9 +80,10 @@ class Rossler(System):
 
         dx/dt = -y - z    dy/dt = x + a y    dz/dt = b + z (x - c)
 
-    At the default parameters: exponents 0.071, 0, -5.394 (measured: 0.073(1), 0, -5.396(1)); a turn takes about 5.9.
-    Starts far outside the spiral escape to infinity: `initial_state` stays in a square tested for that. Sources:
-    O. Rossler, Phys. Lett. A 57, 397, 1976; exponents: J. C. Sprott, "Chaos and Time-Series Analysis", 2003.
+    At the default parameters: exponents 0.071, 0, -5.394 (measured: 0.073(1), 0, -5.396(1)); a turn takes
+    about 5.9. Starts far outside the spiral escape to infinity: `initial_state` stays in a square tested for
+    that. Sources: O. Rossler, Phys. Lett. A 57, 397, 1976; exponents: J. C. Sprott, "Chaos and Time-Series
+    Analysis", 2003.
     """
 
     a: float = 0.2
@@ -110,8 +111,8 @@ class Lorenz96(System):
 
         dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F,    indices modulo the dimension
 
-    At dimension 10 and F = 8: largest exponent 1.18(2) (measured); the exponents sum to -dimension exactly. Not to
-    be confused with its two-scale version, which adds fast variables to every site. Source: E. Lorenz,
+    At dimension 10 and F = 8: largest exponent 1.18(2) (measured); the exponents sum to -dimension exactly.
+    Not to be confused with its two-scale version, which adds fast variables to every site. Source: E. Lorenz,
     "Predictability: a problem partly solved", ECMWF Seminar on Predictability, 1996.
 
     >>> Lorenz96(dimension=4).vector_field(jnp.full(4, 8.0)).tolist()      # the unstable steady state x_i = F
@@ -127,7 +128,9 @@ class Lorenz96(System):
 
     def __post_init__(self) -> None:
         if self.dimension < 4:
-            raise ValueError(f"dimension is {self.dimension}; pass 4 or more, as every site feels three others")
+            raise ValueError(
+                f"dimension is {self.dimension}; pass 4 or more, as every site feels three others"
+            )
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         ahead, behind, two_behind = jnp.roll(state, -1), jnp.roll(state, 1), jnp.roll(state, 2)
@@ -146,15 +149,15 @@ class BurstingNeuron(System):
         dn/dt = (n_inf(V) - n) / tau_n        dh/dt = (h_inf(V) - h) / tau_h
         s(V) = 1 / (1 + 0.33 exp(-0.0625 V))       m, n_inf, h_inf = 1 / (1 + exp((V_half - V) / k))
 
-    C 6; g_L 8, E_L -80; g_Na 20, E_Na 60, V_half -20, k 15; g_K 10, E_K -90, V_half -25, k 5, tau_n 1; g_M 25,
-    V_half -15, k 5, tau_h 200; g_NMDA 10.2; I 0. State (V, n, h). At these: PERIOD 148.0(2) ms, spikes 4 to 8 ms apart,
-    84 ms of silence, mean (-48.63, .1449, .0538), std (17.2, .200, .0062), measured; largest exponent 0, as it is
-    periodic.
+    C 6; g_L 8, E_L -80; g_Na 20, E_Na 60, V_half -20, k 15; g_K 10, E_K -90, V_half -25, k 5, tau_n 1; g_M
+    25, V_half -15, k 5, tau_h 200; g_NMDA 10.2; I 0. State (V, n, h). At these: PERIOD 148.0(2) ms, spikes 4
+    to 8 ms apart, 84 ms of silence, mean (-48.63, .1449, .0538), std (17.2, .200, .0062), measured; largest
+    exponent 0, as it is periodic.
 
-    It is BISTABLE: from (-50, 0.1, 0.05) it fires without pause. `initial_state` starts at (-38.0822, 0.06659, 0.02605),
-    which bursts, and runs on for a random part of a period; other parameters need their basin measured anew (g_NMDA
-    from 8 to 10.2 bursts, 10.4 does not). Sources: D. Durstewitz, Neural Networks 22, 1189, 2009; bursting set:
-    D. Schmidt et al., ICLR 2021 (arXiv 1910.03471).
+    It is BISTABLE: from (-50, 0.1, 0.05) it fires without pause. `initial_state` starts at (-38.0822,
+    0.06659, 0.02605), which bursts, and runs on for a random part of a period; other parameters need their
+    basin measured anew (g_NMDA from 8 to 10.2 bursts, 10.4 does not). Sources: D. Durstewitz, Neural Networks
+    22, 1189, 2009; bursting set: D. Schmidt et al., ICLR 2021 (arXiv 1910.03471).
     """
 
     nmda_conductance: float = 10.2
@@ -168,7 +171,9 @@ class BurstingNeuron(System):
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         V, n, h = state
-        m, n_inf, h_inf = (jax.nn.sigmoid((V - half) / k) for half, k in ((-20.0, 15.0), (-25.0, 5.0), (-15.0, 5.0)))
+        m, n_inf, h_inf = (
+            jax.nn.sigmoid((V - half) / k) for half, k in ((-20.0, 15.0), (-25.0, 5.0), (-15.0, 5.0))
+        )
         s = 1 / (1 + 0.33 * jnp.exp(-0.0625 * V))
         outward = 8.0 * (V + 80.0) + 20.0 * m * (V - 60.0) + (10.0 * n + 25.0 * h) * (V + 90.0)
         dV = (self.current - outward - self.nmda_conductance * s * V) / 6.0
@@ -190,15 +195,17 @@ class SlowFastLorenz(System):
         dx/dt = sigma (y - x)    dy/dt = x (rho + depth u - z) - y    dz/dt = x y - beta z
         du/dt = (1 - u^2 - v^2) u - omega v    dv/dt = (1 - u^2 - v^2) v + omega u,    omega = 2 pi / period
 
-    State (x, y, z, u, v). The clock is the normal form of the Hopf bifurcation and feels nothing of x, y, z: on its
-    limit cycle u = cos(omega t + phase), v = sin(omega t + phase), so its period is `period` exactly, and its two
-    exponents are 0 and -2 exactly. With rho 36 and depth 8, rho + depth u stays in [28, 44], where Lorenz-63 is chaotic,
-    and the level of z, near rho - 4.4, rises and falls with the clock. Exponents at period 100: 1.061(2), 0, 0, -2,
-    -14.73 (measured). At dt 0.01 the period of 100 is 10 000 samples against 70 for a turn of a wing.
+    State (x, y, z, u, v). The clock is the normal form of the Hopf bifurcation and feels nothing of x, y, z:
+    on its limit cycle u = cos(omega t + phase), v = sin(omega t + phase), so its period is `period` exactly,
+    and its two exponents are 0 and -2 exactly. With rho 36 and depth 8, rho + depth u stays in [28, 44],
+    where Lorenz-63 is chaotic, and the level of z, near rho - 4.4, rises and falls with the clock. Exponents
+    at period 100: 1.061(2), 0, 0, -2, -14.73 (measured). At dt 0.01 the period of 100 is 10 000 samples
+    against 70 for a turn of a wing.
 
-    To hide the clock from a model: `simulate(...).select([0, 1, 2])`. A control without the slow scale: `depth=0`.
-    Sources: ours; Lorenz 1963 for x, y, z; J. Guckenheimer and P. Holmes, "Nonlinear Oscillations, Dynamical Systems,
-    and Bifurcations of Vector Fields", 1983, section 3.4, for u, v.
+    To hide the clock from a model: `simulate(...).select([0, 1, 2])`. A control without the slow scale:
+    `depth=0`.
+    Sources: ours; Lorenz 1963 for x, y, z; J. Guckenheimer and P. Holmes, "Nonlinear Oscillations, Dynamical
+    Systems, and Bifurcations of Vector Fields", 1983, section 3.4, for u, v.
     """
 
     period: float = 100.0
@@ -214,7 +221,9 @@ class SlowFastLorenz(System):
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.period) and self.period >= 1):
-            raise ValueError(f"period is {self.period!r}; pass a period of 1 or more, in units of time, for example 100.0")
+            raise ValueError(
+                f"period is {self.period!r}; pass a period of 1 or more, in units of time, for example 100.0"
+            )
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         x, y, z, u, v = state

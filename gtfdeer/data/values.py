@@ -27,14 +27,22 @@ def as_values(given: ArrayLike) -> Float[np.ndarray, "time columns"]:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        raise ValueError(f"values has shape {array.shape}; pass (T, N), one row per time step, or (T,) for one column")
+        raise ValueError(
+            f"values has shape {array.shape}; pass (T, N), one row per time step, or (T,) for one column"
+        )
     if array.size == 0:
-        raise ValueError(f"values has shape {array.shape}, which holds no number; pass at least one row and one column")
+        raise ValueError(
+            f"values has shape {array.shape}, which holds no number; pass at least one row and one column"
+        )
     if np.isinf(array).any():
         row, column = np.argwhere(np.isinf(array))[0]
-        raise ValueError(f"values is infinite in row {row}, column {column}; pass finite numbers, NaN where one is missing")
+        raise ValueError(
+            f"values is infinite in row {row}, column {column}; pass finite numbers, NaN where one is missing"
+        )
     if np.isnan(array).all():
-        raise ValueError(f"values of shape {array.shape} is NaN throughout; pass a recording with numbers in it")
+        raise ValueError(
+            f"values of shape {array.shape} is NaN throughout; pass a recording with numbers in it"
+        )
     array = array.view()
     array.flags.writeable = False
     return array
@@ -61,6 +69,7 @@ def require_time_first(shape: tuple[int, ...]) -> None:
     rows, columns = shape
     if columns > rows:
         raise ValueError(
-            f"values has shape {shape}, so {columns} columns in {rows} time step{'s' * (rows > 1)}, but time is the "
+            f"values has shape {shape}, so {columns} columns in {rows} time step{'s' * (rows > 1)}, but time "
+            "is the "
             "first axis, (T, N): pass values.T, or wide=True if more columns than time steps are meant"
         )

@@ -26,8 +26,8 @@ if TYPE_CHECKING:
 class Box:
     """A box [low, high) in state space; `first_bin` is the lowest bin of each dimension whose points count.
 
-    >>> Box(low=np.array([0.0]), high=np.array([1.0])).bin_of(np.array([[0.5], [2.0]]), bins=4)
-    array([[2], [4]])
+    >>> Box(low=np.array([0.0]), high=np.array([1.0])).bin_of(np.array([[0.5], [2.0]]), bins=4).ravel()
+    array([2, 4])
     """
 
     low: Float[np.ndarray, " observed"]

@@ -19,8 +19,8 @@ def trajectory(
 ) -> Float[np.ndarray, "time observed"]:
     """Return `values` as a float64 array (T, N), or raise ValueError with a sentence that calls it `name`.
 
-    >>> trajectory([[1, 2], [3, 4]], "reference")
-    array([[1., 2.], [3., 4.]])
+    >>> trajectory([[1, 2]], "reference")
+    array([[1., 2.]])
     """
     array = np.asarray(values)
     if array.dtype.kind not in "fiub" and array.dtype.name != "bfloat16":
@@ -60,12 +60,14 @@ def finite_trajectory(
 
 
 def require_same_columns(
-    reference: Shaped[np.ndarray, "time observed"], generated: Shaped[np.ndarray, "steps k"]
+    reference: Shaped[np.ndarray, "time observed"],
+    model: Shaped[np.ndarray, "steps k"],
+    name: str = "generated",
 ):
-    """Raise ValueError unless both trajectories observe the same number of variables."""
-    if reference.shape[1] != generated.shape[1]:
+    """Raise ValueError, calling `model` by `name`, unless both observe the same number of variables."""
+    if reference.shape[1] != model.shape[1]:
         raise ValueError(
-            f"generated has {generated.shape[1]} columns but reference has {reference.shape[1]}; "
+            f"{name} has {model.shape[1]} columns but reference has {reference.shape[1]}; "
             f"pass the model's observations, in the data's columns, not its latent states"
         )
 

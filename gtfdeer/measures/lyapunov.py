@@ -27,6 +27,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from gtfdeer.measures.orbits import require_finite_orbit, require_rounds, require_self_map
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, Key
 
@@ -74,8 +76,8 @@ def lyapunov_spectrum(
     z0 = jnp.asarray(z0)
     z0 = z0.astype(jnp.promote_types(z0.dtype, jnp.float32))
     count = z0.size if exponents is None else exponents
-    _require_numbers(steps, dt, transient, reorthonormalise_every)
-    _require_shapes(step, z0, count)
+    require_rounds(steps, dt, transient, reorthonormalise_every)
+    require_self_map(step, z0, count)
 
     start = jax.random.normal(jax.random.key(0) if key is None else key, (z0.size, count), z0.dtype)
     settling, rounds = -(-transient // reorthonormalise_every), steps // reorthonormalise_every
@@ -84,7 +86,7 @@ def lyapunov_spectrum(
     with jax.default_matmul_precision("highest"):
         log_growth, finite_steps = run(z0, jnp.linalg.qr(start)[0].T)
     log_growth = np.asarray(log_growth, np.float64)
-    _require_finite(log_growth, int(finite_steps), (settling + rounds) * reorthonormalise_every)
+    require_finite_orbit(log_growth, int(finite_steps), (settling + rounds) * reorthonormalise_every)
 
     times = dt * reorthonormalise_every * np.arange(1, rounds + 1)
     history = np.cumsum(log_growth[settling:], axis=0) / times[:, None]
@@ -138,51 +140,3 @@ def _log_growth(
         go_round, (z, tangents, jnp.zeros((), jnp.int32)), length=rounds
     )
     return log_growth, finite_steps
-
-
-def _require_numbers(steps: int, dt: float, transient: int, every: int):
-    """Raise ValueError unless there is something to average, in whole rounds, over a positive time."""
-    if steps < 1 or every < 1 or transient < 0 or not 0 < dt < np.inf:
-        raise ValueError(
-            f"steps={steps}, dt={dt}, transient={transient}, reorthonormalise_every={every} describe no "
-            f"orbit; pass steps, dt and reorthonormalise_every above 0 and transient from 0 on"
-        )
-    if steps % every:
-        raise ValueError(
-            f"steps={steps} is not a multiple of reorthonormalise_every={every}; "
-            f"pass steps={-(-steps // every) * every}"
-        )
-
-
-def _require_shapes(step: Step, z0: Float[Array, " latent"], count: int):
-    """Raise ValueError unless `step` maps the state's shape and dtype onto itself, with `count` exponents."""
-    if z0.ndim != 1:
-        raise ValueError(
-            f"z0 has shape {z0.shape}, but one state (M,) was expected; pass a single state, such as z0[0]"
-        )
-    if not 1 <= count <= z0.size:
-        raise ValueError(
-            f"exponents={count} was asked of a map with {z0.size} dimensions; "
-            f"pass exponents from 1 to {z0.size}"
-        )
-    expected = f"{z0.dtype}{z0.shape}"
-    result = jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", jax.eval_shape(step, z0))
-    if result != expected:
-        raise ValueError(
-            f"step maps {expected} to {result}, but a map of the state onto itself was expected; "
-            f"pass the latent step, not the observed one, and z0 in the dtype that step returns"
-        )
-
-
-def _require_finite(log_growth: Float[np.ndarray, "rounds exponents"], finite_steps: int, total: int):
-    """Raise ValueError if the orbit or its tangents left the finite numbers (-inf is the logarithm of 0)."""
-    if finite_steps < total:
-        raise ValueError(
-            f"the orbit of step became non-finite after {finite_steps} steps of {total} (transient included) "
-            f"and so has no exponents; pass a z0 on the attractor, or a step that stays bounded"
-        )
-    if not (log_growth < np.inf).all():
-        raise ValueError(
-            "the tangent vectors became non-finite although the orbit did not; "
-            "pass a smaller reorthonormalise_every, or a step whose derivative is finite along the orbit"
-        )

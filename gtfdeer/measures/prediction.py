@@ -45,7 +45,7 @@ def prediction_error(
             f"steps={steps} cannot be forecast within a reference of {len(reference)} time steps; "
             f"pass steps from 1 to {len(reference) - 1}"
         )
-    require_same_columns(reference, forecasts)
+    require_same_columns(reference, forecasts, name="forecasts")
     if len(forecasts) != len(reference) - steps:
         raise ValueError(
             f"forecasts has {len(forecasts)} rows but {len(reference)} - {steps} = {len(reference) - steps} "

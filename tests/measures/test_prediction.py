@@ -43,7 +43,7 @@ def test_diverged_forecasts_have_infinite_error(value):
             3,
             r"10 rows but 10 - 3 = 7 were expected; pass one forecast for each of reference\[:-3\]",
         ),
-        (7, 1, 3, "generated has 1 columns but reference has 2"),
+        (7, 1, 3, "forecasts has 1 columns but reference has 2"),
         (10, 2, 0, "steps=0 cannot be forecast.*pass steps from 1 to 9"),
         (0, 2, 10, "forecasts has shape .* holds no points"),
         (1, 2, 10, "steps=10 cannot be forecast within a reference of 10 time steps"),

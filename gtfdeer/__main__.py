@@ -1,0 +1,77 @@
+"""The command line: `gtfdeer demo | fit | score | simulate | info`, and `python -m gtfdeer` likewise.
+
+Leaves with 0 when all went well, 1 and one sentence when something did not, 2 for a command that cannot be
+understood, 130 after Ctrl-C.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from argparse import ArgumentParser, RawDescriptionHelpFormatter
+from collections.abc import Sequence
+from pathlib import Path
+
+from ._version import __version__
+from .commands import COMMANDS, Failure, add_debug_option
+
+_INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status; options not understood leave by SystemExit(2)."""
+    options = _parser().parse_args(arguments)
+    try:
+        options.run(options)
+        sys.stdout.flush()
+    except KeyboardInterrupt as stopped:
+        return _complain("interrupted", str(stopped) or "nothing was written", _INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (Failure, OSError, TypeError, ValueError) as error:
+        if getattr(options, "debug", False):
+            raise
+        return _complain("error", _sentence(error), 1)
+    return 0
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="gtfdeer",
+        description="Learn the rules of a chaotic system from a recording.",
+        epilog=(
+            "example:\n  gtfdeer demo\n"
+            "  gtfdeer fit recording.csv --dt 0.004 --delay-embed 5 --out heart.npz\n\n"
+            "Every command explains itself: gtfdeer fit --help"
+        ),
+        formatter_class=RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"gtfdeer {__version__}")
+    add_debug_option(parser)
+    commands = parser.add_subparsers(title="commands", metavar="command", required=True)
+    for command in COMMANDS:
+        command.add_to(commands)
+    return parser
+
+
+def _complain(kind: str, sentence: str, status: int) -> int:
+    print(f"gtfdeer: {kind}: {sentence}", file=sys.stderr)
+    return status
+
+
+def _sentence(error: Exception) -> str:
+    """The error in one line: its own words if gtfdeer or the system refused, else a request to report."""
+    words = " ".join(str(error).split()) or type(error).__name__
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    refused_on_purpose = (
+        isinstance(error, OSError | Failure) or Path(__file__).parent in Path(last.filename).parents
+    )
+    if refused_on_purpose:
+        return words
+    return f"unexpected {type(error).__name__} ({words}); please report it, with what --debug and info print"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

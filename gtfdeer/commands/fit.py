@@ -1,0 +1,280 @@
+"""`gtfdeer fit`: from recordings to a trained model in one file.
+
+read -> hold out the end -> delay-embed -> train -> save -> score on what was held out
+"""
+
+from __future__ import annotations
+
+import inspect
+from argparse import ArgumentParser, Namespace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .command import Command, Failure
+from .files import require_writable
+from .recordings import add_reading_options, describe, longest_stretch, read
+
+if TYPE_CHECKING:
+    from gtfdeer import Reconstruction
+    from gtfdeer.data import Series
+    from gtfdeer.forcing import Schedule
+    from gtfdeer.models import Model
+
+_SHORTEST_TEST = 100  # steps without a gap that scores need
+_HIDDEN_UNITS = 50  # of a model that has hidden units: the published Lorenz-63 model (arXiv 2306.04406)
+
+
+def add_options(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "recordings", nargs="+", metavar="recording", help="one file, or several of the same quantities"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="FILE", help="the model file to write, a .npz"
+    )
+    parser.add_argument(
+        "--dt",
+        type=float,
+        help="time between two rows, in any unit; by default that of the file's time column, else 1",
+    )
+    add_reading_options(parser)
+    _add_preparation(parser)
+    _add_model(parser)
+    _add_training(parser)
+    parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
+
+
+def _add_preparation(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("preparing the data")
+    group.add_argument(
+        "--delay-embed",
+        type=int,
+        metavar="D",
+        help="replace each column by D copies of itself, each later in the past",
+    )
+    group.add_argument(
+        "--delay",
+        type=int,
+        metavar="K",
+        help="time steps between two copies; chosen from the data by default",
+    )
+    group.add_argument(
+        "--test-fraction",
+        type=float,
+        default=0.0,
+        metavar="F",
+        help="hold out this share at the end of every recording and score on it (0: train on everything)",
+    )
+
+
+def _add_model(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("the model")
+    group.add_argument(
+        "--model", default="ShallowPLRNN", metavar="NAME", help="its class in gtfdeer.models (ShallowPLRNN)"
+    )
+    group.add_argument(
+        "--latent-dim",
+        type=int,
+        metavar="M",
+        help="latent units; by default as many as the data have columns",
+    )
+    group.add_argument(
+        "--hidden-dim", type=int, metavar="H", help=f"hidden units, in a model with these ({_HIDDEN_UNITS})"
+    )
+
+
+def _add_training(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("training (by default as gtfdeer.fit does)")
+    group.add_argument("--window", type=int, metavar="T", help="time steps of a training sequence")
+    group.add_argument("--batch", type=int, metavar="B", help="sequences in an update")
+    group.add_argument("--updates", type=int, metavar="U", help="how many updates")
+    group.add_argument(
+        "--forcing",
+        choices=("adaptive", "annealed", "constant"),
+        default="adaptive",
+        help="teacher forcing (adaptive)",
+    )
+    group.add_argument(
+        "--alpha", type=float, help="strength of constant forcing, or the last strength of annealed forcing"
+    )
+    group.add_argument("--solver", default="Auto", metavar="NAME", help="its class in gtfdeer.solvers (Auto)")
+    group.add_argument("--learning-rate", type=float, metavar="R", help="first learning rate")
+    group.add_argument(
+        "--noise",
+        type=float,
+        metavar="S",
+        help="noise added to the model's input, in standard deviations of the data",
+    )
+    group.add_argument("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
+
+
+def run(options: Namespace) -> None:
+    require_writable(options.out)
+    say = _silent if options.quiet else print
+    import jax
+
+    import gtfdeer
+
+    settings = _settings(options)
+    train, held_out = _prepare(options)
+    for series in train:
+        say(f"train  {describe(series)}")
+    for series in held_out:
+        say(f"test   {describe(series)}")
+    model = _model(options, train[0].columns)
+    say(f"model  {_described(model)}")
+    key = jax.random.key(options.seed)
+    reconstruction = gtfdeer.fit(model, train, key=key, progress=not options.quiet, **settings)
+    if not reconstruction.history["loss"].size:
+        raise KeyboardInterrupt
+    reconstruction.save(options.out)
+    say(f"training {_told(reconstruction)}")
+    say(f"saved  {options.out}")
+    for series in held_out:
+        say(f"\nfree run against the held-out end of {series.name}:\n{reconstruction.score(series)}")
+    _require_success(reconstruction, options.out)
+
+
+def _prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
+    """The series to train on and the ends held out, embedded alike, after the cut: no row knows both parts."""
+    fraction = options.test_fraction
+    if not 0 <= fraction < 1:
+        raise ValueError(f"--test-fraction is {fraction:g}; pass a number from 0 to less than 1, such as 0.2")
+    if options.delay is not None and options.delay_embed is None:
+        raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
+    whole = [read(path, options.dt, options) for path in options.recordings]
+    parts = (
+        [series.split(1 - fraction) for series in whole] if fraction else [(series, None) for series in whole]
+    )
+    train = [part for part, _ in parts]
+    held_out = [end for _, end in parts if end is not None]
+    if options.delay_embed is not None:
+        first = train[0].delay_embed(options.delay_embed, options.delay)
+        assert first.embedding is not None
+        lags = first.embedding.dimension, first.embedding.delay
+        train = [first, *(series.delay_embed(*lags) for series in train[1:])]
+        held_out = [series.delay_embed(*lags) for series in held_out]
+    for series in held_out:
+        if longest_stretch(series) < _SHORTEST_TEST:
+            raise ValueError(
+                f"--test-fraction {fraction:g} holds out {longest_stretch(series)} steps of {series.name} "
+                f"without a gap, but scores need {_SHORTEST_TEST}; pass a larger fraction"
+            )
+    return train, held_out
+
+
+def _settings(options: Namespace) -> dict[str, Any]:
+    """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
+    from gtfdeer import solvers
+
+    given = {
+        name: getattr(options, name) for name in ("window", "batch", "updates", "learning_rate", "noise")
+    }
+    chosen = {name: value for name, value in given.items() if value is not None}
+    solver = _exported(solvers, solvers.Solver, options.solver, "solver")
+    return {**chosen, "forcing": _forcing(options), "solver": solver()}
+
+
+def _forcing(options: Namespace) -> Schedule:
+    from gtfdeer.forcing import Adaptive, Annealed, Constant
+
+    if options.forcing == "adaptive":
+        if options.alpha is not None:
+            raise ValueError(
+                "--alpha has no meaning with --forcing adaptive, which finds its own; pass --forcing constant"
+            )
+        return Adaptive()
+    if options.forcing == "annealed":
+        return Annealed() if options.alpha is None else Annealed(last=options.alpha)
+    return Constant() if options.alpha is None else Constant(options.alpha)
+
+
+def _model(options: Namespace, columns: int) -> Model:
+    from flax import nnx
+
+    from gtfdeer import models
+
+    kind = _exported(models, models.Model, options.model, "model")
+    keywords = inspect.signature(kind).parameters
+    sizes = {
+        "latent_dim": columns if options.latent_dim is None else options.latent_dim,
+        "observed_dim": columns,
+    }
+    if "hidden_dim" in keywords:
+        sizes["hidden_dim"] = _HIDDEN_UNITS if options.hidden_dim is None else options.hidden_dim
+    elif options.hidden_dim is not None:
+        raise ValueError(
+            f"--hidden-dim is {options.hidden_dim}, but {options.model} has no hidden units; leave it out"
+        )
+    return kind(**sizes, rngs=nnx.Rngs(options.seed))
+
+
+def _exported(module: Any, base: type, name: str, noun: str) -> Any:
+    """The concrete class of this name; the sentence that refuses others lists those there are."""
+    exported = [getattr(module, each) for each in module.__all__]
+    known = {
+        c.__name__: c
+        for c in exported
+        if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)
+    }
+    if name not in known:
+        raise ValueError(f"there is no {noun} {name!r}; pass --{noun} with one of {', '.join(sorted(known))}")
+    return known[name]
+
+
+def _described(model: Model) -> str:
+    from gtfdeer.storage import flat_parameters
+
+    sizes = {name: size for name, size in model.config().items() if name.endswith("_dim") and size}
+    count = sum(array.size for array in flat_parameters(model).values())
+    return f"{type(model).__name__}({', '.join(f'{k}={v}' for k, v in sizes.items())}), {count:,} parameters"
+
+
+def _told(reconstruction: Reconstruction) -> str:
+    """How training ended, in a line."""
+    import numpy as np
+
+    history = reconstruction.history
+    last = history["loss"][-max(1, history["loss"].size // 20) :]
+    text = (
+        f"{reconstruction.ending} after {history['loss'].size:,} updates in {history['seconds'].sum():.1f} "
+        f"s, compiling included: loss {np.median(last):.3g} (median of the last 5%), alpha "
+        f"{history['alpha'][-1]:.3f}, solver iterations {np.median(history['iterations']):.0f} (median)"
+    )
+    for name, meaning in (
+        ("retried", "solved again step by step"),
+        ("skipped", "not applied, because not finite"),
+    ):
+        if total := int(history[name].sum()):
+            text += f", {total:,} updates {meaning}"
+    return text
+
+
+def _require_success(reconstruction: Reconstruction, path: Path) -> None:
+    """After everything is saved and told: leave with a failure where training did not reach its end."""
+    if reconstruction.ending == "interrupted":
+        raise KeyboardInterrupt(f"what was learned until then is in {path}")
+    if reconstruction.ending != "finished":
+        raise Failure(f"training {reconstruction.ending}; what was learned until then is in {path}")
+
+
+def _silent(text: str) -> None:
+    """Print nothing."""
+
+
+COMMAND = Command(
+    name="fit",
+    summary="learn a model from recordings of your own",
+    description=(
+        "Train a model on a recording by Generalized Teacher Forcing and write it to one file. Ctrl-C ends "
+        "training early\n"
+        "and keeps what was learned. Values are standardised for training; everything is reported in data "
+        "units."
+    ),
+    example=(
+        "  gtfdeer fit recording.csv --dt 0.004 --delay-embed 5 --test-fraction 0.2 --out heart.npz\n"
+        "  gtfdeer fit monday.npy tuesday.npy --dt 0.01 --model ClippedShallowPLRNN --hidden-dim 100 --out "
+        "two.npz"
+    ),
+    add_options=add_options,
+    run=run,
+)
