@@ -52,7 +52,7 @@ class Command:
 
 
 def add_debug_option(parser: ArgumentParser) -> None:
-    """`--debug`, before or after the command's name; unset unless given, so that neither place hides the other."""
+    """`--debug`, before or after the command's name; unset unless given: neither place hides the other."""
     parser.add_argument(
         "--debug",
         action="store_true",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 import time
 from argparse import ArgumentParser, Namespace
@@ -84,14 +85,13 @@ def _check(options: Namespace) -> None:
 
 def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict[str, Any]:
     """What goes into scores.json: scores of the saved model, what they are held against, every seed."""
-    import jax
-
     chosen = demo_run.middle(runs)
     return {
         **chosen.scores.as_dict(),
         "truth": {"lambda_max": demo_run.TRUE_EXPONENTS[0], "source": demo_run.TRUTH_SOURCE},
         "published": {
             **{name: list(interval) for name, interval in demo_run.PUBLISHED.items()},
+            "floor": demo_run.PUBLISHED_FLOOR,
             "source": demo_run.PUBLISHED_SOURCE,
         },
         "seed": chosen.seed,
@@ -103,9 +103,17 @@ def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict
         "seconds": round(seconds, 1),
         "command": shlex.join(_command(options)),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": f"{jax.default_backend()}: {jax.devices()[0].device_kind}",
+        "device": _device(),
         "versions": versions(),
     }
+
+
+def _device() -> str:
+    """What the numbers were computed on, in a few words."""
+    import jax
+
+    kind = jax.devices()[0].device_kind
+    return f"{os.cpu_count()} CPU cores" if jax.default_backend() == "cpu" else kind
 
 
 def _command(options: Namespace) -> list[str]:

@@ -13,7 +13,7 @@ from gtfdeer import measures, plots
 from gtfdeer.report import Paragraph, Part, Picture, Report, Section, Table
 
 from . import demo_run
-from .demo_run import PUBLISHED, TRUE_EXPONENTS, Run
+from .demo_run import PUBLISHED, PUBLISHED_FLOOR, TRUE_EXPONENTS, Run
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -140,7 +140,8 @@ def _exponents(run: Run) -> Picture:
     pairs = [f"{value:.3g} ({truth:g})" for value, truth in zip(found.exponents, TRUE_EXPONENTS, strict=True)]
     caption = (
         f"The network's Lyapunov exponents as they settle, and in parentheses the true ones: "
-        f"{', '.join(pairs)}. A first one above zero means chaos; dashed lines are the truth."
+        f"{', '.join(pairs)}. A first one above zero means chaos; dashed lines are the truth. "
+        "The last, how fast orbits fall onto the attractor, is the hardest to learn from data that lie on it."
     )
     return _picture(
         picture, caption, "Estimates of three exponents against time, settling near dashed lines."
@@ -154,9 +155,7 @@ def _training(run: Run) -> Picture:
         f"Over {history['loss'].size:,} updates the loss fell from {history['loss'][0]:.2g} to "
         f"{np.median(history['loss'][-tenth:]):.2g} squared standard deviations (median of the last tenth; "
         f"the noise alone would leave about {demo_run.NOISE**2:.2g}), while forcing alpha went from "
-        f"{history['alpha'][0]:.2g} to {history['alpha'][-1]:.2g}. The solver took "
-        f"{np.median(history['iterations']):.0f} iterations a batch (median) and at most "
-        f"{history['iterations'].max():.0f}."
+        f"{history['alpha'][0]:.2g} to {history['alpha'][-1]:.2g}. {_passes(history['iterations'])}"
     )
     return _picture(
         plots.training(history), caption, "Loss, forcing strength and solver iterations against updates."
@@ -167,27 +166,25 @@ def _training(run: Run) -> Picture:
 
 
 def _verdict(run: Run) -> str:
+    """What came out, in words that its numbers allow."""
     scores = run.scores
     if scores.lambda_max is None:
         return "The network did not learn the system: left alone, it leaves all bounds. Train it for longer."
     off = _off_truth(scores.lambda_max)
-    learned = (
-        scores.D_stsp <= _GOOD["D_stsp"] and scores.D_H <= _GOOD["D_H"] and abs(off) <= _GOOD["lambda_max"]
-    )
-    opening = (
-        "Left to itself, the network moves as the system does that it was trained on"
-        if learned
-        else "The network has not learned the system well"
-    )
+    reached = {"D_stsp": scores.D_stsp, "D_H": scores.D_H, "lambda_max": abs(off)}
+    if all(value <= _GOOD[name] for name, value in reached.items()):
+        return (
+            "Left to itself, the network moves as the system does that it was trained on: its orbit fills "
+            f"space alike (D_stsp {scores.D_stsp:.2g}, floor {scores.floor_D_stsp:.2g}), at like frequencies "
+            f"(D_H {scores.D_H:.2g}, floor {scores.floor_D_H:.2g}), and errors grow in it at a rate of "
+            f"{scores.lambda_max:.3g} per time unit, {abs(off):.1%} {'above' if off > 0 else 'below'} the "
+            f"true {TRUE_EXPONENTS[0]:g}."
+        )
     return (
-        f"{opening}: its orbits fill space alike (D_stsp {scores.D_stsp:.2g}, floor "
-        f"{scores.floor_D_stsp:.2g}) and have like frequencies (D_H {scores.D_H:.2g}, floor "
-        f"{scores.floor_D_H:.2g}), and its largest Lyapunov exponent, {scores.lambda_max:.3g}, is "
-        f"{abs(off):.1%} {'above' if off > 0 else 'below'} the true {TRUE_EXPONENTS[0]:g}."
-        if learned
-        else f"{opening}: D_stsp is {scores.D_stsp:.2g} (at most {_GOOD['D_stsp']:g} is expected of the defaults), D_H "
-        f"{scores.D_H:.2g} (at most {_GOOD['D_H']:g}), the largest Lyapunov exponent {scores.lambda_max:.3g} "
-        f"(the truth is {TRUE_EXPONENTS[0]:g})."
+        f"The network has not learned the system as well as it should: D_stsp is {scores.D_stsp:.2g} (at "
+        f"most {_GOOD['D_stsp']:g} is expected of the defaults), D_H {scores.D_H:.2g} (at most "
+        f"{_GOOD['D_H']:g}), the largest Lyapunov exponent {scores.lambda_max:.3g} (within "
+        f"{_GOOD['lambda_max']:.0%} of {TRUE_EXPONENTS[0]:g})."
     )
 
 
@@ -226,8 +223,10 @@ def _scores_table(run: Run) -> Table:
         ],
         caption=(
             "The floor is what a second, independent run of the true system gets against the same test run: "
-            f"nobody can expect less. Published: {demo_run.PUBLISHED_SOURCE}; the tutorial bins from minimum "
-            f"to maximum, the paper, as here, a little beyond. Truth: {demo_run.TRUTH_SOURCE}."
+            f"nobody can expect less. The published models were judged on the authors' test file, where an "
+            f"exact run gets a D_stsp of {PUBLISHED_FLOOR['D_stsp']:g} and a D_H of "
+            f"{PUBLISHED_FLOOR['D_H']:g} (measured for this project), so compare distances from the floor. "
+            "Sources stand below."
         ),
     )
 
@@ -253,6 +252,19 @@ def _seeds_table(runs: Sequence[Run]) -> Table:
             f"time. Median, best and worst are taken measure by measure. Figures and model file are of seed "
             f"{demo_run.middle(runs).seed}, the one in the middle by D_stsp."
         ),
+    )
+
+
+def _passes(iterations: Float[np.ndarray, " updates"]) -> str:
+    """What the solver did, in a sentence."""
+    if iterations.max() == 1:
+        return (
+            "The solver, Auto, went through each batch once, step by step, which is fastest for short "
+            "windows here."
+        )
+    return (
+        f"The solver took {np.median(iterations):.0f} iterations a batch (median) and at most "
+        f"{iterations.max():.0f}."
     )
 
 
@@ -317,7 +329,7 @@ def _undo(run: Run, values: Float[np.ndarray, "time columns"]) -> Float[np.ndarr
 
 def _moves(values: Float[np.ndarray, "time columns"]) -> bool:
     """Whether an orbit has a spectrum: finite, and not at rest but for rounding."""
-    return bool(np.isfinite(values).all() and (np.ptp(values, axis=0) > 1e-4).all())
+    return bool(np.isfinite(values).all() and np.ptp(values, axis=0).min() > 1e-4)
 
 
 def _time_together(truth: Float[np.ndarray, "time columns"], model: Float[np.ndarray, "time columns"]) -> int:

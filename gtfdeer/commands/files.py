@@ -1,4 +1,4 @@
-"""Files that a command leaves: refused before the work if they cannot be written, then whole or not at all."""
+"""Files that a command leaves: refused before the work if unwritable, then whole or not at all."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ def run(options: Namespace) -> None:
 
 
 def _prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
-    """The series to train on and the ends held out, embedded alike, after the cut: no row knows both parts."""
+    """The series to train on and the ends held out, embedded after the cut: no row knows both parts."""
     fraction = options.test_fraction
     if not 0 <= fraction < 1:
         raise ValueError(f"--test-fraction is {fraction:g}; pass a number from 0 to less than 1, such as 0.2")
@@ -194,7 +194,7 @@ def _model(options: Namespace, columns: int) -> Model:
     from gtfdeer import models
 
     kind = _exported(models, models.Model, options.model, "model")
-    keywords = inspect.signature(kind).parameters
+    keywords = inspect.signature(kind.__init__).parameters
     sizes = {
         "latent_dim": columns if options.latent_dim is None else options.latent_dim,
         "observed_dim": columns,

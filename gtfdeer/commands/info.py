@@ -35,6 +35,7 @@ def environment() -> dict[str, Any]:
     """Everything about this machine and installation that a result or a fault may depend on."""
     import jax
 
+    flags: Any = jax.config  # whose attributes are made at run time
     return {
         "versions": versions(),
         "platform": platform.platform(),
@@ -43,8 +44,8 @@ def environment() -> dict[str, Any]:
         "devices": [_device(device) for device in jax.devices()],
         "cpu": _cpu(),
         "memory": memory(),
-        "float64": bool(jax.config.read("jax_enable_x64")),
-        "matmul precision": str(jax.config.read("jax_default_matmul_precision") or "default"),
+        "float64": bool(flags.jax_enable_x64),
+        "matmul precision": str(flags.jax_default_matmul_precision or "default"),
     }
 
 
@@ -62,7 +63,7 @@ def versions() -> dict[str, str]:
 
 
 def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
-    """Total and available memory, within the container's limit where there is one; "unknown" without /proc."""
+    """Total and available memory, within the container's limit if there is one; "unknown" without /proc."""
     total, available = _machine_memory(proc)
     limit, used = _group_memory(control_group)
     if limit is not None and (total is None or limit < total):

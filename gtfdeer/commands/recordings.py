@@ -39,14 +39,23 @@ def longest_stretch(series: Series) -> int:
 
 
 def describe(series: Series) -> str:
-    """What was found, in a line: shape, sampling step, duration, gaps, embedding."""
+    """What was found, in a line: shape, sampling step, duration, embedding, gaps."""
     columns = f"{series.columns} column{'s' * (series.columns > 1)}"
-    text = f"{series.name}: {series.length:,} steps x {columns}, dt {series.dt:g}, duration {series.duration:,.6g}"
+    facts = [f"{series.name}: {series.length:,} steps x {columns}", f"dt {series.dt:g}"]
+    facts.append(f"duration {series.duration:,.6g}")
     if series.embedding is not None:
-        how = "" if series.embedding.chosen_by == "caller" else f", chosen by {series.embedding.chosen_by}"
-        text += f", embedded in {series.embedding.dimension} lags of {series.embedding.delay} steps{how}"
-    gaps = len(series.segments()) - 1
-    missing = series.length - sum(stop - start for start, stop in series.segments())
+        dimension, delay, rule = (
+            series.embedding.dimension,
+            series.embedding.delay,
+            series.embedding.chosen_by,
+        )
+        chosen = "" if rule == "caller" else f" (chosen by {rule})"
+        facts.append(f"embedded in {dimension} lags of {delay} steps{chosen}")
+    stretches = series.segments()
+    missing = series.length - sum(stop - start for start, stop in stretches)
     if missing:
-        text += f", {missing:,} incomplete rows ({gaps} gap{'s' * (gaps != 1)} inside), longest stretch {longest_stretch(series):,}"
-    return text
+        facts.append(f"{missing:,} incomplete rows")
+        facts.append(
+            f"longest of {len(stretches):,} stretches without a gap {longest_stretch(series):,} steps"
+        )
+    return ", ".join(facts)

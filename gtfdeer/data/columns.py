@@ -18,9 +18,8 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-CLOCK_NAME = re.compile(
-    r"(t|time|timestamp|timestamps)\s*([\[(_/,].*)?", re.IGNORECASE
-)  # also "time (s)", "t [ms]"
+# Also "time (s)", "t [ms]", "time_s".
+CLOCK_NAME = re.compile(r"(t|time|timestamp|timestamps)\s*([\[(_/,].*)?", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -68,11 +67,8 @@ def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) ->
 
 
 def needed_positions(names: Sequence[str], columns: int | str | Sequence[int | str] | None) -> set[int]:
-    """The columns that must hold numbers: the wanted ones and the clock, or all."""
-    if columns is None:
-        return set(range(len(names)))
-    clock = clock_column(names)
-    return set(positions(names, columns)) | ({clock} if clock is not None else set())
+    """The columns that must hold numbers: the wanted ones, or all."""
+    return set(range(len(names)) if columns is None else positions(names, columns))
 
 
 def _position(names: Sequence[str], column: int | str) -> int:
@@ -103,16 +99,16 @@ def uniform_step(stamps: Float[np.ndarray, " time"]) -> float:
     if not np.isfinite(stamps).all():
         row = int(np.argmin(np.isfinite(stamps)))
         raise ValueError(
-            f"the time column has no number in row {row}; fill it in, or choose the other columns with "
-            "columns="
+            f"the time column has no number in row {row}; write times as numbers, or pass dt= and "
+            "columns= for the rest"
         )
     gaps = np.diff(stamps)
     if (gaps <= 0).any():
         row = int(np.argmax(gaps <= 0)) + 1
         raise ValueError(
             f"the time column does not increase: row {row} has {stamps[row]:.10g} after "
-            f"{stamps[row - 1]:.10g}; sort the rows, "
-            "remove the repeated ones, and pass each recording as a file of its own"
+            f"{stamps[row - 1]:.10g}; sort the rows, remove the repeated ones, and pass each recording as a "
+            "file of its own"
         )
     dt = float((stamps[-1] - stamps[0]) / (len(stamps) - 1))
     off_line = np.abs(stamps - (stamps[0] + dt * np.arange(len(stamps))))
@@ -120,8 +116,8 @@ def uniform_step(stamps: Float[np.ndarray, " time"]) -> float:
         row = int(np.argmax(np.abs(gaps - np.median(gaps)))) + 1
         raise ValueError(
             f"the time column is irregular: row {row} comes {gaps[row - 1]:.6g} after the one before, the "
-            "median step is "
-            f"{np.median(gaps):.6g}; resample to equal steps, with NaN rows where samples are missing"
+            f"median step is {np.median(gaps):.6g}; resample to equal steps, with NaN rows where samples are "
+            "missing"
         )
     return dt
 

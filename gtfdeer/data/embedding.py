@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .values import as_values
+from .values import as_values, whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -47,12 +47,10 @@ class Embedding:
 
     def __post_init__(self) -> None:
         for name in ("dimension", "delay"):
-            given = getattr(self, name)
-            if isinstance(given, bool) or not isinstance(given, int | np.integer):
-                raise TypeError(f"{name} is {given!r}; pass a whole number, for example {name}=3")
+            given = whole_number(getattr(self, name), name, example=3)
             if given < 1:
                 raise ValueError(f"{name} is {given}; pass {name}=1 or more")
-            object.__setattr__(self, name, int(given))
+            object.__setattr__(self, name, given)
 
     @property
     def rows_lost(self) -> int:
@@ -71,12 +69,17 @@ def delay_coordinates(
     if rows < 1:
         raise ValueError(
             f"{embedding.dimension} lags of {embedding.delay} rows reach back {embedding.rows_lost} rows but "
-            "the series "
-            f"has {len(values)}; pass a smaller dimension or delay, or a longer series"
+            f"the series has {len(values)}; pass a smaller dimension or delay, or a longer series"
         )
     lags = [lag * embedding.delay for lag in range(embedding.dimension)]
     table = np.concatenate([values[embedding.rows_lost - lag :][:rows] for lag in lags], axis=1)
-    table[np.isnan(table).any(axis=1)] = np.nan
+    gaps = np.isnan(table).any(axis=1)
+    if gaps.all():
+        raise ValueError(
+            f"every stretch of {embedding.rows_lost + 1} rows holds a gap; pass a smaller dimension or "
+            "delay, or fill the gaps"
+        )
+    table[gaps] = np.nan
     return table
 
 
@@ -125,7 +128,7 @@ def autocorrelation_delay(values: ArrayLike) -> int:
     Raises: ValueError for fewer than 20 rows, a constant series, or an autocorrelation that never falls so
     far.
 
-    >>> autocorrelation_delay(np.cos(np.arange(2000) * 2 * np.pi / 60))      # arccos(1/e) = 0.19 periods = 11.4
+    >>> autocorrelation_delay(np.cos(np.arange(2000) * 2 * np.pi / 60))      # arccos(1/e) is 11.4 rows
     12
     """
     columns = _long_enough(values)
@@ -134,8 +137,7 @@ def autocorrelation_delay(values: ArrayLike) -> int:
     if below.size == 0:
         raise ValueError(
             f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(correlation) - 1}, "
-            "so no delay can be "
-            "read off; pass delay=, or a longer series"
+            "so no delay can be read off; pass delay=, or a longer series"
         )
     return int(below[0])
 

@@ -50,7 +50,7 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
                 _check_header(file, member.file_size, where)
             with archive.open(member) as file:
                 return npy.read_array(file, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as problem:
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as problem:
         raise ValueError(
             f"{path.name!r} is not a whole .npz file ({problem}); save it again with "
             "numpy.savez_compressed(path, values=...)"
@@ -81,14 +81,12 @@ def _refuse_bombs(member: zipfile.ZipInfo, where: str) -> None:
     if member.file_size > MOST_BYTES:
         raise ValueError(
             f"{where} unpacks to {member.file_size / 2**30:.1f} GiB, over the limit of 4 GiB; if you trust "
-            "it, load it with "
-            "numpy.load and pass a part of the array"
+            "it, load it with numpy.load and pass a part of the array"
         )
     if member.file_size > LARGE and member.file_size > MOST_INFLATION * member.compress_size:
         raise ValueError(
             f"{where} unpacks {member.compress_size} bytes to {member.file_size}, which no recording does; "
-            "if you trust it, "
-            "load it with numpy.load and pass the array"
+            "if you trust it, load it with numpy.load and pass the array"
         )
 
 

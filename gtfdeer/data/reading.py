@@ -69,9 +69,9 @@ def read_series(
         wide: says that more columns than time steps are meant.
 
     Raises:
-        FileNotFoundError: if there is no such file, with the nearest name in its folder. ValueError: if it
-        does not hold what its ending says, or not a table of numbers; with line and column for
-            text; if `dt` contradicts the clock.
+        FileNotFoundError: if there is no such file, with the nearest name in its folder.
+        ValueError: if it does not hold what its ending says, or no table of numbers (with line, column and
+            text), or if `dt` contradicts the clock.
         TypeError: for a source of another kind.
 
     >>> read_series(np.arange(6.0).reshape(3, 2), dt=0.1, name="counts", columns=[1]).values.T
@@ -165,8 +165,7 @@ def _from_frame(frame: pandas.DataFrame, columns: Columns) -> Table:
         elif place in needed:
             raise ValueError(
                 f"column {name!r} of the data frame holds {column.dtype} and not numbers; convert it (time "
-                "stamps to "
-                "seconds, text by pandas.to_numeric), or choose the other columns with columns="
+                "stamps to seconds, text by pandas.to_numeric), or choose the other columns with columns="
             )
     return Table(values, names)
 
@@ -179,7 +178,6 @@ def _step_by_the_clock(stamps: np.ndarray, name: str, dt: float | None, *, overr
     if dt is not None and not np.isclose(dt, measured, rtol=1e-3):
         raise ValueError(
             f"dt={dt} was passed but column {name!r} steps by {measured:.6g}; leave dt out, or choose the "
-            "other columns "
-            "with columns= if the clock is wrong or in another unit"
+            "other columns with columns= if the clock is wrong or in another unit"
         )
     return measured

@@ -38,9 +38,8 @@ class Series:
         wide: says that more columns than time steps are meant; such a table is otherwise refused.
 
     Raises:
-        TypeError: for values that are not real numbers, a `dt` that is not a number, and wrong kinds of
-        fields. ValueError: for an empty, infinite, all-NaN or transposed table, and a `dt` that is not
-        positive.
+        TypeError: for values that are not real numbers, a `dt` that is not a number, wrong kinds of fields.
+        ValueError: for an empty, infinite, all-NaN or transposed table, and a `dt` that is not positive.
 
     Not to be confused with a pandas Series, which is one column with an index of its own.
 
@@ -63,11 +62,7 @@ class Series:
         values = as_values(self.values)
         if not self.wide:
             require_time_first(values.shape)
-        for field, kind in (("name", str), ("scaling", Scaling | None), ("embedding", Embedding | None)):
-            given = getattr(self, field)
-            if not isinstance(given, kind):
-                wanted = kind.__name__ if isinstance(kind, type) else kind
-                raise TypeError(f"{field} is {given!r}; pass {field}= as {wanted}")
+        self._require_kinds()
         if self.scaling is not None and self.scaling.columns != values.shape[1]:
             raise ValueError(
                 f"the values have {values.shape[1]} columns but the scaling has {self.scaling.columns}; "
@@ -75,6 +70,17 @@ class Series:
             )
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "dt", _positive_step(self.dt))
+
+    def _require_kinds(self) -> None:
+        """Refuse a name that is no text, and anything but a Scaling and an Embedding in their places."""
+        if not isinstance(self.name, str):
+            raise TypeError(f"name is {self.name!r}; pass a text, for example name='heart'")
+        if not isinstance(self.scaling, Scaling | None):
+            raise TypeError(
+                f"scaling is {self.scaling!r}; pass a Scaling, for example train.scaling, or None"
+            )
+        if not isinstance(self.embedding, Embedding | None):
+            raise TypeError(f"embedding is {self.embedding!r}; pass an Embedding(dimension, delay) or None")
 
     @property
     def length(self) -> int:
@@ -107,26 +113,21 @@ class Series:
         return f"Series({', '.join(parts)})"
 
     def standardise(self) -> Series:
-        """Z-score each column by its own mean and std (divisor T), NaN left out; an earlier scaling is undone.
+        """Z-score each column by its own mean and std (divisor T), NaN left out; an old scaling is undone.
 
         Raises: ValueError naming the first column that never changes, as it has no std to divide by.
         """
         data = self.unscaled()
-        wide_sum = data.values.astype(np.float64)
-        constant = np.nanmax(wide_sum, axis=0) == np.nanmin(wide_sum, axis=0)
+        exact = data.values.astype(np.float64)
+        constant = np.nanmax(exact, axis=0) == np.nanmin(exact, axis=0)
         if constant.any():
-            column = int(np.argmax(constant))
-            rest = [c for c in range(self.columns) if not constant[c]]
+            column, moving = int(np.argmax(constant)), np.flatnonzero(~constant).tolist()
+            advice = f"drop it with series.select({moving})" if moving else "pass a series that moves"
             raise ValueError(
-                f"column {column} of {self.name!r} is always {np.nanmax(wide_sum[:, column]):.6g}, so it has "
-                "no spread "
-                + (
-                    f"to divide by; drop it, for example with series.select({rest})"
-                    if rest
-                    else "to divide by; pass a series that moves"
-                )
+                f"column {column} of {self.name!r} is always {np.nanmax(exact[:, column]):.6g}, so it has no "
+                f"std to divide by; {advice}"
             )
-        return data.scaled_by(Scaling(np.nanmean(wide_sum, axis=0), np.nanstd(wide_sum, axis=0)))
+        return data.scaled_by(Scaling(np.nanmean(exact, axis=0), np.nanstd(exact, axis=0)))
 
     def scaled_by(self, scaling: Scaling) -> Series:
         """The same data under another scaling, usually that of the training data; its own is undone first."""
@@ -159,24 +160,23 @@ class Series:
         if any(np.isnan(part).any(axis=1).all() for part in parts):
             raise ValueError(
                 f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}, and one part "
-                "holds no "
-                "complete row; pass another fraction or a longer series"
+                "holds no complete row; pass another fraction or a longer series"
             )
         train, test = (replace(self, values=part, wide=True) for part in parts)
         return train, test
 
-    def select(self, columns: Sequence[int]) -> Series:
+    def select(self, columns: int | Sequence[int]) -> Series:
         """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
-        chosen = [int(column) for column in columns]
-        if not chosen or any(not 0 <= column < self.columns for column in chosen):
+        chosen = np.atleast_1d(np.asarray(columns)).tolist()
+        if not chosen or any(column not in range(self.columns) for column in chosen):
             raise ValueError(
-                f"columns is {list(columns)}; pass numbers from 0 to {self.columns - 1}, at least one"
+                f"columns is {columns!r}; pass numbers from 0 to {self.columns - 1}, at least one"
             )
         scaling = None if self.scaling is None else self.scaling.select(chosen)
         return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None)
 
     def delay_embed(self, dimension: int, delay: int | None = None) -> Series:
-        """Each column at lags 0, delay, ..., (dimension - 1) delay, looking BACK: row t is [x_t, x_{t-delay}, ..].
+        """Each column at lags 0, delay, ..., (dimension - 1) delay: row t is [x_t, x_{t-delay}, ...].
 
         Looking back keeps a row free of the future. The first (dimension - 1) delay rows are lost, so row 0
         is at time (dimension - 1) delay dt of this series; the first N columns are x itself. A row that

@@ -9,7 +9,6 @@ start is drawn by the key and a transient is run and thrown away, so that the se
 from __future__ import annotations
 
 import math
-import operator
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -21,14 +20,14 @@ from .keys import require_key
 from .runge_kutta import rk4_step
 from .series import Series
 from .systems import System
+from .values import whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
     from numpy.typing import DTypeLike
 
-MOST_SUBSTEPS = (
-    1000  # between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours)
-)
+# Inner steps between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours).
+MOST_SUBSTEPS = 1000
 
 
 def simulate(
@@ -52,9 +51,9 @@ def simulate(
 
     Raises:
         ValueError: for a length below 1, a `dt` that is not positive or spans over 1000 inner steps, a
-        negative
-            transient, float64 without x64, and an orbit that leaves the range of numbers.
-        TypeError: for a `key` that is no key, or a `system` that is no system.
+            negative transient, another dtype, float64 without x64, and an orbit that leaves the range of
+            numbers.
+        TypeError: for a `key` that is no key, a `system` that is no system, a length that is not whole.
 
     >>> from gtfdeer.data import Lorenz63
     >>> simulate(Lorenz63(), length=500, dt=0.02, key=jax.random.key(0))
@@ -63,7 +62,7 @@ def simulate(
     if not isinstance(system, System):
         raise TypeError(f"system is {system!r}; pass a System object, for example gtfdeer.data.Lorenz63()")
     key = require_key(key)
-    length = operator.index(length)
+    length = whole_number(length, "length", example=10_000)
     if length < 1:
         raise ValueError(
             f"length is {length}; pass the number of samples, 1 or more, for example length=10_000"
@@ -73,6 +72,8 @@ def simulate(
     substeps = _substeps(dt, system)
     if not (math.isfinite(transient) and transient >= 0):
         raise ValueError(f"transient is {transient!r}; pass the time to throw away, 0 or more")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype is {np.dtype(dtype)}; pass dtype=numpy.float32 or numpy.float64")
     if np.dtype(dtype) == np.float64 and jnp.result_type(float) != np.float64:
         raise ValueError(
             "dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) "
@@ -113,8 +114,7 @@ def _substeps(dt: float, system: System) -> int:
     if substeps > MOST_SUBSTEPS:
         raise ValueError(
             f"dt={dt} is {substeps} inner steps of {system.step_size} and samples {type(system).__name__} "
-            "too coarsely to "
-            f"follow it; pass dt={MOST_SUBSTEPS * system.step_size:g} or less, for example "
+            f"too coarsely to follow it; pass dt={MOST_SUBSTEPS * system.step_size:g} or less, for example "
             f"dt={system.default_dt}"
         )
     return substeps

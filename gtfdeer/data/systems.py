@@ -127,9 +127,9 @@ class Lorenz96(System):
     default_transient = 50.0
 
     def __post_init__(self) -> None:
-        if self.dimension < 4:
+        if not isinstance(self.dimension, int) or self.dimension < 4:
             raise ValueError(
-                f"dimension is {self.dimension}; pass 4 or more, as every site feels three others"
+                f"dimension is {self.dimension}; pass a whole number from 4 on, as a site feels three others"
             )
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:

@@ -14,9 +14,8 @@ import codecs
 import csv
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 GAPS = ("", "nan", "na", "n/a", "null", "none")
-DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+([eE][-+]?\d+)?")
+DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+([eE][-+]?\d+)?")
 ONLY_DECIMAL_COMMAS = re.compile(rf"\s*{DECIMAL_COMMA.pattern}(\s+{DECIMAL_COMMA.pattern})+\s*")
 SOMETHING_ELSE = {  # how other files begin
     b"PK\x03\x04": "a Zip archive or an Excel workbook; open it with pandas.read_excel and pass the frame",
@@ -41,8 +40,7 @@ SOMETHING_ELSE = {  # how other files begin
 }
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A line with its number in the file, counted from 1."""
 
     number: int
@@ -71,9 +69,8 @@ def read_text(path: Path, columns: int | str | Sequence[int | str] | None = None
         )
     names = first if has_names else _commented_names(lines, content[0], delimiter, len(first))
     values = _numbers(body, delimiter, names, columns, path.name)
-    if (
-        values.shape[1] > 1 and names[-1] == "" and np.isnan(values[:, -1]).all()
-    ):  # every line ends in a separator
+    ends_in_separator = values.shape[1] > 1 and names[-1] == "" and np.isnan(values[:, -1]).all()
+    if ends_in_separator:
         names, values = names[:-1], values[:, :-1]
     return Table(values, tuple(names))
 
@@ -94,8 +91,7 @@ def decoded(path: Path) -> str:
     except UnicodeDecodeError as problem:
         raise ValueError(
             f"{path.name!r} is not UTF-8 text (byte {problem.start} is "
-            f"{raw[problem.start : problem.start + 1]!r}); "
-            "save it as CSV UTF-8"
+            f"{raw[problem.start : problem.start + 1]!r}); save it as CSV UTF-8"
         ) from problem
     return text.replace("\r\n", "\n").replace("\r", "\n")
 
@@ -113,9 +109,13 @@ def _cells(line: Line, delimiter: str | None) -> list[str]:
     """The cells of a line, without quotes and blanks around them."""
     if delimiter is None:
         return [cell.strip('"') for cell in line.text.split()]
-    return [
-        cell.strip() for cell in next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True))
-    ]
+    try:
+        cells = next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True))
+    except csv.Error as problem:
+        raise ValueError(
+            f"line {line.number} is no line of a table ({problem}); correct or remove it"
+        ) from problem
+    return [cell.strip() for cell in cells]
 
 
 def _is_number(cell: str) -> bool:
@@ -186,9 +186,9 @@ def _cell_by_cell(
         cells = _cells(line, delimiter)
         if len(cells) != len(names):
             raise ValueError(
-                f"line {line.number} of {file_name!r} has {len(cells)} cells but the lines before have "
-                f"{len(names)}; give every "
-                "line the same number, with nothing between two separators where a value is missing"
+                f"line {line.number} of {file_name!r} has {len(cells)} cells but the first line has "
+                f"{len(names)}; give every line the same number, with nothing between two separators where a "
+                "value is missing"
             )
         numbers = [_number(cell) for cell in cells]
         for place, (number, cell) in enumerate(zip(numbers, cells, strict=True)):

@@ -39,9 +39,15 @@ def as_values(given: ArrayLike) -> Float[np.ndarray, "time columns"]:
         raise ValueError(
             f"values is infinite in row {row}, column {column}; pass finite numbers, NaN where one is missing"
         )
-    if np.isnan(array).all():
+    empty = np.isnan(array).all(axis=0)
+    if empty.all():
         raise ValueError(
             f"values of shape {array.shape} is NaN throughout; pass a recording with numbers in it"
+        )
+    if empty.any():
+        column = int(np.argmax(empty))
+        raise ValueError(
+            f"column {column} of values is NaN throughout, so every row would be a gap; leave that column out"
         )
     array = array.view()
     array.flags.writeable = False
@@ -50,18 +56,30 @@ def as_values(given: ArrayLike) -> Float[np.ndarray, "time columns"]:
 
 def real_numbers(given: ArrayLike) -> np.ndarray:
     """Return an array of float32 or float64; refuse what is not a real number."""
-    if isinstance(given, list | tuple) and len({np.shape(row) for row in given}) > 1:
-        raise ValueError("values has rows of different lengths; pass the same number of columns in every row")
-    array = np.asarray(given)
+    try:
+        array = np.asarray(given)
+    except ValueError as problem:
+        raise ValueError(
+            f"values is no rectangular table ({problem}); pass the same number of columns in every row"
+        ) from problem
     if array.dtype.kind == "c":
         raise TypeError("values holds complex numbers; pass real ones, for example values.real")
-    if array.dtype.kind in "iub" or array.dtype == np.float16:
-        return array.astype(np.float32)
-    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+    if array.dtype.kind not in "iubf" and array.dtype.name != "bfloat16":
         raise TypeError(f"values holds {array.dtype} and not numbers; pass an array of float32 or float64")
-    if array.dtype not in (np.float32, np.float64):
-        return array.astype(np.float32 if array.dtype.itemsize < 4 else np.float64)
-    return array.astype(array.dtype.newbyteorder("="), copy=False)
+    double = array.dtype.kind == "f" and array.dtype.itemsize >= 8
+    return array.astype(np.float64 if double else np.float32, copy=False)
+
+
+def whole_number(given: int, name: str, *, example: int) -> int:
+    """Return `given` as an int; 1e5 is refused, too, as it is no whole number in Python.
+
+    >>> whole_number(1e5, "length", example=100)
+    Traceback (most recent call last):
+    TypeError: length is 100000.0; pass a whole number, for example length=100
+    """
+    if isinstance(given, bool) or not isinstance(given, int | np.integer):
+        raise TypeError(f"{name} is {given!r}; pass a whole number, for example {name}={example}")
+    return int(given)
 
 
 def require_time_first(shape: tuple[int, ...]) -> None:
@@ -70,6 +88,6 @@ def require_time_first(shape: tuple[int, ...]) -> None:
     if columns > rows:
         raise ValueError(
             f"values has shape {shape}, so {columns} columns in {rows} time step{'s' * (rows > 1)}, but time "
-            "is the "
-            "first axis, (T, N): pass values.T, or wide=True if more columns than time steps are meant"
+            "is the first axis, (T, N): pass values.T, or wide=True if more columns than time steps are "
+            "meant"
         )

@@ -8,13 +8,13 @@ sum and one comparison, O(total rows). No paper: counting.
 
 from __future__ import annotations
 
-import operator
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .series import Series
+from .values import whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Int
@@ -36,7 +36,7 @@ def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndar
     """
     recordings = [series] if isinstance(series, Series) else list(series)
     _require_alike(recordings)
-    length = operator.index(length)
+    length = whole_number(length, "window", example=200)
     if length < 1:
         raise ValueError(f"window={length} holds no row; pass window=1 or more")
     total = sum(len(recording) for recording in recordings)

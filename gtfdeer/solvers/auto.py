@@ -41,7 +41,7 @@ class Auto(Solver):
     """
 
     tol: float | None = None
-    max_iterations: int = 12
+    max_iterations: int = 8
 
     def __post_init__(self) -> None:
         check_cap(self.tol, self.max_iterations)
@@ -76,7 +76,7 @@ class Auto(Solver):
 def choose(length: int, latent_dim: int, backend: str, tol: float | None, cap: int) -> Solver:
     """The rules, as a function of everything they depend on.
 
-    >>> type(choose(200, 3, "cpu", None, 12)).__name__, type(choose(20_000, 3, "cpu", None, 12)).__name__
+    >>> type(choose(200, 3, "cpu", None, 8)).__name__, type(choose(20_000, 3, "cpu", None, 8)).__name__
     ('Sequential', 'Shooting')
     """
     if length < (512 if backend == "cpu" else 64):

@@ -27,13 +27,15 @@ import jax.numpy as jnp
 
 from .. import scan
 from .base import Problem, Solver, check_cap, default_tolerance, shared, tolerance_for
+from .gradient import vjp_adjoint
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PyTree
 
 __all__ = ["Shooting", "walk_windows", "windowed_adjoint"]
 
 _STRIDE = 8  # steps between two looks at whether new and old states have merged
+_ADJOINT_SWEEPS = 8  # after which one walk step by step costs less
 _SLOW = 0.1  # a plain sweep that leaves more than this share of the mismatch calls for a Newton correction
 
 
@@ -45,7 +47,7 @@ class Shooting(Solver):
         length: steps in a window; `None` chooses from T (`window_length`).
         tol: the iteration ends when what an edge's mismatch can still change is below `tol * (1 + max |z|)`;
             `None`: 1e-5 in float32, 1e-10 in float64.
-        max_sweeps: the cap. Gradients know no cap: they are mended until they are exact.
+        max_sweeps: the cap. Gradients know no cap: where sweeps do not settle, they go step by step.
 
     >>> import gtfdeer as gd
     >>> solution = gd.solve(lambda z, u: 0.8 * z + u, jnp.zeros(1), jnp.ones((1000, 1)), solver=Shooting())
@@ -63,7 +65,7 @@ class Shooting(Solver):
             raise ValueError(f"length is {self.length}; pass a number of steps of at least 1, or None")
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
-        return walk_windows(
+        states, sweeps, _ = walk_windows(
             problem.step,
             problem.z0,
             problem.inputs,
@@ -72,9 +74,10 @@ class Shooting(Solver):
             tol=self.tolerance(guess.dtype),
             max_sweeps=self.max_sweeps,
         )
+        return states, sweeps
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        return walk_windows(
+        states, sweeps, _ = walk_windows(
             problem.step, problem.z0, problem.inputs, states, length=self._length(problem.length), tol=math.inf, max_sweeps=1
         )[0]
 
@@ -99,7 +102,7 @@ def windowed_adjoint(
 ) -> Float[Array, "time latent"]:
     """`l_t = g_t + J_{t+1}^T l_{t+1}`: one more recurrence, linear, that forgets as fast; walked the same way.
 
-    It knows no cap: where errors are not forgotten it goes on until every window has met the next.
+    Where errors are not forgotten within a few sweeps it goes step by step instead: gradients know no cap.
     """
     steps = states.shape[0]
     if steps == 1:
@@ -112,17 +115,21 @@ def windowed_adjoint(
     # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}.
     elements = (states[:-1], jax.tree.map(lambda u: u[1:], problem.inputs), cotangents[:-1])
     backwards = jax.tree.map(lambda x: x[::-1], elements)
-    earlier, _ = walk_windows(
+    earlier, _, settled = walk_windows(
         back,
         cotangents[-1],
         backwards,
         backwards[2],
         length=min(steps - 1, length or window_length(steps - 1)),
         tol=tol,
-        max_sweeps=steps,
+        max_sweeps=_ADJOINT_SWEEPS,
         offset=0.0,
     )
-    return jnp.concatenate([earlier[::-1], cotangents[-1:]])
+    return jax.lax.cond(
+        shared(~settled),
+        lambda: vjp_adjoint(problem, states, cotangents),
+        lambda: jnp.concatenate([earlier[::-1], cotangents[-1:]]),
+    )
 
 
 class _Walk(NamedTuple):
@@ -143,10 +150,11 @@ def walk_windows(
     tol: float,
     max_sweeps: int,
     offset: float = 1.0,
-) -> tuple[Float[Array, "time latent"], Int[Array, ""]]:
+) -> tuple[Float[Array, "time latent"], Int[Array, ""], Bool[Array, ""]]:
     """Solve `z_t = step(z_{t-1}, u_t)` window by window.
 
-    Tolerances are relative to `offset + max |z|`. Returns the states `(T, M)` and the number of sweeps.
+    Tolerances are relative to `offset + max |z|`. Returns the states `(T, M)`, the number of sweeps, and whether
+    every window has met the next.
     """
     steps = guess.shape[0]
     windows = -(-steps // length)
@@ -201,11 +209,13 @@ def walk_windows(
         corrected = w.starts + scan.affine(P, ends(w.states) - w.starts, method=scan.sequential)
         return jnp.where(jnp.all(jnp.isfinite(corrected)), corrected, ends(w.states))
 
-    def unfinished(w: _Walk) -> Array:
+    def settled(w: _Walk) -> Array:
         scale = offset + jnp.max(jnp.abs(w.states))
         remaining = w.mismatch / jnp.maximum(1 - w.share, 1e-6)  # geometric series of what is still to come
-        settled = (w.mismatch <= rounding * scale) | ((remaining <= tol * scale) & (w.share < 1))
-        return shared(~settled) & (w.sweeps < max_sweeps)
+        return (w.mismatch <= rounding * scale) | ((remaining <= tol * scale) & (w.share < 1))
+
+    def unfinished(w: _Walk) -> Array:
+        return shared(~settled(w)) & (w.sweeps < max_sweeps)
 
     def sweep(w: _Walk) -> _Walk:
         scale = offset + jnp.max(jnp.abs(w.states))
@@ -220,7 +230,8 @@ def walk_windows(
     mismatch = jnp.max(jnp.abs(ends(states) - starts))
     first = _Walk(starts, states, mismatch, jnp.ones_like(mismatch), jnp.asarray(1))
     walked = jax.lax.while_loop(unfinished, sweep, first)
-    return jnp.moveaxis(walked.states, 0, 1).reshape(windows * length, -1)[:steps], walked.sweeps
+    states = jnp.moveaxis(walked.states, 0, 1).reshape(windows * length, -1)[:steps]
+    return states, walked.sweeps, settled(walked)
 
 
 def _columns(x: Array, windows: int, length: int) -> Array:

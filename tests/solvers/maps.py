@@ -1,7 +1,6 @@
 """Steps that every solver has to solve, each formula written once for NumPy and JAX, and the dumb loop that solves them.
 
-All have three units and the inputs `{"u": (T, 3), "z_hat": (T, 3)}`, so that one compiled function, with the kind
-of step as a number, serves them all.
+All have three units and the inputs `{"u": (T, 3), "z_hat": (T, 3)}`.
 """
 
 import functools
@@ -69,8 +68,7 @@ def _plrnn_forced(xp, p, z, x):
 
 
 def _lorenz_rate(xp, p, z):
-    s, r, b = p["lorenz"]
-    return xp.stack([s * (z[1] - z[0]), z[0] * (r - z[2]) - z[1], z[0] * z[1] - b * z[2]])
+    return _times(p["L"], z) + z[0] * xp.concatenate([0 * z[:1], -z[2:], z[1:2]])
 
 
 def _lorenz(xp, p, z, x, dt=0.01):
@@ -94,11 +92,6 @@ STEPS = {
     "lorenz": _lorenz,
     "lorenz_forced": _lorenz_forced,
 }
-
-
-def switched(kind, p, z, x):
-    """The step number `kind`, for JAX."""
-    return jax.lax.switch(kind, [functools.partial(f, jnp) for f in STEPS.values()], p, z, x)
 
 
 def walk(name, p, z0, inputs, kick=0.0):
@@ -141,7 +134,7 @@ def parameters():
             "W1": matrix(3, 8, 1.0),
             "W2": matrix(8, 3, 1.0),
             "h": 0.3 * rng.normal(size=8),
-            "lorenz": np.array([10.0, 28.0, 8 / 3]),
+            "L": np.array([[-10, 10, 0], [28, -1, 0], [0, 0, -8 / 3]]),
         }
     )
 
@@ -154,9 +147,9 @@ def lorenz_orbit(length):
 
 
 @functools.cache
-def problem(name, length):
-    """`(z0, inputs, guess)` of one kind of step: the guess is the teacher where there is one, else z0 repeated."""
-    rng = np.random.default_rng(length)
+def problem(name, length, member=0):
+    """`(z0, inputs, guess)`, a member of a batch: the guess is the teacher for Lorenz, else z0 repeated."""
+    rng = np.random.default_rng([length, member])
     z0, u, z_hat = rng.normal(size=3), rng.normal(size=(length, 3)), rng.normal(size=(length, 3))
     guess = np.broadcast_to(z0, (length, 3))
     if name.startswith("lorenz"):

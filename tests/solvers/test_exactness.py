@@ -1,6 +1,8 @@
 """Every solver against the dumb loop, in value, and against autodiff through `lax.scan`, in gradient."""
 
 import functools
+import itertools
+import os
 
 import jax
 import jax.numpy as jnp
@@ -9,28 +11,37 @@ import pytest
 
 from gtfdeer.solve import Status, solve
 
-from .maps import STEPS, enable_x64, every_solver, name_of, off_by, parameters, problem, switched, walk
+from .maps import STEPS, enable_x64, every_solver, name_of, off_by, parameters, problem, walk
 
-# Short lengths, odd ones, one that is cut into many windows; each alone or as a batch of all kinds of step.
+# Every step, length, precision and mode at least once for each solver; GTFDEER_WHOLE_GRID=1 runs all combinations.
+LENGTHS = (1, 2, 3, 17, 1000)  # shorter than, odd beside and many times a window
 GRID = [
-    (1, "float32", "jit"),
-    (2, "float64", "vmap"),
-    (3, "float32", "jit"),
-    (17, "float32", "vmap"),
-    (1000, "float32", "vmap"),
-    (1000, "float64", "jit"),
+    ("tanh", 1, "float32", "vmap"),
+    ("linear", 2, "float64", "jit"),
+    ("gru", 3, "float32", "jit"),
+    ("lorenz", 17, "float32", "jit"),
+    ("plrnn", 17, "float64", "vmap"),
+    ("plrnn_forced", 1000, "float64", "jit"),
+    ("tanh", 1000, "float32", "vmap"),
+    ("lorenz_forced", 1000, "float32", "jit"),
 ]
+if os.environ.get("GTFDEER_WHOLE_GRID"):
+    GRID = list(itertools.product(STEPS, LENGTHS, ("float32", "float64"), ("jit", "vmap")))
 
 
-def _gradients_of(trajectory):
-    """Gradients of a random linear functional with respect to parameters, start and inputs; and the trajectory."""
+def _gradients_of(trajectory, name):
+    """Gradients of a fixed linear functional for closed-over parameters, start and inputs; and the trajectory."""
 
-    def loss(p, kind, z0, inputs, guess):
-        found = trajectory(functools.partial(switched, kind, p), z0, inputs, guess)
+    def loss(p, z0, inputs, guess):
+        found = trajectory(functools.partial(STEPS[name], jnp, p), z0, inputs, guess)
         weights = jnp.cos(jnp.arange(inputs["u"].size, dtype=z0.dtype)).reshape(inputs["u"].shape)
         return jnp.sum(weights * found[0]), found
 
-    return jax.grad(loss, argnums=(0, 2, 3), has_aux=True)
+    return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
+
+
+def _compiled(function):
+    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})  # half the compile time
 
 
 def _by_scan(step, z0, inputs, guess):
@@ -42,58 +53,59 @@ def _by_scan(step, z0, inputs, guess):
 
 
 @functools.cache
-def _expected(length):
-    """In double precision: states from the loop, gradients from autodiff through `lax.scan`, for each kind of step."""
-    with enable_x64(True):
-        compiled = jax.jit(_gradients_of(_by_scan))
-        cases = [problem(name, length) for name in STEPS]
-        gradients = [compiled(parameters(), kind, *case)[0] for kind, case in enumerate(cases)]
-    states = [walk(name, parameters(), case[0], case[1]) for name, case in zip(STEPS, cases, strict=True)]
-    return states, jax.tree.map(np.asarray, gradients)
+def _reference(name, length):
+    """Autodiff through `lax.scan`, compiled once for all solvers, in double precision."""
+    compiled = _compiled(_gradients_of(_by_scan, name))
+
+    def gradients(*case):
+        with enable_x64(True):
+            return jax.tree.map(np.asarray, compiled(*case)[0])
+
+    return gradients
 
 
-def _solved(solver, length, dtype, mode):
-    """Gradients, states and status of every kind of step: one after the other, or all in one batch."""
+def _by_solver(solver, name, dtype, mode, cases):
+    """Gradients, states and status of every case: one after the other, or all in one batch."""
 
     def trajectory(step, z0, inputs, guess):
         solution = solve(step, z0, inputs, solver=solver, guess=guess)
         return solution.states, solution.code
 
+    gradients_of = _gradients_of(trajectory, name)
     with enable_x64(dtype == "float64"):
-        cases = jax.tree.map(lambda x: x.astype(dtype), [problem(name, length) for name in STEPS])
-        p = jax.tree.map(lambda x: x.astype(dtype), parameters())
-        gradients_of = _gradients_of(trajectory)
+        p, cases = jax.tree.map(lambda x: jnp.asarray(x, dtype), (parameters(), cases))
         if mode == "jit":
-            compiled = jax.jit(gradients_of)
-            found = [compiled(p, kind, *case) for kind, case in enumerate(cases)]
+            compiled = _compiled(gradients_of)
+            found = [compiled(p, *case) for case in cases]
         else:
-            compiled = jax.jit(jax.vmap(gradients_of, in_axes=(None, 0, 0, 0, 0)))
-            batch = compiled(p, jnp.arange(len(cases)), *jax.tree.map(lambda *x: np.stack(x), *cases))
+            compiled = _compiled(jax.vmap(gradients_of, in_axes=(None, 0, 0, 0)))
+            batch = compiled(p, *jax.tree.map(lambda *x: jnp.stack(x), *cases))
             found = [jax.tree.map(lambda x, i=i: x[i], batch) for i in range(len(cases))]
         return jax.tree.map(np.asarray, found)
 
 
-@pytest.mark.parametrize(("length", "dtype", "mode"), GRID)
+@pytest.mark.parametrize(("name", "length", "dtype", "mode"), GRID)
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-def test_equals_the_loop_in_value_and_gradient(solver, length, dtype, mode):
+def test_equals_the_loop_in_value_and_gradient(solver, name, length, dtype, mode):
     tol = 1e-5 if dtype == "float32" else 1e-10  # the documented residual, relative to 1 + max |z|
-    found = _solved(solver, length, dtype, mode)
-    for name, (gradients, (states, code)), expected_states, expected_gradients in zip(
-        STEPS, found, *_expected(length), strict=True
-    ):
-        z0, inputs, _ = problem(name, length)
-        scale = 1 + np.max(np.abs(expected_states))
-        stray = off_by(name, parameters(), z0, inputs, expected_states, tol * scale)
-        if stray > 0.05 * scale:  # chaos: nobody can know the trajectory; each step must hold, or the status say so
+    cases = [problem(name, length, member) for member in range(2)]
+    for case, (gradients, (states, code)) in zip(cases, _by_solver(solver, name, dtype, mode, cases), strict=True):
+        z0, inputs, _ = case
+        expected = walk(name, parameters(), z0, inputs)
+        scale = 1 + np.max(np.abs(expected))
+        stray = off_by(name, parameters(), z0, inputs, expected, tol * scale)
+        if stray > 0.05 * scale:  # chaos: nobody knows the trajectory; every step holds, or the status says so
             before = np.concatenate([z0[None], states[:-1]]).astype(float)
-            images = [STEPS[name](np, parameters(), z, {"u": 0, "z_hat": h}) for z, h in zip(before, inputs["z_hat"], strict=True)]
-            assert code != Status.CONVERGED or np.max(np.abs(states - images)) <= 2 * tol * scale, name
+            images = np.concatenate(
+                [walk(name, parameters(), z, {k: v[t : t + 1] for k, v in inputs.items()}) for t, z in enumerate(before)]
+            )
+            assert code != Status.CONVERGED or np.max(np.abs(states - images)) <= 2 * tol * scale
             continue
-        assert code == Status.CONVERGED, name
+        assert code == Status.CONVERGED
         assert states.dtype == dtype
-        # Each step may be off by tol * scale; three times what that does to the loop.
-        np.testing.assert_allclose(states, expected_states, rtol=0, atol=3 * stray, err_msg=name)
-        for leaf, expected in zip(jax.tree.leaves(gradients), jax.tree.leaves(expected_gradients), strict=True):
-            size = np.max(np.abs(expected), initial=0)
-            amplified = stray / (tol * scale)  # one step's error in the end: the adjoint has the same conditioning
-            np.testing.assert_allclose(leaf, expected, rtol=0, atol=10 * amplified * tol * (1 + size), err_msg=name)
+        # Every step may be off by tol * scale: three times what that does to the loop (six patterns of signs).
+        np.testing.assert_allclose(states, expected, rtol=0, atol=3 * stray)
+        amplified = stray / (tol * scale)  # an error of one step, in the end; the adjoint recurrence amplifies alike
+        reference = _reference(name, length)(parameters(), *case)
+        for leaf, exact in zip(jax.tree.leaves(gradients), jax.tree.leaves(reference), strict=True):
+            np.testing.assert_allclose(leaf, exact, rtol=0, atol=10 * amplified * tol * (1 + np.max(np.abs(exact))))

@@ -1,0 +1,181 @@
+"""`gtfdeer fit`: what it tells, what it refuses, what it keeps."""
+
+import numpy as np
+import pytest
+
+import gtfdeer
+from gtfdeer.__main__ import main
+
+from .small import DT, spiral, write_csv
+
+TINY = ["--updates", "2", "--batch", "2", "--window", "20", "--hidden-dim", "4"]
+
+
+def test_it_tells_what_it_found_did_and_saved(files, tmp_path, capsys):
+    out = tmp_path / "one.npz"
+    words = ["fit", str(files / "one.csv"), "--dt", str(DT), "--delay-embed", "3", "--delay", "5"]
+    assert main([*words, "--test-fraction", "0.3", *TINY, "--out", str(out)]) == 0
+    told = capsys.readouterr().out
+    assert "410 steps x 3 columns" in told  # 70 % of 600 rows, less 2 lags of 5
+    assert "embedded in 3 lags of 5 steps" in told
+    assert "ShallowPLRNN(latent_dim=3, hidden_dim=4, observed_dim=3)" in told
+    assert "finished after 2 updates" in told
+    assert "solver iterations 1 (median)" in told
+    assert str(out) in told
+    assert "free run against the held-out end of one" in told
+    assert "D_stsp" in told
+    reconstruction = gtfdeer.load(out)
+    assert reconstruction.dt == DT
+    assert (reconstruction.embedding.dimension, reconstruction.embedding.delay) == (3, 5)
+
+
+def test_options_reach_the_training(files, monkeypatch, tmp_path):
+    seen = {}
+
+    def spy(model, series, **settings):
+        seen.update(settings, model=model, series=series)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(gtfdeer, "fit", spy)
+    words = ["fit", files / "train.csv", files / "test.csv", "--dt", DT, "--model", "ClippedShallowPLRNN"]
+    words += [
+        "--latent-dim",
+        5,
+        "--hidden-dim",
+        7,
+        "--window",
+        30,
+        "--batch",
+        4,
+        "--updates",
+        9,
+        "--noise",
+        0.1,
+    ]
+    words += ["--forcing", "annealed", "--alpha", 0.2, "--solver", "DEER", "--learning-rate", 0.01, "--quiet"]
+    assert main([*map(str, words), "--out", str(tmp_path / "m.npz")]) == 1
+    model, settings = seen["model"], seen
+    assert (type(model).__name__, model.latent_dim, model.hidden_dim, model.observed_dim) == (
+        "ClippedShallowPLRNN",
+        5,
+        7,
+        2,
+    )
+    assert [series.name for series in seen["series"]] == ["train", "test"]
+    assert settings["forcing"] == gtfdeer.forcing.Annealed(last=0.2)
+    assert settings["solver"] == gtfdeer.solvers.DEER()
+    assert [settings[name] for name in ("window", "batch", "updates", "noise", "learning_rate")] == [
+        30,
+        4,
+        9,
+        0.1,
+        0.01,
+    ]
+    assert settings["progress"] is False
+
+
+def test_what_is_not_given_is_left_to_the_defaults(files, monkeypatch, tmp_path):
+    seen = {}
+
+    def spy(model, series, **settings):
+        seen.update(settings)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(gtfdeer, "fit", spy)
+    main(["fit", str(files / "train.csv"), "--hidden-dim", "4", "--out", str(tmp_path / "m.npz")])
+    assert set(seen) == {"key", "progress", "forcing", "solver"}
+
+
+def test_an_interruption_keeps_what_was_learned(files, monkeypatch, tmp_path, capsys):
+    def impatient(moment):
+        raise KeyboardInterrupt
+
+    true_fit = gtfdeer.fit
+    monkeypatch.setattr(gtfdeer, "fit", lambda *a, **k: true_fit(*a, **k, callbacks=[impatient]))
+    out = tmp_path / "early.npz"
+    words = ["fit", str(files / "train.csv"), "--dt", str(DT), *TINY, "--updates", "1000", "--quiet"]
+    assert main([*words, "--out", str(out)]) == 130
+    assert capsys.readouterr().err == f"gtfdeer: interrupted: what was learned until then is in {out}\n"
+    assert gtfdeer.load(out).ending == "interrupted"
+    assert gtfdeer.load(out).history["loss"].size == 1
+
+
+@pytest.fixture
+def fitting(files, tmp_path, refused):
+    """Refuse a fit of a table; returns the sentence."""
+
+    def run(values, *options, header="x,y"):
+        path = write_csv(tmp_path / "bad.csv", values, header=header)
+        return refused("fit", path, "--dt", DT, *TINY, *options, "--out", tmp_path / "bad.npz")
+
+    return run
+
+
+def test_a_missing_file_is_refused(refused, tmp_path):
+    assert "none.csv" in refused("fit", tmp_path / "none.csv", "--dt", 1, "--out", tmp_path / "m.npz")
+
+
+def test_text_in_a_column_is_refused(refused, tmp_path):
+    path = tmp_path / "text.csv"
+    path.write_text("x,y\n1,2\n3,four\n" + "5,6\n" * 50)
+    sentence = refused("fit", path, "--dt", 1, "--out", tmp_path / "m.npz")
+    assert "four" in sentence
+
+
+def test_nan_everywhere_is_refused(fitting):
+    assert "NaN" in fitting(np.full((300, 2), np.nan))
+
+
+def test_fewer_steps_than_the_window_are_refused(fitting):
+    sentence = fitting(spiral(300), "--window", "301")
+    assert "300" in sentence
+    assert "301" in sentence
+
+
+def test_a_constant_column_is_refused(fitting):
+    assert "column 1" in fitting(np.stack([np.arange(300.0), np.full(300, 7.0)], axis=1))
+
+
+def test_a_dt_that_is_not_positive_is_refused(files, refused, tmp_path):
+    assert "dt" in refused("fit", files / "train.csv", "--dt", -0.1, "--out", tmp_path / "m.npz")
+
+
+def test_an_unknown_model_is_refused_by_naming_the_known(files, refused, tmp_path):
+    sentence = refused("fit", files / "train.csv", "--model", "Oracle", "--out", tmp_path / "m.npz")
+    assert "ShallowPLRNN" in sentence
+    assert "RecurrentModel" not in sentence
+
+
+def test_an_unknown_solver_is_refused_by_naming_the_known(files, refused, tmp_path):
+    sentence = refused("fit", files / "train.csv", "--solver", "Oracle", "--out", tmp_path / "m.npz")
+    assert "DEER" in sentence
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (["--alpha", "0.1"], "--forcing"),
+        (["--forcing", "constant", "--alpha", "1.5"], "alpha"),
+        (["--delay", "3"], "--delay-embed"),
+        (["--delay-embed", "0"], "dimension"),
+        (["--test-fraction", "1"], "--test-fraction"),
+        (["--test-fraction", "0.1"], "larger"),
+        (["--columns", "z"], "'z'"),
+        (["--updates", "0"], "updates"),
+        (["--learning-rate", "-1"], "learning_rate"),
+        (["--noise", "-1"], "noise"),
+        (["--latent-dim", "1"], "latent_dim"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(options, word, files, refused, tmp_path):
+    assert word in refused(
+        "fit", files / "train.csv", "--dt", DT, *TINY, *options, "--out", tmp_path / "m.npz"
+    )
+
+
+@pytest.mark.parametrize("place", ["a file/m.npz", "missing/m.npz", "folder"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(place, refused, tmp_path):
+    (tmp_path / "a file").write_text("in the way")
+    (tmp_path / "folder").mkdir()
+    sentence = refused("fit", "no such recording.csv", "--dt", 1, "--out", tmp_path / place)
+    assert "cannot write" in sentence

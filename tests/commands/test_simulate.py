@@ -1,0 +1,69 @@
+"""`gtfdeer simulate`: the orbit on disk is the orbit of the model."""
+
+import numpy as np
+import pytest
+
+import gtfdeer
+from gtfdeer.__main__ import main
+
+from .small import DT
+
+
+def test_csv_has_a_header_and_the_time(trained, tmp_path, capsys):
+    out = tmp_path / "orbit.csv"
+    assert main(["simulate", str(trained), "--steps", "40", "--out", str(out)]) == 0
+    assert out.read_text().splitlines()[0] == "time,x1,x2"
+    table = np.loadtxt(out, delimiter=",", skiprows=1)
+    np.testing.assert_allclose(table[:, 0], DT * np.arange(1, 41), rtol=1e-9)  # ten digits are written
+    # nine digits bring every float32 back
+    np.testing.assert_array_equal(
+        table[:, 1:].astype(np.float32), gtfdeer.load(trained).simulate(40).astype(np.float32)
+    )
+    assert "40 steps x 2 columns" in capsys.readouterr().out
+
+
+def test_what_was_written_is_read_back_as_a_recording(trained, tmp_path):
+    out = tmp_path / "orbit.csv"
+    main(["simulate", str(trained), "--steps", "200", "--out", str(out)])
+    series = gtfdeer.data.read_series(out)
+    assert (series.length, series.columns) == (200, 2)
+    assert series.dt == pytest.approx(DT)
+
+
+def test_npy_and_a_start_of_its_own(trained, files, tmp_path):
+    out = tmp_path / "orbit.npy"
+    words = ["simulate", str(trained), "--steps", "30", "--start", str(files / "test.csv"), "--out", str(out)]
+    assert main(words) == 0
+    test = gtfdeer.data.read_series(files / "test.csv", dt=DT)
+    np.testing.assert_array_equal(np.load(out), gtfdeer.load(trained).simulate(30, start=test))
+
+
+def test_embedded_columns_are_called_by_their_lags(trained):
+    from dataclasses import replace
+
+    from gtfdeer.commands.simulate import column_names
+
+    embedded = replace(gtfdeer.load(trained), embedding=gtfdeer.data.Embedding(2, 7))
+    assert column_names(embedded) == ["x1_lag0", "x1_lag7"]
+
+
+@pytest.mark.parametrize(
+    ("out", "word"),
+    [("orbit.xls", ".csv or .npy"), ("orbit", ".csv or .npy"), ("missing/orbit.csv", "no folder")],
+)
+def test_a_name_that_cannot_be_written_is_refused(out, word, trained, refused, tmp_path):
+    assert word in refused("simulate", trained, "--steps", 3, "--out", tmp_path / out)
+
+
+def test_no_steps_are_refused(trained, refused, tmp_path):
+    assert "steps" in refused("simulate", trained, "--steps", 0, "--out", tmp_path / "orbit.csv")
+
+
+def test_an_orbit_that_cannot_be_written_whole_leaves_nothing(trained, tmp_path, monkeypatch, refused):
+    import os
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    assert "No space left" in refused("simulate", trained, "--steps", 3, "--out", tmp_path / "orbit.csv")

@@ -1,0 +1,36 @@
+"""The heart that comes with the package."""
+
+from importlib.resources import files
+
+import numpy as np
+import pytest
+
+from gtfdeer.data import electrocardiogram
+
+
+def test_it_is_five_minutes_in_millivolt():
+    heart = electrocardiogram()
+    assert (heart.name, heart.values.shape, heart.values.dtype) == ("MIT-BIH 208", (108_000, 1), np.float32)
+    assert heart.duration == pytest.approx(300.0)
+    assert heart.segments() == [(0, 108_000)]
+    # The first numbers that SciPy documents for the same excerpt.
+    np.testing.assert_allclose(heart.values[:3, 0], [-0.245, -0.215, -0.185], atol=1e-6)
+
+
+def test_it_beats():
+    heart = electrocardiogram()
+    high = heart.values[:, 0] > 1.0
+    beats = np.flatnonzero(high[1:] & ~high[:-1])
+    beats = beats[np.diff(beats, prepend=-1000) > 72]  # 0.2 s apart
+    assert 60 < len(beats) / 5 < 140  # a minute
+
+
+def test_it_can_be_embedded_without_choosing_a_delay():
+    embedding = electrocardiogram().delay_embed(3).embedding
+    assert 5 < embedding.delay < 200
+
+
+def test_its_owners_are_named_beside_it():
+    notice = (files("gtfdeer.data") / "recordings" / "NOTICE.md").read_text()
+    for words in ("record 208", "MLII", "Moody", "Goldberger", "Open Data Commons", "19:35 to 24:35"):
+        assert words in notice

@@ -1,0 +1,266 @@
+"""Series and Scaling: what is kept, what is undone, what is refused at the door."""
+
+import jax
+import numpy as np
+import pytest
+import scipy.stats
+
+from gtfdeer.data import Embedding, Scaling, Series
+
+
+def walk(rows=200, columns=3, dtype=np.float64, seed=0):
+    steps = np.random.default_rng(seed).normal(size=(rows, columns))
+    return (np.cumsum(steps, axis=0) * [1, 20, 0.01][:columns] + [5, -300, 0][:columns]).astype(dtype)
+
+
+def test_one_column_may_be_a_plain_vector():
+    assert Series([1.0, 2.0, 3.0]).values.shape == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "kept"),
+    [
+        (np.float32, np.float32),
+        (np.float64, np.float64),
+        (">f4", np.float32),
+        (">f8", np.float64),
+        (np.int64, np.float32),
+        (np.uint16, np.float32),
+        (bool, np.float32),
+        (np.float16, np.float32),
+    ],
+)
+def test_precision_is_kept_and_whole_numbers_become_float32(given, kept):
+    assert Series(np.array([[1], [0], [1]], dtype=given)).values.dtype == kept
+
+
+def test_a_jax_array_and_a_frame_are_tables_too():
+    pandas = pytest.importorskip("pandas")
+    assert Series(jax.numpy.ones((4, 2))).columns == 2
+    assert Series(pandas.DataFrame({"x": [1.0, 2.0], "y": [3.0, 4.0]})).columns == 2
+
+
+def test_length_columns_and_duration():
+    series = Series(walk(50, 2), dt=0.5)
+    assert (len(series), series.length, series.columns, series.duration) == (50, 50, 2, 25.0)
+
+
+def test_values_cannot_be_changed_by_accident():
+    series = Series(walk())
+    with pytest.raises(ValueError, match="read-only"):
+        series.values[0, 0] = 0.0
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "sentence"),
+    [
+        (np.ones((3, 2), dtype=complex), TypeError, "complex numbers; pass real ones"),
+        (np.array([["a", "b"]]), TypeError, "not numbers; pass an array of float32 or float64"),
+        (np.array([None, 1.0]), TypeError, "holds object and not numbers"),
+        ([[1.0, 2.0], [3.0]], ValueError, "pass the same number of columns in every row"),
+        ([], ValueError, r"shape \(0, 1\), which holds no number"),
+        (np.ones((2, 3, 4)), ValueError, r"shape \(2, 3, 4\); pass \(T, N\)"),
+        (3.0, ValueError, r"shape \(\); pass \(T, N\)"),
+        ([[1.0], [np.inf]], ValueError, "infinite in row 1, column 0; pass finite numbers, NaN where"),
+        ([np.nan, np.nan], ValueError, "NaN throughout; pass a recording with numbers"),
+        ([[1.0, np.nan], [2.0, np.nan]], ValueError, "column 1 of values is NaN throughout"),
+        (np.ones((3, 1000)), ValueError, r"1000 columns in 3 time steps.*pass values.T, or wide=True"),
+        (np.ones((1, 1000)), ValueError, r"1000 columns in 1 time step,.*pass values.T"),
+    ],
+)
+def test_what_is_no_table_of_numbers_is_refused(values, kind, sentence):
+    with pytest.raises(kind, match=sentence):
+        Series(values)
+
+
+def test_a_wide_table_is_taken_when_it_is_meant():
+    assert Series(np.ones((3, 1000)), wide=True).columns == 1000
+
+
+@pytest.mark.parametrize("dt", [0, -0.1, np.inf, np.nan])
+def test_a_time_step_that_is_not_positive_is_refused(dt):
+    with pytest.raises(
+        ValueError, match="pass a positive, finite time between two rows, for example dt=0.01"
+    ):
+        Series([1.0, 2.0], dt=dt)
+
+
+@pytest.mark.parametrize("dt", ["0.1", True, None])
+def test_a_time_step_that_is_no_number_is_refused(dt):
+    with pytest.raises(TypeError, match="pass the time between two rows as a number"):
+        Series([1.0, 2.0], dt=dt)
+
+
+def test_wrong_kinds_of_fields_are_refused():
+    with pytest.raises(TypeError, match="name is 3; pass a text"):
+        Series([1.0, 2.0], name=3)
+    with pytest.raises(TypeError, match=r"scaling is \(0, 1\); pass a Scaling"):
+        Series([1.0, 2.0], scaling=(0, 1))
+    with pytest.raises(TypeError, match="embedding is 3; pass an Embedding"):
+        Series([1.0, 2.0], embedding=3)
+    with pytest.raises(ValueError, match="have 1 columns but the scaling has 2"):
+        Series([1.0, 2.0], scaling=Scaling([0, 0], [1, 1]))
+
+
+def test_the_short_description_says_what_was_done():
+    values = walk()
+    values[7, 1] = np.nan
+    text = repr(Series(values, dt=0.1, name="walk").standardise().delay_embed(2, 3))
+    assert text == "Series('walk', 197 x 6, dt=0.1, embedded in 2 lags of 3, standardised, 2 rows missing)"
+
+
+def test_standardising_is_the_z_score_of_scipy():
+    values = walk()
+    values[5, 0] = np.nan
+    expected = scipy.stats.zscore(values, axis=0, nan_policy="omit")
+    np.testing.assert_allclose(Series(values).standardise().values, expected, rtol=1e-12, atol=1e-12)
+
+
+def test_a_large_offset_does_not_spoil_float32():
+    values = (1e6 + np.arange(64)[:, None] / 16).astype(np.float32)  # exact in float32
+    # A sum of 1e6 in float32 would be off by 0.06, a z-score by 0.05.
+    np.testing.assert_allclose(
+        Series(values).standardise().values[:, 0], scipy.stats.zscore(np.arange(64)), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 3e-7), (np.float64, 1e-15)])
+def test_a_scaling_can_be_undone(dtype, tolerance):
+    series = Series(walk(dtype=dtype))
+    back = series.standardise().unscaled()
+    assert back.scaling is None
+    assert back.values.dtype == dtype
+    # Rounding twice, relative to the largest entry of the column.
+    assert np.abs(back.values - series.values).max(axis=0) / np.abs(series.values).max(
+        axis=0
+    ) == pytest.approx(0, abs=tolerance)
+
+
+def test_standardising_twice_is_standardising_once():
+    once = Series(walk()).standardise()
+    twice = once.standardise()
+    np.testing.assert_allclose(twice.values, once.values, atol=1e-12)
+    np.testing.assert_allclose(twice.scaling.mean, once.scaling.mean, rtol=1e-12)
+
+
+def test_test_data_take_the_scaling_of_the_training_data():
+    train, test = Series(walk()).split(0.5)
+    scaled = test.standardise().scaled_by(train.standardise().scaling)
+    np.testing.assert_allclose(
+        scaled.values, (test.values - train.values.mean(0)) / train.values.std(0), rtol=1e-9
+    )
+
+
+def test_a_constant_column_is_named():
+    values = walk()
+    values[:, 1] = 0.1  # numpy's std of it is 3e-17 and not 0
+    with pytest.raises(
+        ValueError, match=r"column 1 of 'walk' is always 0.1.*drop it with series.select\(\[0, 2\]\)"
+    ):
+        Series(values, name="walk").standardise()
+    with pytest.raises(ValueError, match="pass a series that moves"):
+        Series([2.0, 2.0]).standardise()
+
+
+def test_a_scaling_of_other_columns_is_refused():
+    with pytest.raises(ValueError, match="has 3 columns but the scaling has 1; pass the scaling of a series"):
+        Series(walk()).scaled_by(Scaling([0.0], [1.0]))
+    with pytest.raises(TypeError, match="pass a Scaling, for example train.scaling"):
+        Series(walk()).scaled_by(2.0)
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "sentence"),
+    [
+        ([0.0, 1.0], [1.0], "pass one number per column in each"),
+        ([0.0], [0.0], "pass finite means and positive, finite stds"),
+        ([np.nan], [1.0], "pass finite means and positive, finite stds"),
+        (0.0, 1.0, r"shape \(\)"),
+    ],
+)
+def test_an_impossible_scaling_is_refused(mean, std, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        Scaling(mean, std)
+
+
+def test_scalings_are_equal_by_their_numbers():
+    assert Scaling([1, 2], [3, 4]) == Scaling([1.0, 2.0], [3.0, 4.0])
+    assert Scaling([1, 2], [3, 4]) != Scaling([1, 2], [3, 5])
+    assert len({Scaling([1, 2], [3, 4]), Scaling([1, 2], [3, 4])}) == 1
+
+
+def test_a_split_is_a_cut_in_time_that_loses_nothing():
+    series = Series(walk(), dt=0.1).standardise()
+    train, test = series.split(0.75)
+    np.testing.assert_array_equal(np.concatenate([train.values, test.values]), series.values)
+    assert len(train) == 150
+    assert train.scaling == test.scaling == series.scaling
+    assert train.dt == test.dt == 0.1
+
+
+def test_a_split_may_leave_fewer_rows_than_columns():
+    assert Series(walk(10, 3)).split(0.9)[1].values.shape == (1, 3)
+
+
+@pytest.mark.parametrize("fraction", [0, 1, -0.5, 1.5, np.nan])
+def test_a_share_outside_0_and_1_is_refused(fraction):
+    with pytest.raises(ValueError, match=r"pass a number between 0 and 1, for example split\(0.8\)"):
+        Series(walk()).split(fraction)
+
+
+def test_an_empty_part_is_refused():
+    with pytest.raises(ValueError, match="cuts 3 rows into 3 and 0, and one part holds no complete row"):
+        Series([1.0, 2.0, 3.0]).split(0.99)
+
+
+def test_a_part_that_is_one_gap_is_refused():
+    with pytest.raises(ValueError, match="one part holds no complete row"):
+        Series([1.0, 2.0, np.nan, np.nan]).split(0.5)
+
+
+def test_selected_columns_keep_their_scaling():
+    series = Series(walk()).standardise()
+    chosen = series.select([2, 0])
+    np.testing.assert_allclose(chosen.unscaled().values, series.unscaled().values[:, [2, 0]])
+    assert series.select(1).columns == 1
+    with pytest.raises(ValueError, match="pass numbers from 0 to 2, at least one"):
+        series.select([3])
+
+
+def test_noise_has_the_asked_size_in_every_column():
+    clean = Series(walk(20_000))
+    noise = clean.with_noise(0.05, key=jax.random.key(1)).values - clean.values
+    # The std of 20 000 draws has a relative error of 1 / sqrt(40 000) = 0.5 %; four of them.
+    np.testing.assert_allclose(noise.std(0), 0.05 * clean.values.std(0), rtol=0.02)
+
+
+def test_noise_is_reproducible_and_leaves_gaps_alone():
+    values = walk()
+    values[3, 1] = np.nan
+    first, second = (Series(values).with_noise(0.1, key=jax.random.key(7)).values for _ in range(2))
+    np.testing.assert_array_equal(first, second)
+    np.testing.assert_array_equal(np.isnan(first), np.isnan(values))
+
+
+def test_noise_wants_a_key_and_a_share():
+    with pytest.raises(
+        TypeError, match=r"key is 0; pass a JAX random key, for example key=jax.random.key\(0\)"
+    ):
+        Series(walk()).with_noise(0.05, key=0)
+    with pytest.raises(ValueError, match="pass the noise as a share of the std"):
+        Series(walk()).with_noise(-1.0, key=jax.random.key(0))
+    assert Series(walk()).with_noise(0.0, key=jax.random.PRNGKey(0)).columns == 3  # the older kind of key
+
+
+def test_segments_are_the_stretches_between_gaps():
+    nan = np.nan
+    assert Series([nan, 1.0, 2.0, nan, nan, 3.0]).segments() == [(1, 3), (5, 6)]
+    assert Series([1.0, 2.0]).segments() == [(0, 2)]
+
+
+def test_embeddings_are_equal_whoever_chose_them():
+    assert Embedding(3, 5) == Embedding(3, 5, chosen_by="mutual information")
+    with pytest.raises(ValueError, match="delay is 0; pass delay=1 or more"):
+        Embedding(3, 0)
+    with pytest.raises(TypeError, match="dimension is 2.5; pass a whole number, for example dimension=3"):
+        Embedding(2.5, 1)

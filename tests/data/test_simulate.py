@@ -1,0 +1,162 @@
+"""simulate and rk4_step: against SciPy's integrator, and what is refused."""
+
+import time
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy.integrate import solve_ivp
+
+from gtfdeer.data import (
+    BurstingNeuron,
+    Lorenz63,
+    Lorenz96,
+    Rossler,
+    SlowFastLorenz,
+    rk4_step,
+    simulate,
+)
+from gtfdeer.data.runge_kutta import rk4_step as same_rk4_step
+
+SYSTEMS = [Lorenz63(), Rossler(), Lorenz96(), BurstingNeuron(), SlowFastLorenz()]
+NAMES = [type(system).__name__ for system in SYSTEMS]
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
+def test_samples_follow_the_vector_field(system):
+    dt = system.default_dt
+    series = simulate(system, 21, key=jax.random.key(3))
+    field = jax.jit(system.vector_field)
+    exact = solve_ivp(
+        lambda _, z: np.asarray(field(jnp.asarray(z, jnp.float32)), np.float64),
+        (0, 20 * dt),
+        series.values[0].astype(float),
+        t_eval=np.arange(21) * dt,
+        rtol=1e-6,
+        atol=1e-6,
+        max_step=system.step_size,
+    ).y.T
+    # float32 rounding and Runge-Kutta errors of 20 samples; a wrong step or order of samples is off by 0.1 and more.
+    spread = np.maximum(np.abs(exact).max(axis=0), 1e-2)
+    assert (np.abs(series.values - exact) / spread).max() < 5e-3
+
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
+def test_every_start_reaches_the_attractor(system):
+    starts = jax.vmap(system.initial_state)(jax.random.split(jax.random.key(0), 200))
+    step = rk4_step(system.vector_field, system.step_size)
+    rounds = min(int(system.default_transient / system.step_size), 5000)
+    ends = jax.jit(jax.vmap(lambda z: jax.lax.fori_loop(0, rounds, lambda _, z: step(z), z)))(starts)
+    assert np.isfinite(ends).all()
+
+
+def test_the_method_is_of_order_four():
+    errors = [abs(float(rk4_step(lambda z: -z, 2.0, n)(jnp.float32(1.0))) - np.exp(-2.0)) for n in (2, 4)]
+    assert 12 < errors[0] / errors[1] < 26  # 2^4 = 16, from above as the next order still counts
+
+
+def test_the_step_is_a_map_for_solvers():
+    step = rk4_step(Lorenz63().vector_field, 0.02, 2)
+    z = jnp.array([1.0, 2.0, 20.0])
+    np.testing.assert_array_equal(step(z, None), step(z))
+    assert jax.jacfwd(step)(z).shape == (3, 3)
+    # Exact volume contraction of the Lorenz flow: det = exp(-(sigma + 1 + beta) dt).
+    assert jnp.linalg.det(jax.jacrev(step)(z)) == pytest.approx(np.exp(-(11 + 8 / 3) * 0.02), rel=1e-4)
+    assert same_rk4_step is rk4_step
+
+
+def test_substeps_are_the_smallest_whole_number():
+    from gtfdeer.data.simulation import _substeps
+
+    assert [_substeps(dt, Lorenz63()) for dt in (0.001, 0.01, 0.0100001, 0.03, 0.07, 0.1)] == [
+        1,
+        1,
+        2,
+        3,
+        7,
+        10,
+    ]
+
+
+def test_twice_the_sampling_step_is_every_second_sample():
+    fine = simulate(Lorenz63(), 41, 0.01, key=jax.random.key(0), transient=0.0)
+    coarse = simulate(Lorenz63(), 21, 0.02, key=jax.random.key(0), transient=0.0)
+    np.testing.assert_allclose(
+        coarse.values, fine.values[::2], rtol=1e-4, atol=1e-4
+    )  # float32, 0.4 units of time
+
+
+def test_the_same_key_gives_the_same_series_and_another_another():
+    first, again, other = (simulate(Rossler(), 50, key=jax.random.key(k)).values for k in (1, 1, 2))
+    np.testing.assert_array_equal(first, again)
+    assert np.abs(first - other).max() > 0.1
+
+
+def test_without_transient_the_first_sample_is_the_start():
+    key = jax.random.key(5)
+    series = simulate(Lorenz96(), 1, key=key, transient=0.0)
+    np.testing.assert_array_equal(series.values[0], Lorenz96().initial_state(key))
+
+
+def test_the_series_knows_its_origin():
+    series = simulate(Lorenz96(dimension=6), 3, key=jax.random.key(0))
+    assert (series.name, series.dt, series.values.shape) == ("Lorenz96", 0.04, (3, 6))
+    assert series.values.dtype == np.float32
+
+
+def test_double_precision_is_computed_when_it_is_switched_on():
+    jax.config.update("jax_enable_x64", True)
+    try:
+        series = simulate(Lorenz63(), 10, key=jax.random.key(0), dtype=np.float64)
+        assert series.values.dtype == np.float64
+        assert (series.values != series.values.astype(np.float32)).any()
+        assert simulate(Lorenz63(), 10, key=jax.random.key(0)).values.dtype == np.float32
+    finally:
+        jax.config.update("jax_enable_x64", False)
+
+
+def test_a_hundred_thousand_samples_take_less_than_two_seconds():
+    started = time.process_time()
+    simulate(Lorenz63(rho=28.5), 100_000, key=jax.random.key(0))  # rho: so that it is compiled here
+    assert time.process_time() - started < 2.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "kind", "sentence"),
+    [
+        ({"length": 0}, ValueError, "length is 0; pass the number of samples, 1 or more"),
+        ({"length": 1e5}, TypeError, "length is 100000.0; pass a whole number, for example length=10000"),
+        ({"dt": -0.01}, ValueError, "dt is -0.01; pass a positive time between samples, for example dt=0.01"),
+        ({"dt": np.nan}, ValueError, "dt is nan; pass a positive time"),
+        (
+            {"dt": 50.0},
+            ValueError,
+            "dt=50.0 is 5000 inner steps of 0.01.*pass dt=10 or less, for example dt=0.01",
+        ),
+        ({"transient": -1.0}, ValueError, "transient is -1.0; pass the time to throw away, 0 or more"),
+        ({"key": 0}, TypeError, r"key is 0; pass a JAX random key, for example key=jax.random.key\(0\)"),
+        ({"key": np.random.default_rng(0)}, TypeError, "key is a Generator; pass a JAX random key"),
+        ({"system": Lorenz63}, TypeError, r"pass a System object, for example gtfdeer.data.Lorenz63\(\)"),
+        ({"dtype": np.float64}, ValueError, r"call jax.config.update\('jax_enable_x64', True\) first"),
+        ({"dtype": int}, ValueError, "dtype is int64; pass dtype=numpy.float32 or numpy.float64"),
+        ({"system": Rossler(c=-50.0)}, ValueError, "left the range of numbers at sample"),
+    ],
+)
+def test_what_cannot_be_simulated_is_refused(arguments, kind, sentence):
+    given = {"system": Lorenz63(), "length": 10, "key": jax.random.key(0)} | arguments
+    with pytest.raises(kind, match=sentence):
+        simulate(**given)
+
+
+@pytest.mark.parametrize(
+    ("make", "sentence"),
+    [
+        (lambda: Lorenz96(dimension=3), "dimension is 3; pass a whole number from 4 on"),
+        (lambda: SlowFastLorenz(period=0.0), "period is 0.0; pass a period of 1 or more"),
+        (lambda: rk4_step(lambda z: z, 0.1, 0), "substeps is 0; pass substeps=1 or more"),
+    ],
+)
+def test_impossible_parameters_are_refused(make, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        make()

@@ -1,0 +1,119 @@
+"""Known answers of the known systems: means, periods, sums of exponents."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, rk4_step, simulate
+
+
+def upward_crossings(values, level):
+    """Times in samples, interpolated linearly, at which the series rises through the level."""
+    before = np.flatnonzero((values[:-1] < level) & (values[1:] >= level))
+    return before + (level - values[before]) / (values[before + 1] - values[before])
+
+
+def test_lorenz_has_its_mean_and_spread():
+    values = simulate(Lorenz63(), 100_000, key=jax.random.key(0)).values
+    # Measured on the published test set; 1000 units of time are about 500 independent ones: 8 / sqrt(500) = 0.36.
+    np.testing.assert_allclose(values.mean(0), [0, 0, 23.58], atol=1.0)
+    np.testing.assert_allclose(values.std(0), [7.93, 9.01, 8.60], atol=0.2)
+
+
+@pytest.mark.parametrize("name", ["lorenz63_train.npy"])
+def test_lorenz_spreads_as_the_published_file(name, request):
+    path = request.config.rootpath.parent / "shared" / "data" / name
+    if not path.exists():
+        pytest.skip("the published file is not here")
+    ours = simulate(Lorenz63(), 50_000, key=jax.random.key(1)).standardise().values
+    theirs = np.load(path)
+    grid = [5, 25, 75, 95]
+    # 5 % noise widens theirs by 0.1 %; the quantiles of 500 units of time wander by about 0.05.
+    np.testing.assert_allclose(
+        np.percentile(ours, grid, axis=0), np.percentile(theirs, grid, axis=0), atol=0.2
+    )
+
+
+@pytest.mark.parametrize(
+    ("system", "divergence"),
+    [(Lorenz63(), -(10 + 1 + 8 / 3)), (Lorenz96(), -10.0), (Lorenz96(dimension=7, forcing=5.0), -7.0)],
+)
+def test_the_flow_contracts_volume_at_the_exact_rate(system, divergence):
+    state = system.initial_state(jax.random.key(0))
+    assert jnp.trace(jax.jacfwd(system.vector_field)(state)) == pytest.approx(divergence, rel=1e-5)
+
+
+def test_rossler_turns_in_its_time():
+    x = simulate(Rossler(), 20_000, key=jax.random.key(0)).values[:, 0]
+    turn = np.diff(upward_crossings(x, 0.0)).mean() * 0.08
+    assert turn == pytest.approx(5.86, abs=0.05)  # 2 pi / 1.07, its mean frequency
+
+
+def test_lorenz96_has_the_same_weather_at_every_site():
+    values = simulate(Lorenz96(), 10_000, key=jax.random.key(0)).values
+    # Mean 2.3, std 3.6 of every site; 400 units of time give the mean to 0.1.
+    np.testing.assert_allclose(values.mean(0), 2.33, atol=0.35)
+    np.testing.assert_allclose(values.std(0), 3.63, atol=0.25)
+
+
+def test_the_vector_field_of_lorenz96_is_its_loop():
+    z = np.random.default_rng(0).normal(size=9).astype(np.float32)
+    loop = [(z[(i + 1) % 9] - z[i - 2]) * z[i - 1] - z[i] + 8 for i in range(9)]
+    np.testing.assert_allclose(Lorenz96(dimension=9).vector_field(jnp.asarray(z)), loop, rtol=1e-5)
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_the_neuron_bursts_every_148_milliseconds(seed):
+    values = simulate(BurstingNeuron(), 8000, 0.2, key=jax.random.key(seed)).values
+    spikes = upward_crossings(values[:, 0], -30.0) * 0.2
+    pauses = np.diff(spikes)
+    first_spikes = spikes[1:][pauses > 50]
+    period = np.diff(first_spikes).mean()
+    assert period == pytest.approx(148.0, abs=0.2)
+    assert len(spikes[(spikes >= first_spikes[0]) & (spikes < first_spikes[-1])]) == 15 * (
+        len(first_spikes) - 1
+    )
+    assert pauses.max() == pytest.approx(84, abs=4)  # silence, and pauses of 4 to 8 ms within the burst
+
+
+def test_the_neuron_has_its_mean_and_spread():
+    values = simulate(BurstingNeuron(), 29_600, 0.1, key=jax.random.key(0)).values  # 20 periods
+    # Tolerances: the rounding of the known answers, and of the period to whole samples.
+    np.testing.assert_allclose(values.mean(0), [-48.63, 0.1449, 0.05384], rtol=5e-3)
+    np.testing.assert_allclose(values.std(0), [17.23, 0.1996, 0.00617], rtol=1e-2)
+
+
+def test_the_neuron_is_bistable():
+    step = rk4_step(BurstingNeuron().vector_field, 0.5, 10)
+    state = jnp.array([-50.0, 0.1, 0.05])
+    _, orbit = jax.lax.scan(lambda z, _: (step(z), z), state, None, length=4000)
+    assert np.asarray(orbit)[2000:, 2].std() == pytest.approx(7e-4, abs=1e-4)  # tonic; bursting has .0062
+
+
+def test_neurons_started_by_other_keys_are_in_other_phases():
+    starts = jax.vmap(BurstingNeuron().initial_state)(jax.random.split(jax.random.key(0), 32))
+    assert np.asarray(starts)[:, 2].std() > 0.003
+
+
+def test_the_slow_clock_keeps_its_period():
+    system = SlowFastLorenz(period=25.0)
+    values = simulate(system, 50_000, key=jax.random.key(0)).values
+    periods = np.diff(upward_crossings(values[:, 3], 0.0)) * 0.01
+    # float32 rounding of the clock moves a crossing by less than a tenth of a sample.
+    np.testing.assert_allclose(periods, 25.0, atol=2e-3)
+    np.testing.assert_allclose(np.hypot(values[:, 3], values[:, 4]), 1.0, atol=1e-5)
+
+
+def test_the_fast_part_feels_the_clock():
+    values = simulate(SlowFastLorenz(), 100_000, key=jax.random.key(0)).values
+    high, low = values[values[:, 3] > 0.9, 2].mean(), values[values[:, 3] < -0.9, 2].mean()
+    assert high - low == pytest.approx(
+        15.2, abs=2.0
+    )  # the level of z is near rho - 4.4, u is +-0.95 on average
+
+
+def test_without_depth_the_fast_part_is_plain_lorenz():
+    state = jnp.array([1.0, 2.0, 20.0, 0.6, 0.8])
+    slow_fast = SlowFastLorenz(depth=0.0, rho=28.0).vector_field(state)
+    np.testing.assert_allclose(slow_fast[:3], Lorenz63().vector_field(state[:3]), rtol=1e-6)
