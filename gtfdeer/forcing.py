@@ -233,8 +233,8 @@ class Adaptive(Schedule):
     Args:
         first: alpha at the beginning.
         every: updates between two estimates.
-        decay: memory of one estimate; published 0.999 for 250,000 updates. `None` keeps the same memory relative
-            to the run: over the whole run the memory of the start fades to exp(-50), and at most to 0.999.
+        decay: memory from one estimate to the next; published 0.999 for 250,000 updates, a time constant of 5,000
+            updates. `None` keeps the same share of the run: a time constant of a fiftieth of all updates, or of 50.
         estimator: the size of a batch of Jacobians, e.g. `product_upper_bound`, `arithmetic_mean`.
 
     >>> Adaptive().alpha(Adaptive().start())
@@ -268,7 +268,7 @@ class Adaptive(Schedule):
         return jax.lax.cond(update % self.every == 0, estimate, lambda: state)
 
     def _decay(self, updates: Array) -> Any:
-        return self.decay if self.decay is not None else jnp.exp(-50 * self.every / jnp.maximum(updates, 50 * self.every))
+        return self.decay if self.decay is not None else jnp.exp(-self.every / jnp.maximum(updates / 50, 50.0))
 
 
 def check_alpha(alpha: Any) -> None:

@@ -183,8 +183,9 @@ def _verdict(run: Run) -> str:
     return (
         f"The network has not learned the system as well as it should: D_stsp is {scores.D_stsp:.2g} (at "
         f"most {_GOOD['D_stsp']:g} is expected of the defaults), D_H {scores.D_H:.2g} (at most "
-        f"{_GOOD['D_H']:g}), the largest Lyapunov exponent {scores.lambda_max:.3g} (within "
-        f"{_GOOD['lambda_max']:.0%} of {TRUE_EXPONENTS[0]:g})."
+        f"{_GOOD['D_H']:g}), the largest Lyapunov exponent {scores.lambda_max:.3g}, "
+        f"{abs(off):.1%} {'above' if off > 0 else 'below'} the true {TRUE_EXPONENTS[0]:g} (at most "
+        f"{_GOOD['lambda_max']:.0%})."
     )
 
 

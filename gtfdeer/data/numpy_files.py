@@ -13,6 +13,7 @@ import math
 import zipfile
 import zlib
 from pathlib import Path
+from tokenize import TokenError
 from typing import IO
 
 import numpy as np
@@ -41,20 +42,33 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
     Raises: ValueError if it is no .npz file, holds several arrays and `field` names none of them, would
     unpack to over 4 GiB or is packed suspiciously well, or was damaged.
     """
-    try:
-        with zipfile.ZipFile(path) as archive:
-            member = _chosen_member(archive, path.name, field)
-            where = f"{member.filename.removesuffix('.npy')!r} in {path.name!r}"
-            _refuse_bombs(member, where)
-            with archive.open(member) as file:
-                _check_header(file, member.file_size, where)
-            with archive.open(member) as file:
-                return npy.read_array(file, allow_pickle=False)
-    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError) as problem:
-        raise ValueError(
-            f"{path.name!r} is not a whole .npz file ({problem}); save it again with "
-            "numpy.savez_compressed(path, values=...)"
-        ) from problem
+    with path.open("rb") as whole:
+        try:
+            return _read_member(whole, path.name, field)
+        except (
+            zipfile.BadZipFile,
+            zlib.error,
+            EOFError,
+            RuntimeError,
+            OSError,
+            UnicodeDecodeError,
+        ) as problem:
+            raise ValueError(
+                f"{path.name!r} is not a whole .npz file ({problem}); save it again with "
+                "numpy.savez_compressed(path, values=...)"
+            ) from problem
+
+
+def _read_member(whole: IO[bytes], file_name: str, field: str | None) -> np.ndarray:
+    """Check the member by the archive's word, then its header, then read it."""
+    with zipfile.ZipFile(whole) as archive:
+        member = _chosen_member(archive, file_name, field)
+        where = f"{member.filename.removesuffix('.npy')!r} in {file_name!r}"
+        _refuse_bombs(member, where)
+        with archive.open(member) as file:
+            _check_header(file, member.file_size, where)
+        with archive.open(member) as file:
+            return npy.read_array(file, allow_pickle=False)
 
 
 def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
@@ -105,7 +119,7 @@ def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:
         )
     try:
         shape, _, dtype = reader(file)
-    except ValueError as problem:
+    except (ValueError, TypeError, SyntaxError, TokenError) as problem:
         raise ValueError(
             f"{where} has a damaged header ({problem}); copy or save the file again"
         ) from problem

@@ -52,7 +52,7 @@ def test_one_lag_is_no_change():
 
 def test_the_first_minimum_of_information_on_lorenz():
     x = simulate(Lorenz63(), 20_000, key=jax.random.key(0)).values[:, 0]
-    # Published first minima for x at dt = 0.01 lie around 16 to 19; the number of bins moves it by a few rows.
+    # Published first minima for x at dt = 0.01 lie around 16 to 19; the number of bins moves it by some rows.
     assert 14 <= mutual_information_delay(x) <= 24
     assert Series(x).delay_embed(3).embedding.chosen_by == "mutual information"
 
@@ -65,7 +65,7 @@ def test_noise_has_no_minimum_so_the_autocorrelation_decides():
 
 
 def test_the_autocorrelation_of_an_autoregression_falls_as_it_must():
-    # persistence^lag < 1/e first at lag 20 for 0.95; its estimate from 20 000 rows is off by about 0.03, 1 row = 0.02.
+    # 0.95^lag < 1/e first at lag 20; its estimate from 20 000 rows is off by about 0.03, and a row is 0.02.
     assert 16 <= autocorrelation_delay(autoregressive(0.95)) <= 24
 
 

@@ -80,7 +80,7 @@ def test_a_wide_table_is_taken_when_it_is_meant():
 @pytest.mark.parametrize("dt", [0, -0.1, np.inf, np.nan])
 def test_a_time_step_that_is_not_positive_is_refused(dt):
     with pytest.raises(
-        ValueError, match="pass a positive, finite time between two rows, for example dt=0.01"
+        ValueError, match=r"pass a positive, finite time between two rows, for example dt=0.01"
     ):
         Series([1.0, 2.0], dt=dt)
 
@@ -165,7 +165,7 @@ def test_a_constant_column_is_named():
 def test_a_scaling_of_other_columns_is_refused():
     with pytest.raises(ValueError, match="has 3 columns but the scaling has 1; pass the scaling of a series"):
         Series(walk()).scaled_by(Scaling([0.0], [1.0]))
-    with pytest.raises(TypeError, match="pass a Scaling, for example train.scaling"):
+    with pytest.raises(TypeError, match=r"pass a Scaling, for example train.scaling"):
         Series(walk()).scaled_by(2.0)
 
 
@@ -262,5 +262,5 @@ def test_embeddings_are_equal_whoever_chose_them():
     assert Embedding(3, 5) == Embedding(3, 5, chosen_by="mutual information")
     with pytest.raises(ValueError, match="delay is 0; pass delay=1 or more"):
         Embedding(3, 0)
-    with pytest.raises(TypeError, match="dimension is 2.5; pass a whole number, for example dimension=3"):
+    with pytest.raises(TypeError, match=r"dimension is 2.5; pass a whole number, for example dimension=3"):
         Embedding(2.5, 1)

@@ -37,18 +37,17 @@ def test_samples_follow_the_vector_field(system):
         atol=1e-6,
         max_step=system.step_size,
     ).y.T
-    # float32 rounding and Runge-Kutta errors of 20 samples; a wrong step or order of samples is off by 0.1 and more.
+    # float32 rounding and Runge-Kutta errors of 20 samples; a wrong step or order is off by 0.1 and more.
     spread = np.maximum(np.abs(exact).max(axis=0), 1e-2)
     assert (np.abs(series.values - exact) / spread).max() < 5e-3
 
 
-@pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
-def test_every_start_reaches_the_attractor(system):
-    starts = jax.vmap(system.initial_state)(jax.random.split(jax.random.key(0), 200))
-    step = rk4_step(system.vector_field, system.step_size)
-    rounds = min(int(system.default_transient / system.step_size), 5000)
-    ends = jax.jit(jax.vmap(lambda z: jax.lax.fori_loop(0, rounds, lambda _, z: step(z), z)))(starts)
-    assert np.isfinite(ends).all()
+def test_no_start_of_rossler_escapes():
+    system = Rossler()  # the one system here with starts that do
+    starts = jax.jit(jax.vmap(system.initial_state))(jax.random.split(jax.random.key(0), 500))
+    step = jax.vmap(rk4_step(system.vector_field, system.step_size))
+    ends = jax.jit(lambda z: jax.lax.fori_loop(0, 5000, lambda _, z: step(z), z))(starts)
+    assert np.abs(ends).max() < 30
 
 
 def test_the_method_is_of_order_four():
@@ -60,9 +59,11 @@ def test_the_step_is_a_map_for_solvers():
     step = rk4_step(Lorenz63().vector_field, 0.02, 2)
     z = jnp.array([1.0, 2.0, 20.0])
     np.testing.assert_array_equal(step(z, None), step(z))
-    assert jax.jacfwd(step)(z).shape == (3, 3)
+    assert jax.jit(jax.jacfwd(step))(z).shape == (3, 3)
     # Exact volume contraction of the Lorenz flow: det = exp(-(sigma + 1 + beta) dt).
-    assert jnp.linalg.det(jax.jacrev(step)(z)) == pytest.approx(np.exp(-(11 + 8 / 3) * 0.02), rel=1e-4)
+    assert np.linalg.det(jax.jit(jax.jacrev(step))(z)) == pytest.approx(
+        np.exp(-(11 + 8 / 3) * 0.02), rel=1e-4
+    )
     assert same_rk4_step is rk4_step
 
 

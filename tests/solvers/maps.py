@@ -104,6 +104,12 @@ def walk(name, p, z0, inputs, kick=0.0):
     return np.stack(states)
 
 
+def images(name, p, z0, inputs, states):
+    """What every step makes of the state before it, one by one in NumPy; a solution is its own image."""
+    before = np.concatenate([z0[None], states[:-1]]).astype(float)
+    return np.stack([STEPS[name](np, p, z, {k: v[t] for k, v in inputs.items()}) for t, z in enumerate(before)])
+
+
 def off_by(name, p, z0, inputs, states, error):
     """How far a trajectory strays whose every step is off by `error`: the largest deviation over some sign patterns."""
     with np.errstate(over="ignore", invalid="ignore"):

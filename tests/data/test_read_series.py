@@ -1,0 +1,227 @@
+"""read_series: arrays, frames, NumPy files, clocks; text files have a file of their own."""
+
+import contextlib
+import sys
+import zipfile
+
+import jax
+import numpy as np
+import pytest
+
+from gtfdeer.data import Series, read_series
+
+TABLE = np.random.default_rng(0).normal(size=(20, 3))
+
+
+def test_an_array_becomes_a_series():
+    series = read_series(TABLE, 0.1, name="noise")
+    np.testing.assert_array_equal(series.values, TABLE)
+    assert (series.dt, series.name) == (0.1, "noise")
+    assert read_series(jax.numpy.ones(5)).values.shape == (5, 1)
+    assert read_series([[1, 2], [3, 4]]).dt == 1.0
+
+
+def test_a_series_passes_through():
+    series = Series(TABLE, dt=0.1, name="noise").standardise()
+    assert read_series(series).scaling == series.scaling
+    assert read_series(series, 0.2, columns=[1]).values.shape == (20, 1)
+    assert read_series(series, 0.2).dt == 0.2
+
+
+def test_columns_are_chosen_by_position():
+    np.testing.assert_array_equal(read_series(TABLE, columns=[2, 0]).values, TABLE[:, [2, 0]])
+    with pytest.raises(ValueError, match="there is no column 3; pass columns= out of these: 0, 1, 2"):
+        read_series(TABLE, columns=3)
+    with pytest.raises(ValueError, match="columns is empty; pass at least one"):
+        read_series(TABLE, columns=[])
+
+
+def test_a_transposed_array_is_refused_at_this_door_too():
+    with pytest.raises(ValueError, match=r"pass values.T, or wide=True"):
+        read_series(TABLE.T)
+    assert read_series(TABLE.T, wide=True).columns == 20
+
+
+@pytest.mark.parametrize("source", [3, {"x": [1.0]}, None])
+def test_another_kind_of_source_is_refused(source):
+    with pytest.raises(TypeError, match="pass a path, a DataFrame, an array"):
+        read_series(source)
+
+
+def test_numpy_files_come_back_as_they_were(tmp_path):
+    for dtype in (np.float32, np.float64, ">f8"):
+        np.save(tmp_path / "x.npy", TABLE.astype(dtype))
+        series = read_series(tmp_path / "x.npy", 0.1)
+        np.testing.assert_array_equal(series.values, TABLE.astype(dtype))
+        assert series.name == "x"
+    np.save(tmp_path / "fortran.npy", np.asfortranarray(TABLE))
+    np.testing.assert_array_equal(read_series(str(tmp_path / "fortran.npy")).values, TABLE)
+
+
+def test_the_array_of_an_npz_file_is_chosen_by_field(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, only=TABLE)
+    np.testing.assert_array_equal(read_series(path).values, TABLE)
+    np.savez(path, first=TABLE, second=-TABLE)
+    np.testing.assert_array_equal(read_series(path, field="second").values, -TABLE)
+    with pytest.raises(ValueError, match="holds 2 arrays; pass field= one of 'first', 'second'"):
+        read_series(path)
+    with pytest.raises(ValueError, match="holds no array 'third'; pass field= one of 'first', 'second'"):
+        read_series(path, field="third")
+    np.save(tmp_path / "x.npy", TABLE)
+    with pytest.raises(
+        ValueError, match=r"names an array in an .npz file but 'x.npy' is none; leave field out"
+    ):
+        read_series(tmp_path / "x.npy", field="first")
+
+
+def test_pickles_are_never_opened(tmp_path):
+    class Trap:
+        def __reduce__(self):
+            return exec, ("raise SystemExit('the pickle was opened')",)
+
+    trap = np.array([Trap(), Trap()], dtype=object)
+    np.save(tmp_path / "trap.npy", trap, allow_pickle=True)
+    np.savez(tmp_path / "trap.npz", trap=trap)
+    (tmp_path / "bare.npy").write_bytes(b"\x80\x04N.")
+    for name in ("trap.npy", "trap.npz"):
+        with pytest.raises(ValueError, match="holds Python objects, which are never unpickled"):
+            read_series(tmp_path / name)
+    with pytest.raises(ValueError, match="is not a NumPy array file: it begins with"):
+        read_series(tmp_path / "bare.npy")
+
+
+def header(shape, descr="<f8"):
+    text = f"{{'descr': {descr!r}, 'fortran_order': False, 'shape': {shape}, }}"
+    text = text.ljust((10 + len(text)) // 64 * 64 + 64 - 11) + "\n"
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text.encode()
+
+
+def test_a_header_that_promises_too_much_is_refused_before_memory_is_asked_for(tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(header((10**12, 3)) + bytes(48))
+    with pytest.raises(ValueError, match=r"promises 24000000000000 bytes of float64 .* but holds 48"):
+        read_series(path)
+    path.write_bytes(header((4, 3)) + bytes(90))
+    with pytest.raises(ValueError, match=r"promises 96 bytes .* but holds 90; copy or save the file again"):
+        read_series(path)
+    with zipfile.ZipFile(tmp_path / "x.npz", "w") as archive:
+        archive.writestr("values.npy", header((10**12, 3)) + bytes(48))
+    with pytest.raises(ValueError, match=r"'values' in 'x.npz' promises 24000000000000 bytes"):
+        read_series(tmp_path / "x.npz")
+
+
+def test_a_damaged_header_is_refused(tmp_path):
+    path = tmp_path / "x.npy"
+    path.write_bytes(header("__import__('os')") + bytes(48))
+    with pytest.raises(ValueError, match=r"'?x.npy'? has a damaged header"):
+        read_series(path)
+    path.write_bytes(b"\x93NUMPY\x09\x00" + bytes(100))
+    with pytest.raises(ValueError, match="pass one of them as a plain array"):
+        read_series(path)
+
+
+def test_records_are_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros(5, dtype=[("a", float), ("b", float)]))
+    with pytest.raises(ValueError, match=r"records with fields \['a', 'b'\]; pass one as a plain array"):
+        read_series(tmp_path / "x.npy")
+
+
+def test_a_zip_bomb_is_refused_unopened(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, zeros=np.zeros((9_000_000, 1)))
+    with pytest.raises(ValueError, match=r"unpacks 7.* bytes to 72000128, which no recording does"):
+        read_series(path)
+
+
+def test_an_archive_that_claims_over_four_gibibytes_is_refused(tmp_path):
+    from gtfdeer.data.numpy_files import _refuse_bombs
+
+    member = zipfile.ZipInfo("x.npy")
+    member.file_size, member.compress_size = 5 * 2**30, 4 * 2**30
+    with pytest.raises(ValueError, match=r"unpacks to 5.0 GiB, over the limit of 4 GiB"):
+        _refuse_bombs(member, "'x'")
+
+
+def test_a_damaged_archive_is_refused(tmp_path):
+    path = tmp_path / "x.npz"
+    np.savez_compressed(path, values=TABLE)
+    whole = bytearray(path.read_bytes())
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(ValueError, match=r"'x.npz' is not a whole .npz file .*; save it again"):
+        read_series(path)
+    whole[150] ^= 255
+    path.write_bytes(whole)
+    with pytest.raises(ValueError, match=r"'x.npz' is not a whole .npz file"):
+        read_series(path)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("notes.txt", "nothing")
+    with pytest.raises(ValueError, match=r"'x.npz' holds no array; save it with numpy.savez_compressed"):
+        read_series(path)
+
+
+def test_a_flipped_byte_gives_an_array_or_one_sentence(tmp_path):
+    random = np.random.default_rng(0)
+    for name, save in (("x.npy", np.save), ("x.npz", lambda path, table: np.savez_compressed(path, v=table))):
+        path = tmp_path / name
+        save(path, TABLE)
+        whole = path.read_bytes()
+        for place in random.integers(0, len(whole), 150):
+            broken = bytearray(whole)
+            broken[place] = random.integers(256)
+            path.write_bytes(broken)
+            with contextlib.suppress(ValueError, TypeError):  # any other kind of exception fails the test
+                assert isinstance(read_series(path, wide=True), Series)
+
+
+def test_a_missing_file_is_missed_with_the_nearest_name(tmp_path):
+    (tmp_path / "lorenz.csv").write_text("1\n2\n")
+    with pytest.raises(
+        FileNotFoundError, match=r"there is no file '.*lorens.csv'; did you mean '.*lorenz.csv'\?"
+    ):
+        read_series(tmp_path / "lorens.csv")
+    with pytest.raises(FileNotFoundError, match="pass the full path of the recording"):
+        read_series(tmp_path / "nowhere" / "x.csv")
+
+
+def test_what_cannot_be_read_says_what_can(tmp_path):
+    with pytest.raises(ValueError, match="is a folder; pass the path of one file in it"):
+        read_series(tmp_path)
+    with pytest.raises(ValueError, match="is an address and nothing is downloaded here"):
+        read_series("https://example.org/x.csv")
+    for name, advice in (
+        ("x.xlsx", r"pandas.read_excel\(path\)"),
+        ("x.wav", "rename it if it is text, as in 'x.csv'"),
+    ):
+        (tmp_path / name).write_text("1")
+        with pytest.raises(ValueError, match=rf"'{name}' is not one of .npy, .npz, .*{advice}"):
+            read_series(tmp_path / name)
+
+
+def test_frames_are_read_by_column():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"x": [1, 2, 3], "y": [0.5, None, 1.5], "who": ["a", "b", "c"]})
+    with pytest.raises(
+        ValueError, match=r"column 'who' of the data frame holds .* and not numbers; convert it"
+    ):
+        read_series(frame)
+    values = read_series(frame, columns=["y", "x"]).values
+    np.testing.assert_array_equal(values, [[0.5, 1], [np.nan, 2], [1.5, 3]])
+    np.testing.assert_array_equal(read_series(frame["x"]).values[:, 0], [1, 2, 3])
+    nullable = pandas.DataFrame({"x": pandas.array([1, None, 3], dtype="Int64")})
+    assert read_series(nullable).segments() == [(0, 1), (2, 3)]
+    with pytest.raises(ValueError, match=r"has shape \(0, 0\); pass one with rows"):
+        read_series(pandas.DataFrame())
+
+
+def test_the_clock_of_a_frame_sets_the_step():
+    pandas = pytest.importorskip("pandas")
+    frame = pandas.DataFrame({"time": np.arange(50) * 0.02, "x": np.arange(50.0)})
+    series = read_series(frame)
+    assert series.dt == pytest.approx(0.02)
+    assert series.columns == 1
+
+
+def test_pandas_is_not_needed(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert read_series(TABLE).columns == 3

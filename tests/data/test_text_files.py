@@ -1,0 +1,239 @@
+"""Text files: separators, names, gaps, clocks, and the place of every mistake."""
+
+import time
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gtfdeer.data import read_series
+
+numbers = st.floats(-1e300, 1e300) | st.just(np.nan)
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(text, name="x.csv", **how):
+        path = tmp_path / name
+        if isinstance(text, bytes):
+            path.write_bytes(text)
+        else:
+            path.write_text(text, **how)
+        return path
+
+    return write
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    rows=st.integers(1, 3).flatmap(lambda n: st.lists(st.tuples(*[numbers] * n), min_size=4, max_size=8)),
+    delimiter=st.sampled_from([",", ";", "\t"]),
+    named=st.booleans(),
+    gap=st.sampled_from(["nan", "NaN", "NA", "null"]),
+)
+def test_what_was_written_is_read(rows, delimiter, named, gap, tmp_path_factory):
+    table = np.array(rows)
+    if np.isnan(table).all(axis=0).any():
+        return  # refused, as another test shows
+    lines = [delimiter.join(gap if np.isnan(value) else repr(float(value)) for value in row) for row in rows]
+    names = [delimiter.join("xyz"[: table.shape[1]])] if named else []
+    path = tmp_path_factory.getbasetemp() / "round.csv"
+    path.write_text("\n".join(names + lines))
+    np.testing.assert_array_equal(read_series(path).values, table)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "1,2\n3,4\n",
+        "1;2\n3;4",
+        "1\t2\n3\t4\n",
+        "1 2\n3 4\n",
+        "  1   2\n 3   4  \n",
+        "1, 2\n3, 4\n",
+        "x,y\n1,2\n3,4\n",
+        "x;y\n1;2\n3;4\n",
+        "x y\n1 2\n3 4\n",
+        '"x","y"\n"1","2"\n"3","4"\n',
+        "# made by a machine\n# x y\n1 2\n3 4\n",
+        "1,2\r\n3,4\r\n",
+        "1,2\r3,4",
+        "\n\n1,2\n\n3,4\n\n",
+        "1,2,\n3,4,\n",
+        "x,y,\n1,2,\n3,4,\n",
+        "\ufeffx,y\n1,2\n3,4\n",
+        "1e0,2E0\n+3,4.\n",
+    ],
+)
+def test_the_usual_ways_to_write_a_table(write, text):
+    series = read_series(write(text, encoding="utf-8"))
+    np.testing.assert_array_equal(series.values, [[1, 2], [3, 4]])
+    assert (series.dt, series.name) == (1.0, "x")
+
+
+@pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".dat", ".CSV"])
+def test_any_text_ending_will_do(write, suffix):
+    assert read_series(write("1\t2\n3\t4\n", "x" + suffix)).columns == 2
+
+
+def test_utf16_is_read_by_its_mark(write):
+    path = write("µV;x\n1;2\n3;4\n".encode("utf-16"))
+    np.testing.assert_array_equal(read_series(path).values, [[1, 2], [3, 4]])
+
+
+def test_one_column_may_stand_alone(write):
+    assert read_series(write("1.5\n2.5\n")).values.tolist() == [[1.5], [2.5]]
+    assert read_series(write("voltage\n1.5\n2.5\n")).values.tolist() == [[1.5], [2.5]]
+
+
+def test_empty_cells_are_gaps(write):
+    values = read_series(write("x,y\n1,2\n,3\n4,\nNA,n/a\n5,6\n")).values
+    expected = [[1, 2], [np.nan, 3], [4, np.nan], [np.nan, np.nan], [5, 6]]
+    np.testing.assert_array_equal(values, expected)
+
+
+def test_columns_are_chosen_by_name_or_place(write):
+    path = write("x,y,who\n1,2,ann\n3,4,bob\n")
+    assert read_series(path, columns="y").values.tolist() == [[2], [4]]
+    assert read_series(path, columns=["y", 0]).values.tolist() == [[2, 1], [4, 3]]
+    with pytest.raises(ValueError, match="no column 'z'; pass columns= out of these: 0 'x', 1 'y', 2 'who'"):
+        read_series(path, columns="z")
+
+
+def test_the_row_numbers_of_pandas_are_dropped(write):
+    pandas = pytest.importorskip("pandas")
+    table = np.random.default_rng(0).normal(size=(10, 2))
+    named, unnamed = pandas.DataFrame(table, columns=["x", "y"]), pandas.DataFrame(table)
+    for text in (named.to_csv(), named.to_csv(index=False), unnamed.to_csv(), named[3:].to_csv()):
+        np.testing.assert_allclose(read_series(write(text)).values, table[-len(text.split()) + 1 :])
+    wider = pandas.DataFrame(np.hstack([table, table]))
+    np.testing.assert_allclose(read_series(write(wider.to_csv(index=False))).values, wider.to_numpy())
+
+
+@pytest.mark.parametrize("name", ["t", "T", "time", "Time (s)", "time_s", "t [ms]", "timestamp"])
+def test_a_clock_sets_the_step_and_is_dropped(write, name):
+    series = read_series(write(f"{name},x\n" + "".join(f"{i * 0.25},{i}\n" for i in range(9))))
+    assert series.dt == pytest.approx(0.25)
+    assert series.values[:, 0].tolist() == list(range(9))
+
+
+def test_a_clock_may_be_rounded(write):
+    stamps = np.round(np.arange(2000) / 360, 3)
+    series = read_series(write("time,x\n" + "".join(f"{t},1\n" for t in stamps)))
+    assert series.dt == pytest.approx(1 / 360, rel=1e-3)
+
+
+@pytest.mark.parametrize("name", ["temperature", "tau", "x"])
+def test_other_first_columns_are_data(write, name):
+    assert read_series(write(f"{name},x\n0,1\n1,2\n2,3\n")).columns == 2
+
+
+def test_a_clock_asked_for_is_data(write):
+    assert read_series(write("t,x\n5,1\n3,2\n4,3\n"), columns=["t", "x"]).values[0].tolist() == [5, 1]
+
+
+@pytest.mark.parametrize(
+    ("stamps", "sentence"),
+    [
+        ([0, 1, 1, 2], "does not increase: row 2 has 1 after 1; sort the rows"),
+        ([0, 2, 1, 3], "does not increase: row 2 has 1 after 2"),
+        ([0, 1, 2, 4, 5], "irregular: row 3 comes 2 after the one before, the median step is 1; resample"),
+        ([0.0, 0.1, 0.25, 0.3, 0.4], "is irregular: row"),
+        ([0, 1, "", 3], "has no number in row 2; write times as numbers, or pass dt= and columns="),
+        ([0], "has one stamp, which gives no time step"),
+    ],
+)
+def test_a_clock_that_stumbles_is_refused(write, stamps, sentence):
+    path = write("t,x\n" + "".join(f"{t},1\n" for t in stamps))
+    with pytest.raises(ValueError, match=sentence):
+        read_series(path, wide=True)
+
+
+def test_one_missing_row_among_many_is_seen(write):
+    stamps = np.delete(np.arange(5000) * 0.01, 4990)
+    with pytest.raises(ValueError, match=r"irregular: row 4990 comes 0.02 after the one before"):
+        read_series(write("t,x\n" + "".join(f"{t:.2f},1\n" for t in stamps)))
+
+
+def test_a_step_that_contradicts_the_clock_is_refused(write):
+    path = write("t,x\n0,1\n10,2\n20,3\n")
+    with pytest.raises(ValueError, match=r"dt=0.01 was passed but column 't' steps by 10; leave dt out"):
+        read_series(path, 0.01)
+    assert read_series(path, 0.01, columns="x").dt == 0.01
+
+
+def test_dates_can_be_left_aside(write):
+    path = write("time,x\n2024-01-01 00:00,1\n2024-01-01 00:01,2\n")
+    with pytest.raises(ValueError, match=r"line 2, column 0 'time' of 'x.csv' holds '2024-01-01 00:00'"):
+        read_series(path)
+    with pytest.raises(
+        ValueError, match="no number in row 0; write times as numbers, or pass dt= and columns="
+    ):
+        read_series(path, columns="x")
+    assert read_series(path, 60.0, columns="x").dt == 60.0
+
+
+@pytest.mark.parametrize(
+    ("text", "sentence"),
+    [
+        (
+            "x,y\n1,2\n3,oops\n",
+            "line 3, column 1 'y' of 'x.csv' holds 'oops', which is not a number; correct it",
+        ),
+        ("1,2\n3,oops\n", "line 2, column 1 of 'x.csv' holds 'oops'"),
+        ("1,oops\n3,4\n", "line 1, column 1 of 'x.csv' holds 'oops'"),
+        ("x,y\nmV,mV\n1,2\n", "line 2, column 0 'x' of 'x.csv' holds 'mV'"),
+        ("# note\n\n1,2\n3,1_000\n", "line 4, column 1 of 'x.csv' holds '1_000'"),
+        ("1,2\n3,4,5\n6,7\n", "line 2 of 'x.csv' has 3 cells but the first line has 2"),
+        ("1 2\n3\n4 5\n", "line 2 of 'x.csv' has 1 cells but the first line has 2"),
+        ("x,y,z\n1,2\n3,4\n", "line 2 of 'x.csv' has 2 cells but the first line has 3"),
+        ("x;y\n0,5;1,5\n", "holds '0,5', a number with a decimal comma; save with decimal points"),
+        ("0,5;1,5\n0,25;1,0\n", "line 1, column 0 of 'x.csv' holds '0,5', a number with a decimal comma"),
+        ("0,5\t1,5\n0,25\t1,0\n", "a number with a decimal comma"),
+        ("0,5 1,5\n0,25 1,0\n", "a number with a decimal comma"),
+        ("x;y\n1.000,5;1,5\n", "a number with a decimal comma"),
+        ("", "holds no line of numbers; pass a file with one line per time step"),
+        ("# only\n# comments\n", "holds no line of numbers"),
+        ("x,y\n", "holds names but no line of numbers"),
+        ("x,y\n,\n,\n", "NaN throughout"),
+        ("1,2\ninf,4\n", "infinite in row 1, column 0"),
+        ("1,2,3\n", "3 columns in 1 time step"),
+        ("x,y\n1,2\n3," + "7" * 200_000 + "x\n", "line 3 is no line of a table"),
+    ],
+)
+def test_a_mistake_is_found_by_line_column_and_text(write, text, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_series(write(text))
+
+
+@pytest.mark.parametrize(
+    ("raw", "sentence"),
+    [
+        (
+            b"PK\x03\x04rest",
+            "'x.csv' is not text but a Zip archive or an Excel workbook; open it with pandas.read_excel",
+        ),
+        (b"\x93NUMPY\x01\x00", "not text but a NumPy array; name it .npy"),
+        (b"\x1f\x8b\x08\x00", "gzip; unpack it first"),
+        (b"\x89HDF\r\n", "HDF5; open it with h5py"),
+        (b"  <!DOCTYPE html>", "a web page or XML; download the raw file"),
+        (b"1,2\n\x00\x01", "it holds zero bytes; export it as CSV UTF-8"),
+        (
+            "Spannung µV\n1\n".encode("latin-1"),
+            r"not UTF-8 text \(byte 9 is b'\\xb5'\); save it as CSV UTF-8",
+        ),
+    ],
+)
+def test_a_file_that_is_not_what_its_name_says(write, raw, sentence):
+    with pytest.raises(ValueError, match=sentence):
+        read_series(write(raw))
+
+
+def test_a_hundred_thousand_lines_take_less_than_a_second(write):
+    table = np.random.default_rng(0).normal(size=(100_000, 5))
+    path = write("\n".join(["a,b,c,d,e", *(",".join(f"{value:.6f}" for value in row) for row in table)]))
+    started = time.process_time()
+    series = read_series(path)
+    assert time.process_time() - started < 1.0
+    np.testing.assert_allclose(series.values, table, atol=5.1e-7)

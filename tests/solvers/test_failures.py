@@ -1,0 +1,141 @@
+"""A solve satisfies its equation or says that it does not."""
+
+import functools
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtfdeer.solve import Status, solve
+from gtfdeer.solvers import DEER, Auto, Sequential, Shooting
+
+from .maps import STEPS, cap_of, enable_x64, every_solver, images, lorenz_orbit, name_of, parameters, problem, walk
+
+ITERATIVE = [s for s in every_solver() if not isinstance(s, Auto | Sequential)]
+
+
+def _lorenz(z, x):
+    p = jax.tree.map(lambda v: jnp.asarray(v, z.dtype), parameters())
+    return STEPS["lorenz"](jnp, p, z, {"u": x})
+
+
+def _tanh(z, x):
+    p = jax.tree.map(lambda v: jnp.asarray(v, z.dtype), parameters())
+    return STEPS["tanh"](jnp, p, z, x)
+
+
+def _tanh_problem(length):
+    return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), problem("tanh", length))
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_a_map_that_blows_up_is_nonfinite(solver):
+    solution = solve(lambda z, u: z**2, jnp.full(1, 3.0), jnp.zeros((30, 0)), solver=solver)
+    assert solution.status is Status.NONFINITE  # 3^(2^7) exceeds float32
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_a_map_that_turns_nan_half_way_is_nonfinite(solver):
+    inputs = jnp.ones((40, 1)).at[20].set(-1.0)  # the square root of a negative number
+    solution = solve(lambda z, u: 0.5 * z + jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver)
+    assert solution.status is Status.NONFINITE
+
+
+@pytest.mark.parametrize("solver", ITERATIVE, ids=name_of)
+def test_too_low_a_cap_is_out_of_iterations(solver):
+    """A logistic map at the edge of chaos with a wrong guess: one iteration cannot do it."""
+    solver = replace(solver, **{cap_of(solver): 1})
+    solution = solve(lambda z, u: 3.5 * z * (1 - z), jnp.full(1, 0.3), jnp.zeros((200, 0)), solver=solver)
+    assert solution.status is Status.OUT_OF_ITERATIONS
+    assert int(solution.iterations) == 1
+
+
+def test_deer_with_two_iterations_is_out_of_iterations():
+    solution = solve(_tanh, *_tanh_problem(300)[:2], solver=DEER(max_iterations=2))
+    assert solution.status is Status.OUT_OF_ITERATIONS
+
+
+@pytest.mark.parametrize("solver", ITERATIVE, ids=name_of)
+def test_convergence_on_the_last_allowed_iteration_is_convergence(solver):
+    z0, inputs, _ = _tanh_problem(70)
+    free = solve(_tanh, z0, inputs, solver=solver)
+    needed = int(free.iterations)
+    assert needed > 1
+    capped = solve(_tanh, z0, inputs, solver=replace(solver, **{cap_of(solver): needed}))
+    assert capped.status is Status.CONVERGED
+    assert int(capped.iterations) == needed
+    np.testing.assert_array_equal(capped.states, free.states)
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_residual_is_the_largest_violation_recomputed(solver):
+    """Also half way, where it is large: by hand in NumPy."""
+    cap = cap_of(solver)
+    solver = replace(solver, **{cap: 1}) if cap else solver
+    z0, inputs, guess = problem("tanh", 70)
+    found = solve(_tanh, *_tanh_problem(70)[:2], solver=solver)
+    states = np.asarray(found.states)
+    by_hand = np.max(np.abs(states - images("tanh", parameters(), z0, inputs, states)))
+    # float32 rounding of a state of size 1 through one step: a few units of 6e-8
+    assert float(found.residual) == pytest.approx(by_hand, abs=5e-7)
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_a_guess_of_nan_is_never_called_converged_with_nan(solver):
+    z0, inputs, guess = _tanh_problem(40)
+    found = solve(_tanh, z0, inputs, solver=solver, guess=jnp.full_like(guess, jnp.nan))
+    if found.status is Status.CONVERGED:
+        np.testing.assert_allclose(found.states, walk("tanh", parameters(), *problem("tanh", 40)[:2]), atol=1e-4)
+    else:
+        assert found.status is Status.NONFINITE
+
+
+@pytest.mark.parametrize("solver", [DEER(), Shooting(), Auto()], ids=name_of)
+def test_unforced_chaos_is_admitted_or_solved(solver):
+    """Free Lorenz-63, 5000 steps of 0.01, float32: rounding grows by e^45. Auto must come out right."""
+    z0, _ = lorenz_orbit(1)
+    with enable_x64(False):
+        found = jax.jit(lambda z: solve(_lorenz, z, jnp.zeros((5000, 3)), solver=solver))(jnp.asarray(z0, "float32"))
+    states = np.asarray(found.states)
+    if isinstance(solver, Auto):
+        assert found.status is Status.CONVERGED
+    if found.status is Status.CONVERGED:
+        error = np.max(np.abs(states - images("lorenz", parameters(), z0.astype("float32"), {"u": np.zeros((5000, 3))}, states)))
+        # the documented tolerance 1e-5 relative to 1 + max |z|, and float32 rounding inside the step
+        assert error <= 2e-5 * (1 + np.max(np.abs(states)))
+    else:
+        assert not float(found.residual) <= 1e-5 * (1 + np.max(np.abs(states)))
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_one_bad_member_leaves_the_rest_of_a_batch_right(solver):
+    """z -> z^2 blows up from 3, not from 0.5; each member gets its own status."""
+    found = jax.jit(jax.vmap(lambda z: solve(lambda z, u: z**2, z, jnp.zeros((20, 0)), solver=solver)))(
+        jnp.array([[0.5], [3.0], [-0.9]])
+    )
+    np.testing.assert_array_equal(found.status, [Status.CONVERGED, Status.NONFINITE, Status.CONVERGED])
+    exact = np.array([[0.5], [-0.9]]) ** (2.0 ** np.arange(1, 21))
+    np.testing.assert_allclose(found.states[jnp.array([0, 2]), :, 0], exact, atol=2e-5)  # the documented residual
+
+
+def test_sequential_ignores_the_guess_altogether():
+    z0, inputs, guess = _tanh_problem(40)
+    compiled = jax.jit(functools.partial(solve, _tanh, solver=Sequential()))
+    found = [compiled(z0, inputs, guess=guess * factor).states for factor in (0, jnp.nan)]
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_gradients_of_a_failed_solve_come_back(solver):
+    """They may be NaN, but they must not take thousands of sweeps: training meets NaN and wants to hear of it."""
+    inputs = jnp.ones((3000, 1)).at[2990].set(-1.0)
+
+    @jax.jit
+    def gradient(scale):
+        return jax.grad(lambda s: solve(lambda z, u: 0.5 * z + s * jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver).states.sum())(scale)
+
+    if name_of(solver) == "ELK":
+        pytest.skip("compiles for ten seconds")
+    gradient(1.0).block_until_ready()

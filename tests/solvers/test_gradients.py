@@ -1,0 +1,141 @@
+"""Gradients belong to the solution: not to the iterations, the guess, or the Jacobian that steered them."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtfdeer.solve import Status, solve
+from gtfdeer.solvers import DEER, Sequential, Shooting
+
+from .maps import STEPS, every_solver, name_of, parameters, problem, walk
+
+tanh = functools.partial(STEPS["tanh"], jnp)
+
+
+def _problem(length):
+    """Parameters, start, inputs, guess in single precision."""
+    return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (parameters(), *problem("tanh", length)))
+
+
+def _tanh_jacobian(p, z, x):
+    return (1 - tanh(p, z, x) ** 2)[:, None] * p["A"]
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_the_guess_gets_no_gradient(solver):
+    p, z0, inputs, guess = _problem(20)
+    gradient = jax.grad(lambda g: solve(functools.partial(tanh, p), z0, inputs, solver=solver, guess=g).states.sum())
+    np.testing.assert_array_equal(gradient(guess), np.zeros((20, 3)))
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_the_residual_gets_no_gradient(solver):
+    p, z0, inputs, _ = _problem(20)
+    gradient = jax.grad(lambda z: solve(functools.partial(tanh, p), z, inputs, solver=solver).residual)(z0)
+    np.testing.assert_array_equal(gradient, np.zeros(3))
+
+
+def test_few_iterations_and_many_have_the_same_gradient():
+    """Where the iteration started makes no difference, and neither does how long it took."""
+    p, z0, inputs, _ = _problem(50)
+    answer = solve(functools.partial(tanh, p), z0, inputs, solver=Sequential()).states
+
+    def gradient(guess):
+        def loss(p):
+            solution = solve(functools.partial(tanh, p), z0, inputs, solver=DEER(), guess=guess)
+            return solution.states.sum(), solution.iterations
+
+        return jax.jit(jax.grad(loss, has_aux=True))(p)
+
+    (from_answer, none), (from_zero, some) = gradient(answer), gradient(jnp.zeros((50, 3)))
+    assert none == 0
+    assert some > 2
+    # states that differ by float32 rounding, 50 terms
+    np.testing.assert_allclose(from_answer["A"], from_zero["A"], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_an_analytic_jacobian_changes_nothing(solver):
+    p, z0, inputs, _ = _problem(40)
+
+    @functools.partial(jax.jit, static_argnums=1)
+    def gradient(p, analytic):
+        def loss(p):
+            jacobian = functools.partial(_tanh_jacobian, p) if analytic else None
+            found = solve(functools.partial(tanh, p), z0, inputs, solver=solver, jacobian=jacobian)
+            return jnp.sum(jnp.sin(found.states)), found
+
+        return jax.grad(loss, has_aux=True)(p)
+
+    (with_it, found), (without, expected) = gradient(p, True), gradient(p, False)
+    assert found.code == expected.code == Status.CONVERGED
+    np.testing.assert_allclose(found.states, expected.states, atol=1e-5)  # the solver's tolerance
+    np.testing.assert_allclose(with_it["A"], without["A"], atol=1e-4 * 40)  # the same, 40 terms
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+@pytest.mark.parametrize("factor", [0.0, -1.0, 3.0])
+def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver, factor):
+    p, z0, inputs, _ = _problem(40)
+    found = solve(
+        functools.partial(tanh, p),
+        z0,
+        inputs,
+        solver=solver,
+        jacobian=lambda z, x: factor * _tanh_jacobian(p, z, x),
+    )
+    if found.status is Status.CONVERGED:
+        expected = walk("tanh", parameters(), *problem("tanh", 40)[:2])
+        np.testing.assert_allclose(found.states, expected, atol=1e-4)  # residual 2e-5, forgotten at a rate below 0.9
+
+
+@pytest.mark.parametrize("solver", [DEER(), Shooting(length=7), Sequential()], ids=name_of)
+def test_whole_numbers_and_keys_pass_through_as_inputs_and_constants(solver):
+    """Indices, masks and random keys have no gradient and must not disturb that of the rest."""
+    table = jnp.array([[0.1, 0.2], [0.3, 0.4], [0.5, 0.6]])
+    index, mask = jnp.arange(30) % 3, jnp.arange(30) % 2 == 0
+    keys = jax.random.split(jax.random.key(0), 30)
+    order = jnp.array([1, 0])
+
+    def step(scale, z, x):
+        noise = jax.random.normal(x["key"], (2,))
+        return jnp.tanh(scale * z[order] + table[x["index"]] + jnp.where(x["mask"], 0.1 * noise, 0))
+
+    def by_scan(scale):
+        return jax.lax.scan(lambda z, x: (step(scale, z, x),) * 2, jnp.zeros(2), inputs)[1].sum()
+
+    def by_solver(scale):
+        return solve(functools.partial(step, scale), jnp.zeros(2), inputs, solver=solver).states.sum()
+
+    inputs = {"index": index, "mask": mask, "key": keys}
+    # 60 terms of float32 and a residual of 1e-5
+    assert jax.grad(by_solver)(0.7) == pytest.approx(jax.grad(by_scan)(0.7), rel=1e-4)
+
+
+def test_gradients_reach_only_as_far_as_the_loss_looks():
+    """Inputs after the last state that counts have gradient zero, exactly; so does everything at alpha = 1."""
+    p, z0, inputs, _ = _problem(40)
+
+    def loss(inputs, solver):
+        return solve(functools.partial(tanh, p), z0, inputs, solver=solver).states[9].sum()
+
+    for solver in (DEER(), Shooting(length=8), Sequential()):
+        gradient = jax.grad(loss)(inputs, solver)["u"]
+        np.testing.assert_array_equal(gradient[10:], np.zeros((30, 3)))
+        assert np.all(gradient[9] != 0)
+
+
+def test_batched_parameters_get_their_own_gradients():
+    p, z0, inputs, _ = _problem(30)
+    gains = jnp.array([0.2, 0.5, 1.0])
+
+    def gradient(gain):
+        scaled = {**p, "A": gain * p["A"]}
+        return jax.grad(lambda q: solve(functools.partial(tanh, q), z0, inputs, solver=DEER()).states.sum())(scaled)["A"]
+
+    together = jax.jit(jax.vmap(gradient))(gains)
+    alone = jnp.stack([jax.jit(gradient)(gain) for gain in gains])
+    np.testing.assert_allclose(together, alone, atol=1e-4 * 30)  # the solver's tolerance, 30 terms

@@ -1,0 +1,93 @@
+"""Random steps, starts, guesses and forcing: CONVERGED is never said of a wrong or a non-finite trajectory.
+
+GTFDEER_FUZZ_EXAMPLES=5000 runs it for long.
+"""
+
+import functools
+import os
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gtfdeer.solve import Status, solve
+
+from .maps import every_solver, name_of
+
+EXAMPLES = int(os.environ.get("GTFDEER_FUZZ_EXAMPLES", "50"))
+M, H = 2, 4
+STEPS = ("tanh", "relu", "quadratic")
+
+
+def _step(xp, kind, p, z, x):
+    """A tanh network, a shallow PLRNN or a quadratic map, forced; blended by `kind`, so that one compilation does."""
+    s = (1 - p["alpha"]) * z + p["alpha"] * x
+    hidden = xp.tanh(p["W2"] @ s + p["h"]), xp.maximum(p["W2"] @ s + p["h"], 0), s[0] * (p["W2"] @ s)
+    return p["d"] * s + p["W1"] @ (kind[0] * hidden[0] + kind[1] * hidden[1] + kind[2] * hidden[2])
+
+
+def _problem(kind, gain, alpha, size, length, seed):
+    rng = np.random.default_rng(seed)
+    W1, W2 = rng.normal(size=(M, H)), rng.normal(size=(H, M))
+    p = {
+        "W1": gain * W1 / np.linalg.norm(W1, 2),
+        "W2": W2 / np.linalg.norm(W2, 2),
+        "d": rng.uniform(-0.5, 0.5, M),
+        "h": rng.normal(size=H),
+        "alpha": np.array(alpha),
+    }
+    case = np.eye(3)[STEPS.index(kind)], p, rng.normal(size=M), rng.normal(size=(length, M)), size * rng.normal(size=(length, M))
+    return jax.tree.map(lambda x: np.asarray(x, np.float32), case)
+
+
+def _loop(kind, p, z0, x, kick):
+    kind, p, z, x = jax.tree.map(lambda v: v.astype(float), (kind, p, z0, x))
+    states = []
+    with np.errstate(over="ignore", invalid="ignore"):
+        for t in range(len(x)):
+            z = _step(np, kind, p, z, x[t]) + kick[t]
+            states.append(z)
+    return np.stack(states)
+
+
+@functools.cache
+def _compiled(solver, length):
+    def run(kind, p, z0, x, guess):
+        return solve(functools.partial(_step, jnp, kind, p), z0, x, solver=solver, guess=guess)
+
+    return jax.jit(run)
+
+
+@pytest.mark.parametrize(("solver", "length"), [(s, 40) for s in every_solver()] + [(s, 600) for s in every_solver() if name_of(s) in {"Auto", "Shooting", "QuasiDEER"}])
+@settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES <= 50)
+@given(
+    kind=st.sampled_from(STEPS),
+    gain=st.floats(0, 3),
+    alpha=st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]),
+    size=st.sampled_from([0.0, 1.0, 100.0]),
+    seed=st.integers(0, 10_000),
+)
+def test_converged_is_never_wrong(solver, length, kind, gain, alpha, size, seed):
+    case = _problem(kind, gain, alpha, size, length, seed)
+    found = _compiled(solver, length)(*case)
+    states = np.asarray(found.states)
+    if found.status is not Status.CONVERGED:
+        return
+    assert np.all(np.isfinite(states))
+    before = np.concatenate([case[2][None], states[:-1]]).astype(float)
+    images = np.stack([_step(np, *case[:2], z, x) for z, x in zip(before, case[3].astype(float), strict=True)])
+    scale = 1 + np.max(np.abs(states))
+    error = np.max(np.abs(images - states))
+    # 1e-5 is the documented tolerance; as much again for the rounding of the float32 step (gains up to 3)
+    assert error <= 2e-5 * scale
+    rng = np.random.default_rng(0)
+    exact = _loop(*case[:4], np.zeros((length, M)))
+    stray = max(
+        np.max(np.abs(_loop(*case[:4], 2e-5 * scale * rng.choice([-1, 1], (length, M))) - exact)) for _ in range(3)
+    )
+    if stray < 0.02 * scale:  # otherwise the trajectory is chaotic, and its residual all that can be asked for
+        # ten times the straying of three random patterns of errors of that size: the worst pattern adds up coherently
+        np.testing.assert_allclose(states, exact, rtol=0, atol=10 * stray)

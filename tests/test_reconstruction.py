@@ -1,0 +1,220 @@
+"""What a trained model is good for: run, be judged, be kept."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import gtfdeer as gd
+from gtfdeer.data import Scaling, rk4_step
+from gtfdeer.models import Model
+
+
+@pytest.fixture(scope="module")
+def lorenz() -> gd.data.Series:
+    return gd.data.simulate(gd.data.Lorenz63(), length=4000, dt=0.01, key=jax.random.key(3))
+
+
+@pytest.fixture(scope="module")
+def rec(lorenz) -> gd.Reconstruction:
+    model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
+    return gd.fit(model, lorenz, window=50, batch=4, updates=30, progress=False)
+
+
+class TrueLorenz(Model):
+    """Lorenz-63 itself, in standardised units: what a perfect reconstruction would be."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        self.latent_dim = self.observed_dim = 3
+        self.mean, self.std = nnx.Variable(jnp.asarray(scaling.mean)), nnx.Variable(jnp.asarray(scaling.std))
+
+    def step(self, z, u=None):
+        flow = rk4_step(gd.data.Lorenz63().vector_field, 0.01, substeps=2)
+        return (flow(z * self.std[...] + self.mean[...]) - self.mean[...]) / self.std[...]
+
+    def observe(self, z):
+        return z
+
+    def infer(self, x):
+        return x
+
+    def start(self, x):
+        return x
+
+    def teach(self, x, alpha, solver, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def teacher_jacobians(self, x, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def config(self):
+        return {"observed_dim": 3}
+
+
+def test_a_free_run_is_the_models_own_step_repeated_in_data_units(rec, lorenz):
+    z = (lorenz.values[0] - rec.scaling.mean) / rec.scaling.std
+    expected = []
+    for _ in range(20):
+        z = np.asarray(rec.model.step(jnp.asarray(z, jnp.float32)))
+        expected.append(z * rec.scaling.std + rec.scaling.mean)
+    np.testing.assert_allclose(rec.simulate(20, start=lorenz), expected, rtol=1e-4, atol=1e-3)  # float32, 20 steps
+
+
+def test_a_run_starts_at_a_series_a_point_or_the_training_data(rec, lorenz):
+    runs = [rec.simulate(5, start=start) for start in (lorenz, lorenz.values[0], None, lorenz.standardise())]
+    for run in runs[1:]:
+        np.testing.assert_allclose(run, runs[0], rtol=1e-4, atol=1e-4)  # scaled and unscaled once more in float32
+
+
+def test_the_true_system_scores_like_a_second_recording_of_it(lorenz):
+    series = gd.data.simulate(gd.data.Lorenz63(), length=40_000, dt=0.01, key=jax.random.key(4))
+    second = gd.data.simulate(gd.data.Lorenz63(), length=40_000, dt=0.01, key=jax.random.key(5))
+    scaling = series.standardise().scaling
+    perfect = gd.Reconstruction(TrueLorenz(scaling), scaling, dt=0.01, first=np.zeros(3, np.float32))
+    scores = perfect.score(series, floor=second)
+    assert scores.D_stsp < 3 * scores.floor_D_stsp  # both are noise around the same small number
+    assert scores.D_H < 2 * scores.floor_D_H
+    assert abs(scores.lambda_max - 0.9056) < 0.05  # 500 time units: spread of about 0.01 between orbits
+    assert scores.PE < 1e-4  # 20 steps multiply float32 rounding by less than 10
+    assert abs(scores.PE_persistence - 1.34) < 0.05  # reference value for this system, n = 20
+
+
+def test_scores_do_not_depend_on_the_units_of_the_test_series(rec, lorenz):
+    raw, scaled = rec.score(lorenz), rec.score(lorenz.standardise())
+    # a chaotic run is not asked to repeat itself after rounding; the floors and the persistence are functions of the data
+    assert raw.floor_D_H == pytest.approx(scaled.floor_D_H, rel=1e-3)
+    assert raw.PE_persistence == pytest.approx(scaled.PE_persistence, rel=1e-4)
+
+
+def test_scores_print_as_a_table_and_turn_into_json(rec, lorenz):
+    scores = rec.score(lorenz)
+    text = str(scores)
+    assert all(word in text for word in ("D_stsp", "D_H", "PE(20)", "lambda_max", "floor"))
+    assert json.loads(json.dumps(scores.as_dict()))["steps"] == 20
+
+
+def test_a_run_that_escapes_is_refused_by_simulate_and_judged_badly_by_score(lorenz):
+    model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
+    model.A[...] = jnp.full(3, 3.0)
+    exploding = gd.Reconstruction(model, lorenz.standardise().scaling, dt=0.01, first=np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"left all bounds after \d+ of 1000 steps"):
+        exploding.simulate(1000)
+    scores = exploding.score(lorenz)
+    assert scores.D_stsp == np.inf
+    assert scores.D_H == 1.0
+    assert scores.lambda_max is None
+    assert scores.as_dict()["D_stsp"] is None  # JSON knows no infinity
+
+
+def test_what_was_saved_is_what_is_loaded_to_the_bit(rec, lorenz, tmp_path):
+    rec.save(tmp_path / "m.npz")
+    again = gd.load(tmp_path / "m.npz")
+    assert np.array_equal(again.simulate(500, start=lorenz), rec.simulate(500, start=lorenz))
+    assert (again.dt, again.name, again.ending, again.embedding) == (rec.dt, rec.name, rec.ending, rec.embedding)
+    assert all(np.array_equal(again.history[k], rec.history[k]) for k in rec.history)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+@pytest.mark.parametrize("kind", [gd.models.ShallowPLRNN, gd.models.ClippedShallowPLRNN])
+@pytest.mark.parametrize("observation", [gd.models.IdentityObservation, gd.models.AffineObservation])
+def test_every_model_survives_a_round_trip(kind, observation, lorenz, tmp_path):
+    model = kind(latent_dim=4, hidden_dim=6, observed_dim=3, observation=observation, rngs=nnx.Rngs(1))
+    rec = gd.Reconstruction(model, None, dt=0.01, first=np.zeros(3, np.float32))
+    rec.save(tmp_path / "m.npz")
+    assert np.array_equal(gd.load(tmp_path / "m.npz").simulate(3), rec.simulate(3))
+
+
+def test_an_embedded_model_embeds_a_one_column_test_series_itself(lorenz):
+    series = gd.data.Series(lorenz.values[:, 0], dt=0.01)
+    model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+    rec = gd.fit(model, series.delay_embed(3, 10), window=50, batch=4, updates=10, progress=False)
+    assert rec.standardised(series).columns == 3
+    assert rec.simulate(5, start=series).shape == (5, 3)
+
+
+def test_other_columns_and_other_sampling_steps_are_refused(rec, lorenz):
+    with pytest.raises(ValueError, match="2 columns but the model observes 3"):
+        rec.score(gd.data.Series(lorenz.values[:, :2], dt=0.01))
+    with pytest.raises(ValueError, match=r"dt=0.02 but the model was trained at dt=0.01"):
+        rec.score(gd.data.Series(lorenz.values, dt=0.02))
+    with pytest.raises(TypeError, match="read_series"):
+        rec.score(lorenz.values)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5, "10"])
+def test_a_run_of_no_steps_is_refused(rec, steps):
+    with pytest.raises(ValueError, match="steps"):
+        rec.simulate(steps)
+
+
+def rewritten(path, change):
+    """The model file at `path` with its header changed."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    change(header, arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h, a: h.update(format_version=99, gtfdeer="7.0.0"), "newer than this gtfdeer"),
+        (lambda h, a: h.update(format="something else"), "pass one written by"),
+        (lambda h, a: h.update(model="os.system"), "does not know"),
+        (lambda h, a: h["config"].update(observation="Popen"), "does not know"),
+        (lambda h, a: h["config"].update(hidden_dim=10**6), "this model needs"),
+        (lambda h, a: a.pop("parameters/W1"), "do not belong"),
+        (lambda h, a: a.update({"parameters/W1": np.full_like(a["parameters/W1"], np.nan)}), "finite"),
+        (lambda h, a: h.pop("dt"), "damaged"),
+    ],
+)
+def test_a_file_that_does_not_hold_a_model_of_ours_is_refused(rec, tmp_path, change, words):
+    path = tmp_path / "m.npz"
+    rec.save(path)
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=words):
+        gd.load(path)
+
+
+def test_other_files_are_refused(rec, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        gd.load(tmp_path / "missing.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    np.savez(tmp_path / "arrays.npz", x=np.zeros(3))
+    rec.save(tmp_path / "m.npz")
+    whole = (tmp_path / "m.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    for name in ("text.npz", "arrays.npz", "half.npz"):
+        with pytest.raises(ValueError, match="not a model file"):
+            gd.load(tmp_path / name)
+
+
+def test_a_pickle_in_a_model_file_is_never_opened(rec, tmp_path):
+    rec.save(tmp_path / "m.npz")
+    ran = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(ran), "w"))
+
+    np.save(tmp_path / "first.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
+        archive.write(tmp_path / "first.npy", "history/extra.npy")
+    with pytest.raises(ValueError, match=r"allow_pickle|not a model file"):
+        gd.load(tmp_path / "m.npz")
+    assert not ran.exists()
+
+
+def test_an_unwritable_path_is_named_and_nothing_is_left(rec, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="cannot write"):
+        rec.save(tmp_path / "file" / "m.npz")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
