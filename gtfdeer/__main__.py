@@ -65,9 +65,7 @@ def _sentence(error: Exception) -> str:
     """The error in one line: its own words if gtfdeer or the system refused, else a request to report."""
     words = " ".join(str(error).split()) or type(error).__name__
     last = traceback.extract_tb(error.__traceback__)[-1]
-    refused_on_purpose = (
-        isinstance(error, OSError | Failure) or Path(__file__).parent in Path(last.filename).parents
-    )
+    refused_on_purpose = isinstance(error, OSError | Failure) or Path(__file__).parent in Path(last.filename).parents
     if refused_on_purpose:
         return words
     return f"unexpected {type(error).__name__} ({words}); please report it, with what --debug and info print"

@@ -183,7 +183,10 @@ def train(
             bar.set_postfix(log.latest(), refresh=False)
             bar.update(count)
             moment = Moment(
-                done + count, recipe.updates, log.history, lambda s=state: nnx.merge(graph, s.parameters, rest)
+                done + count,
+                recipe.updates,
+                log.history,
+                lambda s=state: nnx.merge(graph, s.parameters, rest),
             )
             for callback in callbacks:
                 callback(moment)
@@ -258,7 +261,9 @@ def _update(recipe: Recipe, graph, rest, values, u, starts, key, state: _State) 
 
 def _loss(graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree) -> tuple[Array, tuple[Array, Array]]:
     model = nnx.merge(graph, parameters, rest)
-    predicted, solution = jax.vmap(lambda x, u: model.teach(x, alpha, solver, u), in_axes=(0, None if u is None else 0))(x_in, u)
+    predicted, solution = jax.vmap(
+        lambda x, u: model.teach(x, alpha, solver, u), in_axes=(0, None if u is None else 0)
+    )(x_in, u)
     return jnp.mean((predicted - x[:, 1:]) ** 2), (solution.code, solution.iterations)
 
 
@@ -290,5 +295,7 @@ class _Log:
         shown = {"loss": f"{last['loss'].mean():.2e}", "alpha": f"{last['alpha'][-1]:.3f}"}
         shown["iterations"] = f"{last['iterations'].mean():.0f}"
         return shown | {
-            name: f"{total:.0f}" for name in ("retried", "skipped") if (total := sum(p[name].sum() for p in self.pieces))
+            name: f"{total:.0f}"
+            for name in ("retried", "skipped")
+            if (total := sum(p[name].sum() for p in self.pieces))
         }

@@ -162,9 +162,7 @@ class Schedule(abc.ABC):
         """The forcing strength now: `()`, `(T,)` or `(T, M)`."""
 
     @abc.abstractmethod
-    def advance(
-        self, state: PyTree, update: Array, updates: Array, jacobians: Callable[[], Array]
-    ) -> PyTree:
+    def advance(self, state: PyTree, update: Array, updates: Array, jacobians: Callable[[], Array]) -> PyTree:
         """The state for this update, number `update` (from 0) of `updates`.
 
         `jacobians()` gives the model's Jacobians at the batch's teacher states, `(B, T, M, M)`; costly, on demand.

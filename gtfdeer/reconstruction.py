@@ -60,9 +60,7 @@ class Reconstruction:
     history: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     ending: str = "finished"
 
-    def simulate(
-        self, steps: int, start: Series | Any = None, u: Any = None
-    ) -> Float[np.ndarray, "time observed"]:
+    def simulate(self, steps: int, start: Series | Any = None, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """Run freely for `steps` steps and return the observations in data units.
 
         Args:

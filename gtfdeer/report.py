@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import os
-import secrets
 import struct
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -17,6 +16,8 @@ from dataclasses import dataclass
 from html import escape
 from math import isfinite, isnan
 from pathlib import Path
+
+from .files import write_whole
 
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 SHARPNESS = 1.5  # picture pixels a page pixel: 144 an inch, as plots.png draws, against 96
@@ -75,9 +76,7 @@ class Picture(Part):
                 f"a picture of PNG bytes was expected but it starts with {self.png[:8]!r}; use plots.png()."
             )
         if not self.alt.strip():
-            raise ValueError(
-                "a picture came without alt text; pass alt= one sentence for those who cannot see it."
-            )
+            raise ValueError("a picture came without alt text; pass alt= one sentence for those who cannot see it.")
 
     def html(self) -> str:
         width, height = (round(pixels / SHARPNESS) for pixels in struct.unpack(">II", self.png[16:24]))
@@ -150,9 +149,7 @@ class Section(Part):
     parts: Sequence[Part]
 
     def html(self) -> str:
-        return (
-            f"<section><h2>{escape(self.title)}</h2>{''.join(part.html() for part in self.parts)}</section>"
-        )
+        return f"<section><h2>{escape(self.title)}</h2>{''.join(part.html() for part in self.parts)}</section>"
 
 
 @dataclass(frozen=True)
@@ -197,18 +194,7 @@ class Report:
             OSError: the folder is missing or may not be written to.
         """
         target = Path(path)
-        draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-        try:
-            try:
-                draft.write_text(self.html(), encoding="utf-8")
-                os.replace(draft, target)
-            finally:
-                draft.unlink(missing_ok=True)
-        except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise OSError(
-                f"the report cannot be written to {target} ({reason}); pass a path in a folder of your own."
-            ) from error
+        write_whole(target, self.html().encode())
         return target
 
 

@@ -65,16 +65,24 @@ class Scores:
         exponent = "none" if self.lambda_max is None else f"{self.lambda_max:.4g}"
         rows = [
             ("measure", "model", "floor", ""),
-            ("D_stsp", f"{self.D_stsp:.4g}", f"{self.floor_D_stsp:.4g}", "state space divergence, 0 is perfect"),
+            (
+                "D_stsp",
+                f"{self.D_stsp:.4g}",
+                f"{self.floor_D_stsp:.4g}",
+                "state space divergence, 0 is perfect",
+            ),
             ("D_H", f"{self.D_H:.4g}", f"{self.floor_D_H:.4g}", "power spectrum error, 0 to 1"),
-            (f"PE({self.steps})", f"{self.PE:.4g}", "0", f"squared error; persistence {self.PE_persistence:.4g}"),
+            (
+                f"PE({self.steps})",
+                f"{self.PE:.4g}",
+                "0",
+                f"squared error; persistence {self.PE_persistence:.4g}",
+            ),
             ("lambda_max", exponent, "", "largest Lyapunov exponent per unit of time"),
             ("outside", f"{self.outside:.2%}", "0%", "generated points outside the data's range"),
         ]
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
-        lines = [
-            f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows
-        ]
+        lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
         return "\n".join([*lines, f"floor: {self.floor_source}"])
 
     __repr__ = __str__

@@ -185,9 +185,7 @@ def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -
         satisfied = residual <= tolerance * magnitude(known)
     else:
         satisfied = True
-    code = jnp.where(
-        finite, jnp.where(satisfied, Status.CONVERGED, Status.OUT_OF_ITERATIONS), Status.NONFINITE
-    )
+    code = jnp.where(finite, jnp.where(satisfied, Status.CONVERGED, Status.OUT_OF_ITERATIONS), Status.NONFINITE)
     return Solution(states, code, iterations, residual)
 
 
@@ -195,9 +193,7 @@ def _problem(step, z0, inputs, solver, guess, jacobian) -> tuple[Problem, Array,
     """Refuse what cannot work, and make everything that `step` closes over an explicit argument."""
     solver = Auto() if solver is None else solver
     if not isinstance(solver, Solver):
-        raise TypeError(
-            f"solver is {solver!r}; pass an instance from gtfdeer.solvers, such as gtfdeer.solvers.Auto()"
-        )
+        raise TypeError(f"solver is {solver!r}; pass an instance from gtfdeer.solvers, such as gtfdeer.solvers.Auto()")
     z0 = _state(z0)
     inputs = jax.tree.map(jnp.asarray, inputs)
     length = _length(inputs)

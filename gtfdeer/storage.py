@@ -1,18 +1,16 @@
 """A reconstruction as one `.npz` file: arrays and a JSON header, no pickle, nothing executed, version-stamped.
 
-    header                 UTF-8 bytes of a JSON object: format, version, model class and its constructor's keywords
-    parameters/<path>      one array a parameter
-    history/<name>         one array a recorded quantity
-    scaling/mean, std      the data's scaling, where there is one
-    first                  the first training sample
+header                 UTF-8 bytes of a JSON object: format, version, model class and its constructor's keywords
+parameters/<path>      one array a parameter
+history/<name>         one array a recorded quantity
+scaling/mean, std      the data's scaling, where there is one
+first                  the first training sample
 """
 
 from __future__ import annotations
 
 import io
 import json
-import os
-import tempfile
 import zipfile
 import zlib
 from pathlib import Path
@@ -24,6 +22,7 @@ from flax import nnx
 from . import models
 from ._version import __version__
 from .data import Embedding, Scaling
+from .files import write_whole
 from .models import Model
 
 __all__ = ["flat_parameters", "read", "set_parameters", "write"]
@@ -65,7 +64,7 @@ def write(
         arrays |= {"scaling/mean": np.asarray(scaling.mean), "scaling/std": np.asarray(scaling.std)}
     buffer = io.BytesIO()
     np.savez_compressed(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
-    _replace(Path(path), buffer.getvalue())
+    write_whole(path, buffer.getvalue())
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -76,7 +75,10 @@ def read(path: str | Path) -> dict[str, Any]:
     arrays = _arrays(path)
     header = _header(path, arrays)
     try:
-        model = _model(header, {k.removeprefix("parameters/"): v for k, v in arrays.items() if k.startswith("parameters/")})
+        model = _model(
+            header,
+            {k.removeprefix("parameters/"): v for k, v in arrays.items() if k.startswith("parameters/")},
+        )
         embedding = header["embedding"]
         return {
             "model": model,
@@ -133,11 +135,15 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with zipfile.ZipFile(path) as archive:
             size = sum(entry.file_size for entry in archive.infolist())
         if size > _LARGEST:
-            raise ValueError(f"{str(path)!r} would unpack to {size / 2**30:.1f} GiB, which no model file needs; it was not read")
+            raise ValueError(
+                f"{str(path)!r} would unpack to {size / 2**30:.1f} GiB, which no model file needs; it was not read"
+            )
         with np.load(path, allow_pickle=False) as archive:
             return {name: archive[name] for name in archive.files}
     except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError) as error:
-        raise ValueError(f"{str(path)!r} is not a model file of gtfdeer ({error}); pass one written by Reconstruction.save") from error
+        raise ValueError(
+            f"{str(path)!r} is not a model file of gtfdeer ({error}); pass one written by Reconstruction.save"
+        ) from error
 
 
 def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
@@ -174,19 +180,3 @@ def _exported(name: str, base: type) -> Any:
     if name not in known:
         raise ValueError(f"the file names a {name!r}, which this gtfdeer does not know; it knows {sorted(known)}")
     return known[name]
-
-
-def _replace(path: Path, content: bytes) -> None:
-    try:
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    except OSError as error:
-        raise OSError(f"cannot write {str(path)!r} ({error.strerror}); pass a path in a folder that exists and is yours") from error
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise

@@ -31,9 +31,7 @@ FIGURES = {
     "spectrum": lambda: plots.spectrum(FREQUENCIES, POWER[:, 0], POWER[:, 1]).figure,
     "spectra": lambda: plots.spectra(FREQUENCIES, POWER, POWER),
     "training": lambda: plots.training(HISTORY),
-    "exponents": lambda: (
-        plots.exponents(TIME[1:], -14 + SPIRAL[1:] / TIME[1:, None], truth=[0.9, 0, -14]).figure
-    ),
+    "exponents": lambda: plots.exponents(TIME[1:], -14 + SPIRAL[1:] / TIME[1:, None], truth=[0.9, 0, -14]).figure,
     "convergence": lambda: plots.convergence([1, 1e-3, 0.0], tolerance=1e-6).figure,
     "newton_heatmap": lambda: plots.newton_heatmap(10.0 ** -np.arange(5000).reshape(5, 1000) / 99).figure,
 }
@@ -164,9 +162,7 @@ def test_model_that_left_the_box_is_named_and_does_not_shrink_the_data():
 
 
 def test_time_series_share_one_time_axis_in_units_of_dt():
-    figure = plots.time_series(
-        SPIRAL[:, :3], SPIRAL[:100, :3], dt=0.5, time_unit="s", unit="mV", names=["a", "b", "c"]
-    )
+    figure = plots.time_series(SPIRAL[:, :3], SPIRAL[:100, :3], dt=0.5, time_unit="s", unit="mV", names=["a", "b", "c"])
     assert [ax.get_ylabel() for ax in figure.axes] == ["a (mV)", "b (mV)", "c (mV)"]
     assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "time $t$ (s)"]
     assert len({ax.get_xlim() for ax in figure.axes}) == 1
@@ -213,9 +209,7 @@ def test_truth_of_exponents_is_dashed_and_their_last_values_are_written():
 
 def test_solvers_share_axes_and_are_told_apart():
     ax = plots.convergence([1, 0.1, 1e-9])
-    plots.convergence(
-        [1, 0.5, np.nan], role=replace(plots.ERROR, name="ELK", marker="s", linestyle="--"), ax=ax
-    )
+    plots.convergence([1, 0.5, np.nan], role=replace(plots.ERROR, name="ELK", marker="s", linestyle="--"), ax=ax)
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["error", "ELK"]
     assert ax.get_title(loc="right") == "ELK: not finite in 1 of 3 iterations"
 

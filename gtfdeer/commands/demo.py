@@ -11,9 +11,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from ..files import write_whole
 from . import demo_run
 from .command import Command
-from .files import require_writable_folder, write_whole
+from .files import require_writable_folder
 from .info import versions
 
 
@@ -21,9 +22,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--out", type=Path, default=Path("out/demo"), metavar="FOLDER", help="where the files go (out/demo)"
     )
-    parser.add_argument(
-        "--seed", type=int, default=0, help="of data, noise, first parameters and windows (0)"
-    )
+    parser.add_argument("--seed", type=int, default=0, help="of data, noise, first parameters and windows (0)")
     parser.add_argument(
         "--seeds",
         type=int,
@@ -34,9 +33,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "--updates", type=int, metavar="U", help="training updates; by default as many as gtfdeer.fit does"
     )
-    parser.add_argument(
-        "--length", type=int, default=100_000, metavar="T", help="time steps of each run (100000)"
-    )
+    parser.add_argument("--length", type=int, default=100_000, metavar="T", help="time steps of each run (100000)")
 
 
 def run(options: Namespace) -> None:
@@ -78,9 +75,7 @@ def _check(options: Namespace) -> None:
     if options.seeds < 1:
         raise ValueError(f"--seeds is {options.seeds}; pass how many repetitions to make, 1 or more")
     if options.length < 1000:
-        raise ValueError(
-            f"--length is {options.length}; pass at least 1000 time steps, or the scores mean nothing"
-        )
+        raise ValueError(f"--length is {options.length}; pass at least 1000 time steps, or the scores mean nothing")
 
 
 def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict[str, Any]:

@@ -51,13 +51,9 @@ def figures(run: Run) -> dict[str, Picture]:
     return {name: draw(run) for name, draw in drawings.items()}
 
 
-def report(
-    run: Run, runs: Sequence[Run], pictures: Mapping[str, Picture], facts: Mapping[str, Any]
-) -> Report:
+def report(run: Run, runs: Sequence[Run], pictures: Mapping[str, Picture], facts: Mapping[str, Any]) -> Report:
     """The whole page."""
-    shown = {
-        name: [pictures[name]] if name in pictures else [_missing(run)] for name in ("spectra", "exponents")
-    }
+    shown = {name: [pictures[name]] if name in pictures else [_missing(run)] for name in ("spectra", "exponents")}
     sections = [
         Section("How good is it?", [_scores_table(run), *([_seeds_table(runs)] if len(runs) > 1 else [])]),
         Section("In time", [pictures["time_series"]]),
@@ -95,9 +91,7 @@ def _attractors(run: Run) -> Picture:
         f"the two fill space: D_stsp is {run.scores.D_stsp:.2g}; a second run of the true system gets "
         f"{run.scores.floor_D_stsp:.2g}."
     )
-    return _picture(
-        picture, caption, "Two orbits in space side by side: the true Lorenz attractor and the model's."
-    )
+    return _picture(picture, caption, "Two orbits in space side by side: the true Lorenz attractor and the model's.")
 
 
 def _time_series(run: Run) -> Picture:
@@ -112,9 +106,7 @@ def _time_series(run: Run) -> Picture:
         f"{1 / TRUE_EXPONENTS[0]:.2f} in which Lorenz-63 multiplies an error by e. After that, no forecast "
         "holds; what counts is whether the movement stays of the same kind."
     )
-    return _picture(
-        figure, caption, "Three panels: the columns of data and model against time, together at first."
-    )
+    return _picture(figure, caption, "Three panels: the columns of data and model against time, together at first.")
 
 
 def _spectra(run: Run) -> Picture:
@@ -143,9 +135,7 @@ def _exponents(run: Run) -> Picture:
         f"{', '.join(pairs)}. A first one above zero means chaos; dashed lines are the truth. "
         "The last, how fast orbits fall onto the attractor, is the hardest to learn from data that lie on it."
     )
-    return _picture(
-        picture, caption, "Estimates of three exponents against time, settling near dashed lines."
-    )
+    return _picture(picture, caption, "Estimates of three exponents against time, settling near dashed lines.")
 
 
 def _training(run: Run) -> Picture:
@@ -157,9 +147,7 @@ def _training(run: Run) -> Picture:
         f"the noise alone would leave about {demo_run.NOISE**2:.2g}), while forcing alpha went from "
         f"{history['alpha'][0]:.2g} to {history['alpha'][-1]:.2g}. {_passes(history['iterations'])}"
     )
-    return _picture(
-        plots.training(history), caption, "Loss, forcing strength and solver iterations against updates."
-    )
+    return _picture(plots.training(history), caption, "Loss, forcing strength and solver iterations against updates.")
 
 
 # --- words and tables ---
@@ -242,9 +230,7 @@ def _seeds_table(runs: Sequence[Run]) -> Table:
         )
         for run in runs
     ]
-    rows += [
-        (kind, *(values[name] for name in names), None) for kind, values in demo_run.summary(runs).items()
-    ]
+    rows += [(kind, *(values[name] for name in names), None) for kind, values in demo_run.summary(runs).items()]
     return Table(
         ("", "D_stsp", "D_H", f"PE({runs[0].scores.steps})", "lambda_max", "seconds"),
         rows,
@@ -259,13 +245,9 @@ def _seeds_table(runs: Sequence[Run]) -> Table:
 def _passes(iterations: Float[np.ndarray, " updates"]) -> str:
     """What the solver did, in a sentence."""
     if iterations.max() == 1:
-        return (
-            "The solver, Auto, went through each batch once, step by step, which is fastest for short "
-            "windows here."
-        )
+        return "The solver, Auto, went through each batch once, step by step, which is fastest for short windows here."
     return (
-        f"The solver took {np.median(iterations):.0f} iterations a batch (median) and at most "
-        f"{iterations.max():.0f}."
+        f"The solver took {np.median(iterations):.0f} iterations a batch (median) and at most {iterations.max():.0f}."
     )
 
 
@@ -298,17 +280,14 @@ def _next_steps() -> list[Part]:
             "gtfdeer score heart.npz test.csv\n"
             "gtfdeer simulate heart.npz --steps 10000 --out orbit.csv"
         ),
-        Paragraph(
-            "Each of them explains itself with --help. The notebooks (make lab) show the same in Python."
-        ),
+        Paragraph("Each of them explains itself with --help. The notebooks (make lab) show the same in Python."),
     ]
 
 
 def _missing(run: Run) -> Paragraph:
     finite = np.isfinite(run.free).all()
     return Paragraph(
-        f"There is nothing to draw: left alone, the model "
-        f"{'stands still' if finite else 'leaves all bounds'}."
+        f"There is nothing to draw: left alone, the model {'stands still' if finite else 'leaves all bounds'}."
     )
 
 

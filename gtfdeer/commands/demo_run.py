@@ -77,9 +77,7 @@ def repeat(seed: int, length: int, updates: int | None, say: Callable[[str], Non
     clock = _Clock()
     say(f"seed {seed}: simulating Lorenz-63, three independent runs of {length:,} steps of {DT:g}")
     keys = jax.random.split(jax.random.key(seed), 5)
-    clean, test, second = (
-        gd.data.simulate(gd.data.Lorenz63(), length=length, dt=DT, key=key) for key in keys[:3]
-    )
+    clean, test, second = (gd.data.simulate(gd.data.Lorenz63(), length=length, dt=DT, key=key) for key in keys[:3])
     train = clean.with_noise(NOISE, key=keys[3])
     clock.lap("simulate")
 
@@ -113,9 +111,7 @@ def repeat(seed: int, length: int, updates: int | None, say: Callable[[str], Non
     )
 
 
-def _exponents(
-    reconstruction: Reconstruction, free: Float[np.ndarray, "time columns"]
-) -> LyapunovSpectrum | None:
+def _exponents(reconstruction: Reconstruction, free: Float[np.ndarray, "time columns"]) -> LyapunovSpectrum | None:
     import jax.numpy as jnp
 
     from gtfdeer.measures import lyapunov_spectrum

@@ -1,20 +1,17 @@
-"""Files that a command leaves: refused before the work if unwritable, then whole or not at all."""
+"""Files that a command is to leave are refused before the work, not after it."""
 
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
-__all__ = ["require_writable", "require_writable_folder", "write_whole"]
+__all__ = ["require_writable", "require_writable_folder"]
 
 
 def require_writable(path: Path) -> None:
     """Raise OSError unless a file can be written at `path`, whose folder has to exist. Writes nothing."""
     if path.is_dir():
-        raise IsADirectoryError(
-            f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it"
-        )
+        raise IsADirectoryError(f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it")
     if not path.parent.is_dir():
         raise NotADirectoryError(
             f"cannot write {str(path)!r}, because there is no folder {str(path.parent)!r}; make it first, or "
@@ -30,25 +27,9 @@ def require_writable_folder(folder: Path) -> None:
         existing = existing.parent
     if not existing.is_dir():
         raise NotADirectoryError(
-            f"cannot write into {str(folder)!r}, because {str(existing)!r} is a file; pass a folder of your "
-            "own"
+            f"cannot write into {str(folder)!r}, because {str(existing)!r} is a file; pass a folder of your own"
         )
     _require_access(folder, existing)
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write a file in one go: a draft beside it, flushed to disk, then renamed; never half a file."""
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(draft, 0o666 & ~_umask())
-        os.replace(draft, path)
-    except BaseException:
-        Path(draft).unlink(missing_ok=True)
-        raise
 
 
 def _require_access(wanted: Path, folder: Path) -> None:
@@ -56,10 +37,3 @@ def _require_access(wanted: Path, folder: Path) -> None:
         raise PermissionError(
             f"cannot write {str(wanted)!r}: {str(folder)!r} is read-only for you; pass a path of your own"
         )
-
-
-def _umask() -> int:
-    """The permissions that new files are denied; it can only be read by setting it."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

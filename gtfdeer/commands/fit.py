@@ -28,9 +28,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
         "recordings", nargs="+", metavar="recording", help="one file, or several of the same quantities"
     )
-    parser.add_argument(
-        "--out", type=Path, required=True, metavar="FILE", help="the model file to write, a .npz"
-    )
+    parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model file to write, a .npz")
     parser.add_argument(
         "--dt",
         type=float,
@@ -142,9 +140,7 @@ def _prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
     if options.delay is not None and options.delay_embed is None:
         raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
     whole = [read(path, options.dt, options) for path in options.recordings]
-    parts = (
-        [series.split(1 - fraction) for series in whole] if fraction else [(series, None) for series in whole]
-    )
+    parts = [series.split(1 - fraction) for series in whole] if fraction else [(series, None) for series in whole]
     train = [part for part, _ in parts]
     held_out = [end for _, end in parts if end is not None]
     if options.delay_embed is not None:
@@ -166,9 +162,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
     from gtfdeer import solvers
 
-    given = {
-        name: getattr(options, name) for name in ("window", "batch", "updates", "learning_rate", "noise")
-    }
+    given = {name: getattr(options, name) for name in ("window", "batch", "updates", "learning_rate", "noise")}
     chosen = {name: value for name, value in given.items() if value is not None}
     solver = _exported(solvers, solvers.Solver, options.solver, "solver")
     return {**chosen, "forcing": _forcing(options), "solver": solver()}
@@ -202,9 +196,7 @@ def _model(options: Namespace, columns: int) -> Model:
     if "hidden_dim" in keywords:
         sizes["hidden_dim"] = _HIDDEN_UNITS if options.hidden_dim is None else options.hidden_dim
     elif options.hidden_dim is not None:
-        raise ValueError(
-            f"--hidden-dim is {options.hidden_dim}, but {options.model} has no hidden units; leave it out"
-        )
+        raise ValueError(f"--hidden-dim is {options.hidden_dim}, but {options.model} has no hidden units; leave it out")
     return kind(**sizes, rngs=nnx.Rngs(options.seed))
 
 
@@ -212,9 +204,7 @@ def _exported(module: Any, base: type, name: str, noun: str) -> Any:
     """The concrete class of this name; the sentence that refuses others lists those there are."""
     exported = [getattr(module, each) for each in module.__all__]
     known = {
-        c.__name__: c
-        for c in exported
-        if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)
+        c.__name__: c for c in exported if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)
     }
     if name not in known:
         raise ValueError(f"there is no {noun} {name!r}; pass --{noun} with one of {', '.join(sorted(known))}")

@@ -77,9 +77,7 @@ def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
     """Bytes in total and available, from /proc/meminfo."""
     try:
         lines = (proc / "meminfo").read_text().splitlines()
-        kibibytes = {
-            name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)
-        }
+        kibibytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
     except (OSError, ValueError, IndexError):
         return None, None
     sizes = [kibibytes.get(name) for name in ("MemTotal", "MemAvailable")]

@@ -27,9 +27,7 @@ def read(path: str, dt: float | None, options: Namespace) -> Series:
     """The series in a file; `dt` None takes the step of its time column, or 1 where it has none."""
     from gtfdeer.data import read_series
 
-    columns = options.columns and [
-        int(column) if column.isdecimal() else column for column in options.columns
-    ]
+    columns = options.columns and [int(column) if column.isdecimal() else column for column in options.columns]
     return read_series(path, dt=dt, columns=columns, field=options.field)
 
 
@@ -55,7 +53,5 @@ def describe(series: Series) -> str:
     missing = series.length - sum(stop - start for start, stop in stretches)
     if missing:
         facts.append(f"{missing:,} incomplete rows")
-        facts.append(
-            f"longest of {len(stretches):,} stretches without a gap {longest_stretch(series):,} steps"
-        )
+        facts.append(f"longest of {len(stretches):,} stretches without a gap {longest_stretch(series):,} steps")
     return ", ".join(facts)

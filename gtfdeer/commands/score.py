@@ -11,21 +11,15 @@ from .recordings import add_reading_options, describe, read
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("model", help="a model file written by gtfdeer fit")
-    parser.add_argument(
-        "recording", help="the test recording, in data units, sampled as the training data were"
-    )
-    parser.add_argument(
-        "--dt", type=float, help="sampling step of the recordings, if the model's shall be checked"
-    )
+    parser.add_argument("recording", help="the test recording, in data units, sampled as the training data were")
+    parser.add_argument("--dt", type=float, help="sampling step of the recordings, if the model's shall be checked")
     parser.add_argument(
         "--floor",
         metavar="FILE",
         help="another recording of the same system: what it scores is the best any model can; "
         "by default the two halves of the test recording",
     )
-    parser.add_argument(
-        "--steps", type=int, default=20, metavar="N", help="steps ahead of the prediction error (20)"
-    )
+    parser.add_argument("--steps", type=int, default=20, metavar="N", help="steps ahead of the prediction error (20)")
     parser.add_argument("--json", action="store_true", help="print JSON instead of a table")
     add_reading_options(parser)
 

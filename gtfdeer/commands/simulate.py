@@ -7,8 +7,9 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..files import write_whole
 from .command import Command
-from .files import require_writable, write_whole
+from .files import require_writable
 from .recordings import add_reading_options, read
 
 if TYPE_CHECKING:
@@ -85,18 +86,14 @@ def column_names(reconstruction: Reconstruction) -> list[str]:
         return [f"x{column + 1}" for column in range(columns)]
     original = columns // embedding.dimension
     return [
-        f"x{column + 1}_lag{lag * embedding.delay}"
-        for lag in range(embedding.dimension)
-        for column in range(original)
+        f"x{column + 1}_lag{lag * embedding.delay}" for lag in range(embedding.dimension) for column in range(original)
     ]
 
 
 def _encoder(path: Path):
     encoders = {".csv": as_csv, ".npy": as_npy}
     if path.suffix.lower() not in encoders:
-        raise ValueError(
-            f"--out {str(path)!r} does not say what to write; pass a name that ends in .csv or .npy"
-        )
+        raise ValueError(f"--out {str(path)!r} does not say what to write; pass a name that ends in .csv or .npy")
     return encoders[path.suffix.lower()]
 
 

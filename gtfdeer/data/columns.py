@@ -93,14 +93,11 @@ def uniform_step(stamps: Float[np.ndarray, " time"]) -> float:
     0.333
     """
     if len(stamps) < 2:
-        raise ValueError(
-            "the time column has one stamp, which gives no time step; pass dt= and columns= for the rest"
-        )
+        raise ValueError("the time column has one stamp, which gives no time step; pass dt= and columns= for the rest")
     if not np.isfinite(stamps).all():
         row = int(np.argmin(np.isfinite(stamps)))
         raise ValueError(
-            f"the time column has no number in row {row}; write times as numbers, or pass dt= and "
-            "columns= for the rest"
+            f"the time column has no number in row {row}; write times as numbers, or pass dt= and columns= for the rest"
         )
     gaps = np.diff(stamps)
     if (gaps <= 0).any():

@@ -175,8 +175,6 @@ def _autocorrelation(column: Float[np.ndarray, " time"]) -> Float[np.ndarray, " 
     power = np.abs(np.fft.rfft(np.stack([centred, present.astype(np.float64)]), padded)) ** 2
     products, pairs = np.fft.irfft(power, padded)[:, :lags]
     if np.nanmax(column) == np.nanmin(column):
-        raise ValueError(
-            f"a column is always {np.nanmax(column):.6g}, so it has no autocorrelation; drop that column"
-        )
+        raise ValueError(f"a column is always {np.nanmax(column):.6g}, so it has no autocorrelation; drop that column")
     covariance = products / np.maximum(np.round(pairs), 1)
     return covariance / covariance[0]

@@ -21,9 +21,7 @@ def require_key(key: Key[Array, ""]) -> Key[Array, ""]:
     Traceback (most recent call last):
     TypeError: key is 0; pass a JAX random key, for example key=jax.random.key(0)
     """
-    new_style = (
-        isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ()
-    )
+    new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key) and key.shape == ()
     old_style = isinstance(key, jax.Array) and key.dtype == jnp.uint32 and key.shape == (2,)
     if not (new_style or old_style):
         came = repr(key) if isinstance(key, int | float | str | None) else f"a {type(key).__name__}"

@@ -74,14 +74,10 @@ def _read_member(whole: IO[bytes], file_name: str, field: str | None) -> np.ndar
 def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
     """The one array that is meant."""
     members = {
-        info.filename.removesuffix(".npy"): info
-        for info in archive.infolist()
-        if info.filename.endswith(".npy")
+        info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")
     }
     if not members:
-        raise ValueError(
-            f"{file_name!r} holds no array; save it with numpy.savez_compressed(path, values=...)"
-        )
+        raise ValueError(f"{file_name!r} holds no array; save it with numpy.savez_compressed(path, values=...)")
     listed = ", ".join(repr(name) for name in members)
     if field is None and len(members) > 1:
         raise ValueError(f"{file_name!r} holds {len(members)} arrays; pass field= one of {listed}")
@@ -109,29 +105,22 @@ def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:
     start = file.read(len(npy.MAGIC_PREFIX) + 2)
     if not start.startswith(npy.MAGIC_PREFIX) or len(start) < len(npy.MAGIC_PREFIX) + 2:
         raise ValueError(
-            f"{where} is not a NumPy array file: it begins with {start!r}; save it with numpy.save(path, "
-            "values)"
+            f"{where} is not a NumPy array file: it begins with {start!r}; save it with numpy.save(path, values)"
         )
     reader = READERS.get((start[-2], start[-1]))
     if reader is None:
-        raise ValueError(
-            f"{where} holds records with named fields; pass one of them as a plain array, values['name']"
-        )
+        raise ValueError(f"{where} holds records with named fields; pass one of them as a plain array, values['name']")
     try:
         shape, _, dtype = reader(file)
     except (ValueError, TypeError, SyntaxError, TokenError) as problem:
-        raise ValueError(
-            f"{where} has a damaged header ({problem}); copy or save the file again"
-        ) from problem
+        raise ValueError(f"{where} has a damaged header ({problem}); copy or save the file again") from problem
     if dtype.hasobject:
         raise ValueError(
-            f"{where} holds Python objects, which are never unpickled; save numpy.asarray(values, "
-            "dtype=float)"
+            f"{where} holds Python objects, which are never unpickled; save numpy.asarray(values, dtype=float)"
         )
     if dtype.names is not None:
         raise ValueError(
-            f"{where} holds records with fields {list(dtype.names)}; pass one as a plain array, "
-            "values['name']"
+            f"{where} holds records with fields {list(dtype.names)}; pass one as a plain array, values['name']"
         )
     promised, there = math.prod(shape) * dtype.itemsize, total_bytes - file.tell()
     if promised != there:

@@ -102,9 +102,7 @@ def _table_and_name(source: object, columns: Columns, field: str | None) -> tupl
         return _from_frame(pandas.DataFrame(source), columns), "series"
     if isinstance(source, np.ndarray | jax.Array | list | tuple):
         return _numbered(real_numbers(source)), "series"
-    raise TypeError(
-        f"source is a {type(source).__name__}; pass a path, a DataFrame, an array (T, N), or a Series"
-    )
+    raise TypeError(f"source is a {type(source).__name__}; pass a path, a DataFrame, an array (T, N), or a Series")
 
 
 def _existing(path: Path) -> Path:
@@ -112,16 +110,12 @@ def _existing(path: Path) -> Path:
     if path.is_file():
         return path
     if str(path).startswith(("http:", "https:")):
-        raise ValueError(
-            f"{str(path)!r} is an address and nothing is downloaded here; save the file and pass its path"
-        )
+        raise ValueError(f"{str(path)!r} is an address and nothing is downloaded here; save the file and pass its path")
     if path.is_dir():
         raise ValueError(f"{str(path)!r} is a folder; pass the path of one file in it")
     beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
-    advice = (
-        f"did you mean {str(path.parent / near[0])!r}?" if near else "pass the full path of the recording"
-    )
+    advice = f"did you mean {str(path.parent / near[0])!r}?" if near else "pass the full path of the recording"
     raise FileNotFoundError(f"there is no file {str(path)!r}; {advice}")
 
 
@@ -129,18 +123,14 @@ def _read_file(path: Path, columns: Columns, field: str | None) -> Table:
     """Read by the file's ending."""
     suffix = path.suffix.lower()
     if field is not None and suffix != ".npz":
-        raise ValueError(
-            f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out"
-        )
+        raise ValueError(f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out")
     if suffix in TEXT_SUFFIXES:
         return read_text(path, columns)
     if suffix in (".npy", ".npz"):
         return _numbered(real_numbers(read_npy(path) if suffix == ".npy" else read_npz(path, field)))
     how = ELSEWHERE.get(suffix)
     advice = f"pass read_series({how})" if how else f"rename it if it is text, as in {path.stem + '.csv'!r}"
-    raise ValueError(
-        f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt and .dat, which can be read; {advice}"
-    )
+    raise ValueError(f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt and .dat, which can be read; {advice}")
 
 
 def _numbered(values: np.ndarray) -> Table:

@@ -45,8 +45,7 @@ class Scaling:
             )
         if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
             raise ValueError(
-                f"scaling has mean={mean.tolist()} and std={std.tolist()}; pass finite means and positive, "
-                "finite stds"
+                f"scaling has mean={mean.tolist()} and std={std.tolist()}; pass finite means and positive, finite stds"
             )
         for name, part in (("mean", mean), ("std", std)):
             part.flags.writeable = False

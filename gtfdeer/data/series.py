@@ -76,9 +76,7 @@ class Series:
         if not isinstance(self.name, str):
             raise TypeError(f"name is {self.name!r}; pass a text, for example name='heart'")
         if not isinstance(self.scaling, Scaling | None):
-            raise TypeError(
-                f"scaling is {self.scaling!r}; pass a Scaling, for example train.scaling, or None"
-            )
+            raise TypeError(f"scaling is {self.scaling!r}; pass a Scaling, for example train.scaling, or None")
         if not isinstance(self.embedding, Embedding | None):
             raise TypeError(f"embedding is {self.embedding!r}; pass an Embedding(dimension, delay) or None")
 
@@ -152,9 +150,7 @@ class Series:
         Raises: ValueError if `fraction` is not between 0 and 1, or a part would hold no complete row.
         """
         if not 0 < fraction < 1:
-            raise ValueError(
-                f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)"
-            )
+            raise ValueError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
         cut = round(fraction * self.length)
         parts = self.values[:cut], self.values[cut:]
         if any(np.isnan(part).any(axis=1).all() for part in parts):
@@ -169,9 +165,7 @@ class Series:
         """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
         chosen = np.atleast_1d(np.asarray(columns)).tolist()
         if not chosen or any(column not in range(self.columns) for column in chosen):
-            raise ValueError(
-                f"columns is {columns!r}; pass numbers from 0 to {self.columns - 1}, at least one"
-            )
+            raise ValueError(f"columns is {columns!r}; pass numbers from 0 to {self.columns - 1}, at least one")
         scaling = None if self.scaling is None else self.scaling.select(chosen)
         return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None)
 
@@ -202,9 +196,7 @@ class Series:
         """
         key = require_key(key)
         if not (math.isfinite(fraction) and fraction >= 0):
-            raise ValueError(
-                f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05"
-            )
+            raise ValueError(f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05")
         noise = np.asarray(jax.random.normal(key, self.values.shape, dtype=np.float32))
         spread = np.nanstd(self.values.astype(np.float64), axis=0)
         return replace(self, values=(self.values + fraction * spread * noise).astype(self.values.dtype))

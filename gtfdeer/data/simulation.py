@@ -64,9 +64,7 @@ def simulate(
     key = require_key(key)
     length = whole_number(length, "length", example=10_000)
     if length < 1:
-        raise ValueError(
-            f"length is {length}; pass the number of samples, 1 or more, for example length=10_000"
-        )
+        raise ValueError(f"length is {length}; pass the number of samples, 1 or more, for example length=10_000")
     dt = system.default_dt if dt is None else dt
     transient = system.default_transient if transient is None else transient
     substeps = _substeps(dt, system)
@@ -76,16 +74,14 @@ def simulate(
         raise ValueError(f"dtype is {np.dtype(dtype)}; pass dtype=numpy.float32 or numpy.float64")
     if np.dtype(dtype) == np.float64 and jnp.result_type(float) != np.float64:
         raise ValueError(
-            "dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) "
-            "first"
+            "dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) first"
         )
 
     states = np.asarray(_orbit(system, length, dt, substeps, math.ceil(transient / dt), key), dtype=dtype)
     if not np.isfinite(states).all():
         row = int(np.argmin(np.isfinite(states).all(axis=1)))
         raise ValueError(
-            f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters or a "
-            "smaller step"
+            f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters or a smaller step"
         )
     return Series(states, dt=dt, name=type(system).__name__, wide=True)
 
@@ -107,9 +103,7 @@ def _orbit(
 def _substeps(dt: float, system: System) -> int:
     """The smallest number of inner steps that are no longer than `system.step_size`."""
     if isinstance(dt, bool | str) or not (math.isfinite(dt) and dt > 0):
-        raise ValueError(
-            f"dt is {dt!r}; pass a positive time between samples, for example dt={system.default_dt}"
-        )
+        raise ValueError(f"dt is {dt!r}; pass a positive time between samples, for example dt={system.default_dt}")
     substeps = math.ceil(dt / system.step_size * (1 - 1e-9))  # 0.03 / 0.01 is 3 and not 4
     if substeps > MOST_SUBSTEPS:
         raise ValueError(

@@ -171,9 +171,7 @@ class BurstingNeuron(System):
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         V, n, h = state
-        m, n_inf, h_inf = (
-            jax.nn.sigmoid((V - half) / k) for half, k in ((-20.0, 15.0), (-25.0, 5.0), (-15.0, 5.0))
-        )
+        m, n_inf, h_inf = (jax.nn.sigmoid((V - half) / k) for half, k in ((-20.0, 15.0), (-25.0, 5.0), (-15.0, 5.0)))
         s = 1 / (1 + 0.33 * jnp.exp(-0.0625 * V))
         outward = 8.0 * (V + 80.0) + 20.0 * m * (V - 60.0) + (10.0 * n + 25.0 * h) * (V + 90.0)
         dV = (self.current - outward - self.nmda_conductance * s * V) / 6.0

@@ -64,9 +64,7 @@ def read_text(path: Path, columns: int | str | Sequence[int | str] | None = None
     has_names = _is_header(first, following[0] if following else [])
     body = content[1:] if has_names else content
     if not body:
-        raise ValueError(
-            f"{path.name!r} holds names but no line of numbers; pass a file with one line per time step"
-        )
+        raise ValueError(f"{path.name!r} holds names but no line of numbers; pass a file with one line per time step")
     names = first if has_names else _commented_names(lines, content[0], delimiter, len(first))
     values = _numbers(body, delimiter, names, columns, path.name)
     ends_in_separator = values.shape[1] > 1 and names[-1] == "" and np.isnan(values[:, -1]).all()
@@ -83,9 +81,7 @@ def decoded(path: Path) -> str:
             raise ValueError(f"{path.name!r} is not text but {kind}")
     utf16 = raw.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     if not utf16 and b"\0" in raw:
-        raise ValueError(
-            f"{path.name!r} is not text: it holds zero bytes; export it as CSV UTF-8, or as .npy"
-        )
+        raise ValueError(f"{path.name!r} is not text: it holds zero bytes; export it as CSV UTF-8, or as .npy")
     try:
         text = raw.decode("utf-16" if utf16 else "utf-8-sig")
     except UnicodeDecodeError as problem:
@@ -112,9 +108,7 @@ def _cells(line: Line, delimiter: str | None) -> list[str]:
     try:
         cells = next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True))
     except csv.Error as problem:
-        raise ValueError(
-            f"line {line.number} is no line of a table ({problem}); correct or remove it"
-        ) from problem
+        raise ValueError(f"line {line.number} is no line of a table ({problem}); correct or remove it") from problem
     return [cell.strip() for cell in cells]
 
 
@@ -139,9 +133,7 @@ def _is_header(first: list[str], second: list[str]) -> bool:
     A line that begins with a number and has text further on is no header but a mistake, to be reported.
     """
     begins_with_text = _number(first[0]) is None and not DECIMAL_COMMA.fullmatch(first[0])
-    holds_no_number = any(first) and not any(
-        _is_number(cell) or DECIMAL_COMMA.fullmatch(cell) for cell in first
-    )
+    holds_no_number = any(first) and not any(_is_number(cell) or DECIMAL_COMMA.fullmatch(cell) for cell in first)
     counting = [str(place) for place in range(len(first))]
     counted = len(first) >= 3 and first == counting and any("." in cell for cell in second)
     counted_beside_index = len(first) >= 2 and first == ["", *counting[:-1]]
@@ -167,9 +159,7 @@ def _numbers(
 ) -> Float[np.ndarray, "time columns"]:
     """The table in one fast go, or else cell by cell."""
     try:
-        values = np.loadtxt(
-            [line.text for line in body], delimiter=delimiter, comments=None, quotechar='"', ndmin=2
-        )
+        values = np.loadtxt([line.text for line in body], delimiter=delimiter, comments=None, quotechar='"', ndmin=2)
     except ValueError:  # a gap, text, or a ragged line: the slow reader tells which
         return _cell_by_cell(body, delimiter, names, needed_positions(names, columns), file_name)
     if values.shape[1] != len(names):
@@ -200,9 +190,7 @@ def _cell_by_cell(
 
 def _no_number(line: Line, place: int, name: str, cell: str, file_name: str) -> str:
     """The sentence about a cell that holds text."""
-    where = (
-        f"line {line.number}, column {place}{f' {name!r}' if name else ''} of {file_name!r} holds {cell!r}"
-    )
+    where = f"line {line.number}, column {place}{f' {name!r}' if name else ''} of {file_name!r} holds {cell!r}"
     if DECIMAL_COMMA.fullmatch(cell):
         advice = "save with decimal points, or pass pandas.read_csv(path, sep=None, decimal=',')"
         return f"{where}, a number with a decimal comma; {advice}"

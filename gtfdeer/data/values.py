@@ -27,13 +27,9 @@ def as_values(given: ArrayLike) -> Float[np.ndarray, "time columns"]:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2:
-        raise ValueError(
-            f"values has shape {array.shape}; pass (T, N), one row per time step, or (T,) for one column"
-        )
+        raise ValueError(f"values has shape {array.shape}; pass (T, N), one row per time step, or (T,) for one column")
     if array.size == 0:
-        raise ValueError(
-            f"values has shape {array.shape}, which holds no number; pass at least one row and one column"
-        )
+        raise ValueError(f"values has shape {array.shape}, which holds no number; pass at least one row and one column")
     if np.isinf(array).any():
         row, column = np.argwhere(np.isinf(array))[0]
         raise ValueError(
@@ -41,9 +37,7 @@ def as_values(given: ArrayLike) -> Float[np.ndarray, "time columns"]:
         )
     empty = np.isnan(array).all(axis=0)
     if empty.all():
-        raise ValueError(
-            f"values of shape {array.shape} is NaN throughout; pass a recording with numbers in it"
-        )
+        raise ValueError(f"values of shape {array.shape} is NaN throughout; pass a recording with numbers in it")
     if empty.any():
         column = int(np.argmax(empty))
         raise ValueError(

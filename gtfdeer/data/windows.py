@@ -44,19 +44,12 @@ def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndar
         raise ValueError(f"the recordings hold {total} rows, more than int32 can count; pass fewer of them")
 
     offsets = np.cumsum([0, *(len(recording) for recording in recordings)])
-    found = [
-        offset + _starts_in_one(recording, length)
-        for offset, recording in zip(offsets, recordings, strict=False)
-    ]
+    found = [offset + _starts_in_one(recording, length) for offset, recording in zip(offsets, recordings, strict=False)]
     starts = np.concatenate(found).astype(np.int32)
     if starts.size == 0:
-        longest = max(
-            (stop - start for recording in recordings for start, stop in recording.segments()), default=0
-        )
+        longest = max((stop - start for recording in recordings for start, stop in recording.segments()), default=0)
         advice = f"pass window={longest} or less" if longest else "pass a recording with complete rows"
-        raise ValueError(
-            f"the longest stretch without a gap has {longest} steps but window={length}; {advice}"
-        )
+        raise ValueError(f"the longest stretch without a gap has {longest} steps but window={length}; {advice}")
     return starts
 
 

@@ -107,6 +107,4 @@ def _require_cells(bins: int, dimension: int, pseudocount: float):
             f"pass a smaller whole number of bins, or use mixture_divergence"
         )
     if not 0 < pseudocount < np.inf:
-        raise ValueError(
-            f"pseudocount={pseudocount} leaves cells without probability; pass one above 0, such as 1e-5"
-        )
+        raise ValueError(f"pseudocount={pseudocount} leaves cells without probability; pass one above 0, such as 1e-5")

@@ -34,17 +34,13 @@ class Box:
     high: Float[np.ndarray, " observed"]
     first_bin: int = 0
 
-    def bin_of(
-        self, points: Float[np.ndarray, "time observed"], bins: int
-    ) -> Int[np.ndarray, "time observed"]:
+    def bin_of(self, points: Float[np.ndarray, "time observed"], bins: int) -> Int[np.ndarray, "time observed"]:
         """Return the bin number of every coordinate: -1 or `bins` means outside. `points` are finite."""
         with np.errstate(over="ignore"):  # to infinity, which is outside all the same
             place = np.floor(bins * ((points - self.low) / (self.high - self.low)))
         return np.clip(place, -1, bins).astype(np.int64)  # unclipped, a huge number would wrap round
 
-    def bins_inside(
-        self, points: Float[np.ndarray, "time observed"], bins: int
-    ) -> Int[np.ndarray, "kept observed"]:
+    def bins_inside(self, points: Float[np.ndarray, "time observed"], bins: int) -> Int[np.ndarray, "kept observed"]:
         """Return the bin numbers of the points that count; those outside and non-finite are discarded."""
         found = self.bin_of(points[np.isfinite(points).all(axis=1)], bins)
         counts = ((found >= self.first_bin) & (found < bins)).all(axis=1)

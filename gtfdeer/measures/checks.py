@@ -14,9 +14,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Shaped
 
 
-def trajectory(
-    values: Float[Array | np.ndarray, "time observed"], name: str
-) -> Float[np.ndarray, "time observed"]:
+def trajectory(values: Float[Array | np.ndarray, "time observed"], name: str) -> Float[np.ndarray, "time observed"]:
     """Return `values` as a float64 array (T, N), or raise ValueError with a sentence that calls it `name`.
 
     >>> trajectory([[1, 2]], "reference")

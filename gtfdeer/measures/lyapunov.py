@@ -136,7 +136,5 @@ def _log_growth(
         q, r = jnp.linalg.qr(tangents.T)
         return (z, q.T, finite_steps), jnp.log(jnp.abs(jnp.diagonal(r)))
 
-    (_, _, finite_steps), log_growth = jax.lax.scan(
-        go_round, (z, tangents, jnp.zeros((), jnp.int32)), length=rounds
-    )
+    (_, _, finite_steps), log_growth = jax.lax.scan(go_round, (z, tangents, jnp.zeros((), jnp.int32)), length=rounds)
     return log_growth, finite_steps

@@ -40,8 +40,7 @@ def require_self_map(step: Step, z0: Float[Array, " latent"], count: int):
         )
     if not 1 <= count <= z0.size:
         raise ValueError(
-            f"exponents={count} was asked of a map with {z0.size} dimensions; "
-            f"pass exponents from 1 to {z0.size}"
+            f"exponents={count} was asked of a map with {z0.size} dimensions; pass exponents from 1 to {z0.size}"
         )
     expected = f"{z0.dtype}{z0.shape}"
     result = jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", jax.eval_shape(step, z0))

@@ -87,18 +87,14 @@ def power_spectrum(
     return _normalised_spectrum(x, smoothing)
 
 
-def smooth(
-    power: Float[np.ndarray, "frequency observed"], sigma: float
-) -> Float[np.ndarray, "frequency observed"]:
+def smooth(power: Float[np.ndarray, "frequency observed"], sigma: float) -> Float[np.ndarray, "frequency observed"]:
     """Convolve every column with a Gaussian of `sigma` rows, cut at 4 sigma, edges reflected (b a | a b).
 
     >>> smooth(np.array([[0.0], [1.0], [0.0]]), sigma=0.0).ravel()
     array([0., 1., 0.])
     """
     if not 0 <= sigma < np.inf:
-        raise ValueError(
-            f"smoothing={sigma} is not a width; pass a number of frequency bins from 0 on, such as 20.0"
-        )
+        raise ValueError(f"smoothing={sigma} is not a width; pass a number of frequency bins from 0 on, such as 20.0")
     if sigma == 0:
         return power
     radius = int(4 * sigma + 0.5)

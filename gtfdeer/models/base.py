@@ -55,9 +55,7 @@ class Model(nnx.Module):
         """The predictions of `x[1:]` under teacher forcing and the solve they come from."""
 
     @abc.abstractmethod
-    def teacher_jacobians(
-        self, x: Float[Array, "time observed"], u: Any = None
-    ) -> Float[Array, "time latent latent"]:
+    def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         """The latent map's Jacobians at the teacher states, for adaptive forcing."""
 
     @abc.abstractmethod
@@ -118,9 +116,7 @@ class RecurrentModel(Model):
         )
         return jax.vmap(self.observe)(solution.states), solution
 
-    def teacher_jacobians(
-        self, x: Float[Array, "time observed"], u: Any = None
-    ) -> Float[Array, "time latent latent"]:
+    def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         return jax.vmap(self.jacobian)(jax.vmap(self.infer)(x), u)
 
     def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> Array:

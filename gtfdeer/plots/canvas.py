@@ -67,9 +67,7 @@ def figure(width: float = 6.4, height: float = 4.0) -> Figure:
         >>> figure(3, 2).add_subplot().get_xlabel()
         ''
     """
-    spacious = ConstrainedLayoutEngine(
-        w_pad=0.08, h_pad=0.08
-    )  # inches: labels keep off the edge of the paper
+    spacious = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches: labels keep off the edge of the paper
     blank = Figure(figsize=(width, height), layout=spacious, facecolor="white")
     FigureCanvasAgg(blank)
     return blank
@@ -131,6 +129,4 @@ def note(ax: Axes, text: str) -> None:
 def legend(sheet: Figure, ax: Axes) -> None:
     """One legend for all panels, above them."""
     handles, labels = ax.get_legend_handles_labels()
-    sheet.legend(
-        handles, labels, loc="outside upper right", ncols=4, frameon=False, fontsize=9, labelcolor=INK
-    )
+    sheet.legend(handles, labels, loc="outside upper right", ncols=4, frameon=False, fontsize=9, labelcolor=INK)

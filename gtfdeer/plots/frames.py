@@ -82,9 +82,7 @@ def half_correlation_lag(series: Float[np.ndarray, " time"]) -> int:
     return max(1, int(np.argmax(correlation < correlation[0] / 2)))
 
 
-def common_limits(
-    data: Float[np.ndarray, " time"], model: Float[np.ndarray, " steps"]
-) -> tuple[float, float]:
+def common_limits(data: Float[np.ndarray, " time"], model: Float[np.ndarray, " steps"]) -> tuple[float, float]:
     """Axis limits that hold all the data, and the model as far as half the data's range beyond them."""
     known = data[np.isfinite(data)]
     if not known.size:
@@ -97,9 +95,7 @@ def common_limits(
     return float(lowest - 0.05 * span), float(highest + 0.05 * span)
 
 
-def missing_share(
-    coordinates: Sequence[Float[np.ndarray, " time"]], limits: Sequence[tuple[float, float]]
-) -> float:
+def missing_share(coordinates: Sequence[Float[np.ndarray, " time"]], limits: Sequence[tuple[float, float]]) -> float:
     """The share of points, between 0 and 1, that are not finite or lie outside the limits."""
     inside = [(low <= x) & (x <= high) for x, (low, high) in zip(coordinates, limits, strict=True)]
     return float(1 - np.mean(np.logical_and.reduce(inside)))
@@ -108,9 +104,7 @@ def missing_share(
 def above_zero(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Values for a logarithmic axis: an exact zero sits at the rounding error, or at the smallest value."""
     if (values < 0).any():
-        raise ValueError(
-            f"a logarithmic axis was given {np.nanmin(values):.3g}; pass norms or squares instead."
-        )
+        raise ValueError(f"a logarithmic axis was given {np.nanmin(values):.3g}; pass norms or squares instead.")
     positive = values[np.isfinite(values) & (values > 0)]
     floor = positive.min(initial=float(np.finfo(np.float64).eps))
     return np.where(values == 0, floor, values)

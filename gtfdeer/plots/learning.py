@@ -43,9 +43,7 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     """
     lacking = sorted({"loss", "alpha", "iterations"} - set(history))
     if lacking:
-        raise ValueError(
-            f"the history lacks {', '.join(lacking)}; pass rec.history or a dictionary with them."
-        )
+        raise ValueError(f"the history lacks {', '.join(lacking)}; pass rec.history or a dictionary with them.")
     loss, alpha, iterations = (as_vector(history[name], name) for name in ("loss", "alpha", "iterations"))
     if not len(loss) == len(alpha) == len(iterations):
         raise ValueError(
@@ -179,9 +177,7 @@ def newton_heatmap(errors: ArrayLike, *, unit: str = "state units", ax: Axes | N
     worst = np.ma.masked_invalid(np.log10(np.maximum.reduceat(above_zero(table), stretches, axis=1)))
     ax = figure(7.2, 3.6).add_subplot() if ax is None else ax
     box = (0.5, steps + 0.5, -0.5, iterates - 0.5)
-    image = ax.imshow(
-        worst, aspect="auto", origin="lower", extent=box, interpolation="nearest", cmap=SMALL_TO_LARGE
-    )
+    image = ax.imshow(worst, aspect="auto", origin="lower", extent=box, interpolation="nearest", cmap=SMALL_TO_LARGE)
     bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
     bar.set_label(f"$\\log_{{10}}$ error ({unit})", fontsize=10, color=INK)
     bar.ax.tick_params(labelsize=9, colors=INK)

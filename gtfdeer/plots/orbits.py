@@ -133,9 +133,7 @@ def _coordinates(
 ) -> tuple[Coordinates, list[str]]:
     """The two or three coordinates of each point and their names."""
     if len(chosen) > 3:
-        raise ValueError(
-            f"{len(chosen)} columns were asked for but a picture has three axes; pass columns=(0, 1, 2)."
-        )
+        raise ValueError(f"{len(chosen)} columns were asked for but a picture has three axes; pass columns=(0, 1, 2).")
     labels = [names[column] for column in chosen]
     if len(chosen) > 1:
         return [table[:, column] for column in chosen], labels

@@ -58,9 +58,7 @@ def time_series(
         'time $t$ (s)'
     """
     if not dt > 0:
-        raise ValueError(
-            f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples."
-        )
+        raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
     data, model = as_pair(reference, reference if generated is None else generated)
     total = data.shape[1]
     chosen, labels = pick_columns(total, columns, most=4), column_names(total, names)

@@ -22,7 +22,17 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
 
-__all__ = ["Problem", "Solver", "check_cap", "default_tolerance", "fixed_point", "magnitude", "shared", "stretch", "tolerance_for"]
+__all__ = [
+    "Problem",
+    "Solver",
+    "check_cap",
+    "default_tolerance",
+    "fixed_point",
+    "magnitude",
+    "shared",
+    "stretch",
+    "tolerance_for",
+]
 
 
 @partial(
@@ -82,9 +92,7 @@ class Solver(abc.ABC):
         """The states `(T, M)` and the number of iterations; never judged here, see `gtfdeer.solve`."""
 
     @abc.abstractmethod
-    def improve(
-        self, problem: Problem, states: Float[Array, "time latent"]
-    ) -> Float[Array, "time latent"]:
+    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """One iteration, from one iterate `(T, M)` to the next."""
 
     @abc.abstractmethod

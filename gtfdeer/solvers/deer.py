@@ -82,4 +82,3 @@ class DEER(Solver):
 def scan_for_this_device() -> scan.Method:
     """Blocked on CPUs, where a tree costs more than it saves; associative on accelerators."""
     return scan.Blocked() if jax.default_backend() == "cpu" else scan.associative
-

@@ -75,7 +75,9 @@ class ELK(Solver):
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         residuals = problem.images(states) - states
-        return states + scan.damped_affine(problem.jacobians(states), residuals, jnp.asarray(self.damping, states.dtype))
+        return states + scan.damped_affine(
+            problem.jacobians(states), residuals, jnp.asarray(self.damping, states.dtype)
+        )
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return dense_adjoint(problem, states, cotangents, scan_for_this_device())

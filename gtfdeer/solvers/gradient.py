@@ -44,9 +44,7 @@ def vjp_adjoint(problem: Problem, states: Array, cotangents: Array) -> Float[Arr
     return jax.lax.scan(back, jnp.zeros_like(problem.z0), elements, reverse=True)[1]
 
 
-def parameter_gradient(
-    problem: Problem, states: Array, adjoints: Float[Array, "time latent"]
-) -> tuple[PyTree, PyTree]:
+def parameter_gradient(problem: Problem, states: Array, adjoints: Float[Array, "time latent"]) -> tuple[PyTree, PyTree]:
     """`sum_t (df_t/dtheta)^T l_t` and, for every t, `(df_t/du_t)^T l_t`, a stretch of time after the other.
 
     What is not a floating-point number (indices, keys) gets None. Stretches whose hidden layers fit into the cache are

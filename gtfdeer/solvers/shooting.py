@@ -78,7 +78,13 @@ class Shooting(Solver):
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         states, sweeps, _ = walk_windows(
-            problem.step, problem.z0, problem.inputs, states, length=self._length(problem.length), tol=math.inf, max_sweeps=1
+            problem.step,
+            problem.z0,
+            problem.inputs,
+            states,
+            length=self._length(problem.length),
+            tol=math.inf,
+            max_sweeps=1,
         )[0]
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:

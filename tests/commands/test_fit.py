@@ -168,9 +168,7 @@ def test_an_unknown_solver_is_refused_by_naming_the_known(files, refused, tmp_pa
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options, word, files, refused, tmp_path):
-    assert word in refused(
-        "fit", files / "train.csv", "--dt", DT, *TINY, *options, "--out", tmp_path / "m.npz"
-    )
+    assert word in refused("fit", files / "train.csv", "--dt", DT, *TINY, *options, "--out", tmp_path / "m.npz")
 
 
 @pytest.mark.parametrize("place", ["a file/m.npz", "missing/m.npz", "folder"])

@@ -47,9 +47,7 @@ def test_every_command_helps_with_an_example(command, capsys):
     assert f"example:\n  gtfdeer {command}" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "words", [[], ["dance"], ["fit", "a.csv"], ["score", "only_one"], ["info", "--loud"]]
-)
+@pytest.mark.parametrize("words", [[], ["dance"], ["fit", "a.csv"], ["score", "only_one"], ["info", "--loud"]])
 def test_what_is_not_understood_leaves_with_2(words, capsys):
     with pytest.raises(SystemExit) as left:
         main(words)

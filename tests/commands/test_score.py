@@ -20,9 +20,7 @@ def test_the_table_has_the_floor_beside_the_score(trained, files, capsys):
 
 
 def test_json_parses_and_keeps_the_steps(trained, files, capsys):
-    assert (
-        main(["score", str(trained), str(files / "test.csv"), "--json", "--steps", "5", "--dt", str(DT)]) == 0
-    )
+    assert main(["score", str(trained), str(files / "test.csv"), "--json", "--steps", "5", "--dt", str(DT)]) == 0
     scores = json.loads(capsys.readouterr().out)
     assert scores["steps"] == 5
     assert scores["model"] == str(trained)

@@ -69,9 +69,7 @@ def test_the_array_of_an_npz_file_is_chosen_by_field(tmp_path):
     with pytest.raises(ValueError, match="holds no array 'third'; pass field= one of 'first', 'second'"):
         read_series(path, field="third")
     np.save(tmp_path / "x.npy", TABLE)
-    with pytest.raises(
-        ValueError, match=r"names an array in an .npz file but 'x.npy' is none; leave field out"
-    ):
+    with pytest.raises(ValueError, match=r"names an array in an .npz file but 'x.npy' is none; leave field out"):
         read_series(tmp_path / "x.npy", field="first")
 
 
@@ -176,9 +174,7 @@ def test_a_flipped_byte_gives_an_array_or_one_sentence(tmp_path):
 
 def test_a_missing_file_is_missed_with_the_nearest_name(tmp_path):
     (tmp_path / "lorenz.csv").write_text("1\n2\n")
-    with pytest.raises(
-        FileNotFoundError, match=r"there is no file '.*lorens.csv'; did you mean '.*lorenz.csv'\?"
-    ):
+    with pytest.raises(FileNotFoundError, match=r"there is no file '.*lorens.csv'; did you mean '.*lorenz.csv'\?"):
         read_series(tmp_path / "lorens.csv")
     with pytest.raises(FileNotFoundError, match="pass the full path of the recording"):
         read_series(tmp_path / "nowhere" / "x.csv")
@@ -201,9 +197,7 @@ def test_what_cannot_be_read_says_what_can(tmp_path):
 def test_frames_are_read_by_column():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"x": [1, 2, 3], "y": [0.5, None, 1.5], "who": ["a", "b", "c"]})
-    with pytest.raises(
-        ValueError, match=r"column 'who' of the data frame holds .* and not numbers; convert it"
-    ):
+    with pytest.raises(ValueError, match=r"column 'who' of the data frame holds .* and not numbers; convert it"):
         read_series(frame)
     values = read_series(frame, columns=["y", "x"]).values
     np.testing.assert_array_equal(values, [[0.5, 1], [np.nan, 2], [1.5, 3]])

@@ -79,9 +79,7 @@ def test_a_wide_table_is_taken_when_it_is_meant():
 
 @pytest.mark.parametrize("dt", [0, -0.1, np.inf, np.nan])
 def test_a_time_step_that_is_not_positive_is_refused(dt):
-    with pytest.raises(
-        ValueError, match=r"pass a positive, finite time between two rows, for example dt=0.01"
-    ):
+    with pytest.raises(ValueError, match=r"pass a positive, finite time between two rows, for example dt=0.01"):
         Series([1.0, 2.0], dt=dt)
 
 
@@ -119,9 +117,7 @@ def test_standardising_is_the_z_score_of_scipy():
 def test_a_large_offset_does_not_spoil_float32():
     values = (1e6 + np.arange(64)[:, None] / 16).astype(np.float32)  # exact in float32
     # A sum of 1e6 in float32 would be off by 0.06, a z-score by 0.05.
-    np.testing.assert_allclose(
-        Series(values).standardise().values[:, 0], scipy.stats.zscore(np.arange(64)), rtol=1e-6
-    )
+    np.testing.assert_allclose(Series(values).standardise().values[:, 0], scipy.stats.zscore(np.arange(64)), rtol=1e-6)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 3e-7), (np.float64, 1e-15)])
@@ -131,9 +127,9 @@ def test_a_scaling_can_be_undone(dtype, tolerance):
     assert back.scaling is None
     assert back.values.dtype == dtype
     # Rounding twice, relative to the largest entry of the column.
-    assert np.abs(back.values - series.values).max(axis=0) / np.abs(series.values).max(
-        axis=0
-    ) == pytest.approx(0, abs=tolerance)
+    assert np.abs(back.values - series.values).max(axis=0) / np.abs(series.values).max(axis=0) == pytest.approx(
+        0, abs=tolerance
+    )
 
 
 def test_standardising_twice_is_standardising_once():
@@ -146,17 +142,13 @@ def test_standardising_twice_is_standardising_once():
 def test_test_data_take_the_scaling_of_the_training_data():
     train, test = Series(walk()).split(0.5)
     scaled = test.standardise().scaled_by(train.standardise().scaling)
-    np.testing.assert_allclose(
-        scaled.values, (test.values - train.values.mean(0)) / train.values.std(0), rtol=1e-9
-    )
+    np.testing.assert_allclose(scaled.values, (test.values - train.values.mean(0)) / train.values.std(0), rtol=1e-9)
 
 
 def test_a_constant_column_is_named():
     values = walk()
     values[:, 1] = 0.1  # numpy's std of it is 3e-17 and not 0
-    with pytest.raises(
-        ValueError, match=r"column 1 of 'walk' is always 0.1.*drop it with series.select\(\[0, 2\]\)"
-    ):
+    with pytest.raises(ValueError, match=r"column 1 of 'walk' is always 0.1.*drop it with series.select\(\[0, 2\]\)"):
         Series(values, name="walk").standardise()
     with pytest.raises(ValueError, match="pass a series that moves"):
         Series([2.0, 2.0]).standardise()
@@ -243,9 +235,7 @@ def test_noise_is_reproducible_and_leaves_gaps_alone():
 
 
 def test_noise_wants_a_key_and_a_share():
-    with pytest.raises(
-        TypeError, match=r"key is 0; pass a JAX random key, for example key=jax.random.key\(0\)"
-    ):
+    with pytest.raises(TypeError, match=r"key is 0; pass a JAX random key, for example key=jax.random.key\(0\)"):
         Series(walk()).with_noise(0.05, key=0)
     with pytest.raises(ValueError, match="pass the noise as a share of the std"):
         Series(walk()).with_noise(-1.0, key=jax.random.key(0))

@@ -30,9 +30,7 @@ def test_lorenz_spreads_as_the_published_file(name, request):
     theirs = np.load(path)
     grid = [5, 25, 75, 95]
     # 5 % noise widens theirs by 0.1 %; the quantiles of 500 units of time wander by about 0.05.
-    np.testing.assert_allclose(
-        np.percentile(ours, grid, axis=0), np.percentile(theirs, grid, axis=0), atol=0.2
-    )
+    np.testing.assert_allclose(np.percentile(ours, grid, axis=0), np.percentile(theirs, grid, axis=0), atol=0.2)
 
 
 @pytest.mark.parametrize(
@@ -71,9 +69,7 @@ def test_the_neuron_bursts_every_148_milliseconds(seed):
     first_spikes = spikes[1:][pauses > 50]
     period = np.diff(first_spikes).mean()
     assert period == pytest.approx(148.0, abs=0.2)
-    assert len(spikes[(spikes >= first_spikes[0]) & (spikes < first_spikes[-1])]) == 15 * (
-        len(first_spikes) - 1
-    )
+    assert len(spikes[(spikes >= first_spikes[0]) & (spikes < first_spikes[-1])]) == 15 * (len(first_spikes) - 1)
     assert pauses.max() == pytest.approx(84, abs=4)  # silence, and pauses of 4 to 8 ms within the burst
 
 
@@ -108,9 +104,7 @@ def test_the_slow_clock_keeps_its_period():
 def test_the_fast_part_feels_the_clock():
     values = simulate(SlowFastLorenz(), 100_000, key=jax.random.key(0)).values
     high, low = values[values[:, 3] > 0.9, 2].mean(), values[values[:, 3] < -0.9, 2].mean()
-    assert high - low == pytest.approx(
-        15.2, abs=2.0
-    )  # the level of z is near rho - 4.4, u is +-0.95 on average
+    assert high - low == pytest.approx(15.2, abs=2.0)  # the level of z is near rho - 4.4, u is +-0.95 on average
 
 
 def test_without_depth_the_fast_part_is_plain_lorenz():

@@ -57,9 +57,7 @@ def test_disjoint_series_have_the_closed_form():
     reference, generated = np.array([[0.0], [1.0]] * 50), np.full((70, 1), 0.5)
     a = 1e-5
     p, q = np.array([50 + a, a, 50 + a]) / (100 + 3 * a), np.array([a, 70 + a, a]) / (70 + 3 * a)
-    assert binned_divergence(reference, generated, bins=3) == pytest.approx(
-        np.sum(p * np.log(p / q)), rel=1e-12
-    )
+    assert binned_divergence(reference, generated, bins=3) == pytest.approx(np.sum(p * np.log(p / q)), rel=1e-12)
 
 
 def test_order_in_time_is_ignored():

@@ -41,18 +41,14 @@ def test_true_system_scores_the_floor(runs):
     # 56 pairs of exact runs: 0.041 +- 0.016, from 0.021 to 0.105
     assert 0.02 < np.mean(divergences) < 0.10
     # published: 0.062 +- 0.005; against references of our own 0.048 to 0.057
-    assert np.mean([power_spectrum_error(runs[0], run) for run in runs[1:]]) == pytest.approx(
-        0.055, abs=0.015
-    )
+    assert np.mean([power_spectrum_error(runs[0], run) for run in runs[1:]]) == pytest.approx(0.055, abs=0.015)
 
 
 def test_transient_in_the_reference_raises_the_floor_to_that_of_the_published_file(runs):
     own_units = np.asarray(jax.lax.scan(advance, jnp.array([1.0, 1.0, 1.0]), length=LENGTH)[1])
     reference = (own_units - MEAN) / STD
     # published: 0.123 +- 0.030; six starts near the origin: 0.097 to 0.175
-    assert np.mean([state_space_divergence(reference, run) for run in runs[1:]]) == pytest.approx(
-        0.13, abs=0.06
-    )
+    assert np.mean([state_space_divergence(reference, run) for run in runs[1:]]) == pytest.approx(0.13, abs=0.06)
 
 
 def test_know_nothings_score_far_above_the_floor(runs):

@@ -152,9 +152,7 @@ def test_forgotten_direction_has_exponent_minus_infinity():
 
 
 def test_diverging_orbit_is_refused_with_its_length():
-    with pytest.raises(
-        ValueError, match=r"orbit of step became non-finite after 127 steps of 1100 .*pass a z0 on the"
-    ):
+    with pytest.raises(ValueError, match=r"orbit of step became non-finite after 127 steps of 1100 .*pass a z0 on the"):
         lyapunov_spectrum(lambda z: 2 * z, jnp.ones(2), steps=100, dt=1.0)
 
 

@@ -76,9 +76,7 @@ def test_only_the_first_points_are_used():
     cut, changed = x.copy(), np.concatenate([y[:40], x])
     cut[40:] = -cut[40:]
     # what lies beyond moves the centre, hence the last digits, and nothing else
-    assert mixture_divergence(cut, changed, points=40) == pytest.approx(
-        mixture_divergence(x, y, points=40), rel=1e-12
-    )
+    assert mixture_divergence(cut, changed, points=40) == pytest.approx(mixture_divergence(x, y, points=40), rel=1e-12)
 
 
 @pytest.mark.parametrize("options", [{"variance": 0.0}, {"draws": 0}, {"points": 0}, {"variance": math.nan}])

@@ -14,9 +14,7 @@ from gtfdeer.measures.spectrum import smooth
 def test_smoothing_is_that_of_scipy_even_when_the_kernel_is_longer_than_the_series(rows, sigma):
     power = np.random.default_rng(0).exponential(size=(rows, 2))
     expected = gaussian_filter1d(power, sigma, axis=0)
-    np.testing.assert_allclose(
-        smooth(power, sigma), expected, rtol=1e-12
-    )  # sums of 161 terms, in another order
+    np.testing.assert_allclose(smooth(power, sigma), expected, rtol=1e-12)  # sums of 161 terms, in another order
 
 
 def test_error_equals_the_formula_written_with_scipy():
@@ -81,9 +79,7 @@ def test_fixed_point_that_rounding_shakes_is_a_fixed_point(dtype):
 
 def test_spectrum_sums_to_one_and_finds_the_tone():
     t = np.arange(400) * 0.5
-    spectrum = power_spectrum(
-        jnp.asarray(np.stack([np.sin(2 * np.pi * 0.1 * t), np.cos(t)], axis=1)), smoothing=2.0
-    )
+    spectrum = power_spectrum(jnp.asarray(np.stack([np.sin(2 * np.pi * 0.1 * t), np.cos(t)], axis=1)), smoothing=2.0)
     assert spectrum.shape == (201, 2)
     np.testing.assert_allclose(spectrum.sum(axis=0), 1.0, rtol=1e-12)
     assert np.fft.rfftfreq(400, 0.5)[spectrum[:, 0].argmax()] == pytest.approx(0.1)

@@ -7,7 +7,6 @@ import functools
 from dataclasses import fields
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 import gtfdeer.solvers as solvers

@@ -25,9 +25,15 @@ GRID = [
     ("tanh", 1000, "float32", "vmap"),
     ("lorenz_forced", 1000, "float32", "jit"),
 ]
-SLOW_TO_COMPILE = {("ELK", "tanh", 1000), ("ELK", "lorenz_forced", 1000)}  # ten seconds each; ELK keeps the row of 512
+SLOW_TO_COMPILE = {
+    ("ELK", "tanh", 1000),
+    ("ELK", "lorenz_forced", 1000),
+}  # ten seconds each; ELK keeps the row of 512
 if os.environ.get("GTFDEER_WHOLE_GRID"):
-    GRID, SLOW_TO_COMPILE = list(itertools.product(STEPS, LENGTHS, ("float32", "float64"), ("jit", "vmap"))), set()
+    GRID, SLOW_TO_COMPILE = (
+        list(itertools.product(STEPS, LENGTHS, ("float32", "float64"), ("jit", "vmap"))),
+        set(),
+    )
 
 CASES = [
     pytest.param(solver, *row, id="-".join(map(str, (name_of(solver), *row))))

@@ -11,7 +11,18 @@ import pytest
 from gtfdeer.solve import Status, solve
 from gtfdeer.solvers import DEER, Auto, Sequential, Shooting
 
-from .maps import STEPS, cap_of, enable_x64, every_solver, images, lorenz_orbit, name_of, parameters, problem, walk
+from .maps import (
+    STEPS,
+    cap_of,
+    enable_x64,
+    every_solver,
+    images,
+    lorenz_orbit,
+    name_of,
+    parameters,
+    problem,
+    walk,
+)
 
 ITERATIVE = [s for s in every_solver() if not isinstance(s, Auto | Sequential)]
 
@@ -102,7 +113,9 @@ def test_unforced_chaos_is_admitted_or_solved(solver):
     if isinstance(solver, Auto):
         assert found.status is Status.CONVERGED
     if found.status is Status.CONVERGED:
-        error = np.max(np.abs(states - images("lorenz", parameters(), z0.astype("float32"), {"u": np.zeros((5000, 3))}, states)))
+        error = np.max(
+            np.abs(states - images("lorenz", parameters(), z0.astype("float32"), {"u": np.zeros((5000, 3))}, states))
+        )
         # the documented tolerance 1e-5 relative to 1 + max |z|, and float32 rounding inside the step
         assert error <= 2e-5 * (1 + np.max(np.abs(states)))
     else:
@@ -134,7 +147,9 @@ def test_gradients_of_a_failed_solve_come_back(solver):
 
     @jax.jit
     def gradient(scale):
-        return jax.grad(lambda s: solve(lambda z, u: 0.5 * z + s * jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver).states.sum())(scale)
+        return jax.grad(
+            lambda s: solve(lambda z, u: 0.5 * z + s * jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver).states.sum()
+        )(scale)
 
     if name_of(solver) == "ELK":
         pytest.skip("compiles for ten seconds")

@@ -134,7 +134,9 @@ def test_batched_parameters_get_their_own_gradients():
 
     def gradient(gain):
         scaled = {**p, "A": gain * p["A"]}
-        return jax.grad(lambda q: solve(functools.partial(tanh, q), z0, inputs, solver=DEER()).states.sum())(scaled)["A"]
+        return jax.grad(lambda q: solve(functools.partial(tanh, q), z0, inputs, solver=DEER()).states.sum())(scaled)[
+            "A"
+        ]
 
     together = jax.jit(jax.vmap(gradient))(gains)
     alone = jnp.stack([jax.jit(gradient)(gain) for gain in gains])

@@ -39,7 +39,13 @@ def _problem(kind, gain, alpha, size, length, seed):
         "h": rng.normal(size=H),
         "alpha": np.array(alpha),
     }
-    case = np.eye(3)[STEPS.index(kind)], p, rng.normal(size=M), rng.normal(size=(length, M)), size * rng.normal(size=(length, M))
+    case = (
+        np.eye(3)[STEPS.index(kind)],
+        p,
+        rng.normal(size=M),
+        rng.normal(size=(length, M)),
+        size * rng.normal(size=(length, M)),
+    )
     return jax.tree.map(lambda x: np.asarray(x, np.float32), case)
 
 
@@ -61,7 +67,11 @@ def _compiled(solver, length):
     return jax.jit(run)
 
 
-@pytest.mark.parametrize(("solver", "length"), [(s, 40) for s in every_solver()] + [(s, 600) for s in every_solver() if name_of(s) in {"Auto", "Shooting", "QuasiDEER"}])
+@pytest.mark.parametrize(
+    ("solver", "length"),
+    [(s, 40) for s in every_solver()]
+    + [(s, 600) for s in every_solver() if name_of(s) in {"Auto", "Shooting", "QuasiDEER"}],
+)
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES <= 50)
 @given(
     kind=st.sampled_from(STEPS),

@@ -1,0 +1,154 @@
+"""Affine recurrences against a plain loop, and the damped one against least squares."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gtfdeer import scan
+
+METHODS = [scan.sequential, scan.associative, *(scan.Blocked(n) for n in (None, 1, 2, 5, 7, 100))]
+DENSE_OR_DIAGONAL = pytest.mark.parametrize("diagonal", [False, True], ids=["dense", "diagonal"])
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS, ids=str)
+
+
+def recurrence(length, size, diagonal, seed=0):
+    """Random transitions of norm about 1 and offsets, float64."""
+    rng = np.random.default_rng(seed)
+    A = rng.uniform(-1, 1, (length, size)) if diagonal else rng.normal(size=(length, size, size)) / np.sqrt(size)
+    return A, rng.normal(size=(length, size))
+
+
+def loop(A, b, reverse=False):
+    z, states = np.zeros(b.shape[1]), np.zeros(b.shape)
+    for t in reversed(range(len(b))) if reverse else range(len(b)):
+        z = (A[t] * z if A.ndim == 2 else A[t] @ z) + b[t]
+        states[t] = z
+    return states
+
+
+@EVERY_METHOD
+@DENSE_OR_DIAGONAL
+@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reversed"])
+@pytest.mark.parametrize("length", [1, 2, 13, 64])
+@pytest.mark.usefixtures("x64")
+def test_equals_a_plain_loop(method, diagonal, reverse, length):
+    A, b = recurrence(length, 3, diagonal)
+    found = scan.affine(A=jnp.asarray(A), b=jnp.asarray(b), reverse=reverse, method=method)
+    assert found.dtype == jnp.float64
+    expected = loop(A, b, reverse)
+    # rounding of up to 64 matrix products whose factors have norm 1 to 2
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
+
+
+@settings(max_examples=15, deadline=None, derandomize=True)
+@given(
+    length=st.integers(1, 40),
+    size=st.integers(1, 5),
+    diagonal=st.booleans(),
+    reverse=st.booleans(),
+    window=st.integers(1, 50),
+)
+def test_the_shape_does_not_matter(length, size, diagonal, reverse, window):
+    """Single precision, any length and size, windows that divide the length and that do not."""
+    A, b = recurrence(length, size, diagonal, seed=length)
+    A, b = A.astype("float32"), b.astype("float32")
+    expected = loop(A.astype(float), b.astype(float), reverse)
+    for method in (scan.sequential, scan.associative, scan.Blocked(window)):
+        found = scan.affine(jnp.asarray(A), jnp.asarray(b), reverse=reverse, method=method)
+        # 40 matrix products in float32
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * (1 + np.max(np.abs(expected))))
+
+
+@EVERY_METHOD
+@DENSE_OR_DIAGONAL
+@pytest.mark.usefixtures("x64")
+def test_gradients_equal_finite_differences(method, diagonal):
+    A, b = recurrence(11, 2, diagonal)
+    weights = np.random.default_rng(1).normal(size=b.shape)
+    rng = np.random.default_rng(2)
+    dA, db, h = rng.normal(size=A.shape), rng.normal(size=b.shape), 1e-6
+
+    gradient = jax.jit(jax.grad(lambda A, b: jnp.sum(weights * scan.affine(A, b, method=method)), (0, 1)))(A, b)
+    along = np.sum(gradient[0] * dA) + np.sum(gradient[1] * db)
+    central = np.sum(weights * (loop(A + h * dA, b + h * db) - loop(A - h * dA, b - h * db))) / (2 * h)
+    assert along == pytest.approx(central, rel=1e-6)  # h^2 truncation and 1e-16 / h rounding
+
+
+@EVERY_METHOD
+@DENSE_OR_DIAGONAL
+def test_a_batch_is_its_members(method, diagonal):
+    members = [recurrence(9, 3, diagonal, seed) for seed in range(4)]
+    A, b = (jnp.asarray(np.stack(x), jnp.float32) for x in zip(*members, strict=True))
+    found = jax.jit(jax.vmap(lambda A, b: scan.affine(A, b, method=method)))(A, b)
+    for member, (one_A, one_b) in zip(found, members, strict=True):
+        np.testing.assert_allclose(member, loop(one_A, one_b), rtol=1e-4, atol=1e-4)  # float32, 9 products
+
+
+def test_a_diagonal_recurrence_may_be_complex():
+    """As linear state-space models need it: z_t = exp(i w) z_{t-1} + b_t turns."""
+    turn = np.exp(0.3j) * np.ones((20, 1))
+    b = np.zeros((20, 1), complex)
+    b[0] = 1
+    for method in METHODS:
+        found = scan.affine(jnp.asarray(turn, jnp.complex64), jnp.asarray(b, jnp.complex64), method=method)
+        np.testing.assert_allclose(found[:, 0], np.exp(0.3j * np.arange(20)), atol=1e-5)  # complex64, 20 turns
+
+
+def test_associative_is_the_default():
+    A, b = (jnp.asarray(x, jnp.float32) for x in recurrence(20, 2, diagonal=False))
+    np.testing.assert_array_equal(scan.affine(A, b), scan.affine(A, b, method=scan.associative))
+
+
+def test_the_first_transition_meets_the_zero_start():
+    """A_1 does not matter (reversed: A_T), as long as it is finite."""
+    A, b = (jnp.asarray(x, jnp.float32) for x in recurrence(10, 2, diagonal=False))
+    for method in METHODS:
+        np.testing.assert_array_equal(
+            scan.affine(A, b, method=method), scan.affine(A.at[0].multiply(100), b, method=method)
+        )
+        np.testing.assert_array_equal(
+            scan.affine(A, b, method=method, reverse=True),
+            scan.affine(A.at[-1].multiply(100), b, method=method, reverse=True),
+        )
+
+
+@pytest.mark.parametrize(
+    ("A", "b"),
+    [((5, 3, 2), (5, 3)), ((4, 3, 3), (5, 3)), ((5, 2), (5, 3)), ((5,), (5,)), ((2, 5, 3), (2, 5, 3))],
+)
+def test_shapes_that_do_not_belong_together_are_refused(A, b):
+    with pytest.raises(ValueError, match=r"pass b as \(T, M\) and A as \(T, M, M\) or, diagonal, \(T, M\)") as refusal:
+        scan.affine(jnp.zeros(A), jnp.zeros(b))
+    assert str(A) in str(refusal.value)
+    assert str(b) in str(refusal.value)
+
+
+@pytest.mark.parametrize("length", [0, -3])
+def test_a_window_without_steps_is_refused(length):
+    with pytest.raises(ValueError, match="length"):
+        scan.affine(jnp.ones((5, 1)), jnp.ones((5, 1)), method=scan.Blocked(length))
+
+
+@pytest.mark.parametrize("length", [1, 2, 9])
+@pytest.mark.parametrize("damping", [1e-6, 0.1, 10.0])
+@pytest.mark.usefixtures("x64")
+def test_the_damped_recurrence_is_a_least_squares_problem(length, damping):
+    """min sum |z_t - A_t z_{t-1} - b_t|^2 + damping |z_t|^2, written out as one tall matrix for `lstsq`."""
+    A, b = recurrence(length, 2, diagonal=False)
+    L = np.eye(2 * length)
+    for t in range(1, length):
+        L[2 * t : 2 * t + 2, 2 * t - 2 : 2 * t] = -A[t]
+    tall = np.concatenate([L, np.sqrt(damping) * np.eye(2 * length)])
+    expected = np.linalg.lstsq(tall, np.concatenate([b.ravel(), np.zeros(2 * length)]), rcond=None)[0]
+    found = scan.damped_affine(jnp.asarray(A), jnp.asarray(b), jnp.asarray(damping))
+    np.testing.assert_allclose(found.ravel(), expected, atol=1e-9)  # float64 and a condition number below 1e3
+
+
+@pytest.mark.usefixtures("x64")
+def test_without_damping_the_damped_recurrence_is_the_plain_one():
+    A, b = recurrence(30, 3, diagonal=False)
+    found = scan.damped_affine(jnp.asarray(A), jnp.asarray(b), jnp.asarray(0.0))
+    np.testing.assert_allclose(found, loop(A, b), rtol=0, atol=1e-10 * np.max(np.abs(loop(A, b))))

@@ -1,0 +1,225 @@
+"""The front door of solvers: what it refuses, what it returns, and its pictures of the iteration."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from gtfdeer.solve import Status, iterates, solve
+from gtfdeer.solvers import DEER, ELK, Auto, QuasiDEER, Sequential, Shooting
+
+EVERY = [Sequential(), DEER(), QuasiDEER(), ELK(), Shooting(), Shooting(length=6), Auto()]
+every_solver = pytest.mark.parametrize(
+    "solver", EVERY, ids=[*(type(s).__name__ for s in EVERY[:5]), "Shooting6", "Auto"]
+)
+
+W = jnp.array([[0.6, -0.5], [0.4, 0.7]])
+
+
+def step(z, u):
+    return jnp.tanh(W @ z + u)
+
+
+def inputs(length=40):
+    return jax.random.normal(jax.random.key(0), (length, 2))
+
+
+def loop(z, us):
+    """In NumPy, double precision."""
+    states = []
+    for u in np.asarray(us, float):
+        z = np.tanh(np.asarray(W, float) @ z + u)
+        states.append(z)
+    return np.stack(states)
+
+
+# --- what comes back ---
+
+
+def test_states_follow_their_inputs_by_index():
+    """states[t] = step(states[t-1], inputs[t]), states[-1] meaning z0: by hand, 1 * 2 + 10, 12 * 2 + 20, ..."""
+    found = solve(lambda z, u: 2 * z + u, jnp.ones(1), jnp.array([[10.0], [20.0], [30.0]]))
+    np.testing.assert_array_equal(found.states[:, 0], [12, 44, 118])
+
+
+def test_status_is_an_enumeration_outside_jit():
+    found = solve(step, jnp.zeros(2), inputs())
+    assert found.status is Status.CONVERGED
+    assert found.states.shape == (40, 2)
+
+
+def test_status_is_an_integer_array_inside_jit_and_for_batches():
+    seen = []
+
+    @jax.jit
+    def inside(z0):
+        found = solve(step, z0, inputs())
+        seen.append(found.status)
+        return found.status
+
+    assert int(inside(jnp.zeros(2))) == Status.CONVERGED
+    assert isinstance(seen[0], jax.core.Tracer)
+    assert jnp.issubdtype(seen[0].dtype, jnp.integer)
+    batch = jax.vmap(lambda z: solve(step, z, inputs()))(jnp.zeros((3, 2))).status
+    assert batch.shape == (3,)
+    assert jnp.issubdtype(batch.dtype, jnp.integer)
+
+
+def test_a_solution_that_leaves_jit_has_an_enumeration_again():
+    assert jax.jit(lambda z: solve(step, z, inputs()))(jnp.zeros(2)).status is Status.CONVERGED
+
+
+@pytest.mark.parametrize("status", Status)
+def test_every_status_has_a_sentence_of_advice(status):
+    assert len(status.advice.split()) > 5
+
+
+def test_auto_is_the_default():
+    np.testing.assert_array_equal(
+        solve(step, jnp.zeros(2), inputs()).states, solve(step, jnp.zeros(2), inputs(), solver=Auto()).states
+    )
+
+
+def test_numpy_arrays_and_trees_of_inputs_are_welcome():
+    us = np.asarray(inputs())
+    found = solve(
+        lambda z, u: jnp.tanh(W @ z + u["a"] + u["b"][0]), np.zeros(2, np.float32), {"a": us / 2, "b": (us / 2,)}
+    )
+    np.testing.assert_allclose(found.states, loop(np.zeros(2), us), atol=1e-5)  # float32, a contraction
+
+
+def test_dtype_of_the_start_is_the_dtype_of_the_states(dtype):
+    found = solve(lambda z, u: 0.5 * z + u, jnp.zeros(1, dtype), jnp.ones((20, 1), dtype), solver=DEER())
+    assert found.states.dtype == dtype
+    assert found.residual.dtype == dtype
+
+
+@pytest.mark.parametrize("tol", [1e-2, 1e-4, 1e-6])
+@every_solver
+def test_a_tolerance_is_kept(solver, tol):
+    if isinstance(solver, Sequential):
+        pytest.skip("it has no tolerance")
+    found = solve(step, jnp.zeros(2), inputs(), solver=type(solver)(tol=tol))
+    assert found.status is Status.CONVERGED
+    assert float(found.residual) <= tol * (1 + float(jnp.max(jnp.abs(found.states))))
+
+
+# --- every iterate, for pictures ---
+
+
+@every_solver
+def test_iterates_lead_from_the_guess_to_the_solution(solver):
+    us, guess = inputs(), jnp.full((40, 2), 0.9)
+    found = solve(step, jnp.zeros(2), us, solver=solver, guess=guess)
+    pictures = iterates(step, jnp.zeros(2), us, solver=solver, guess=guess)
+    assert len(pictures) == int(found.iterations) + 1
+    np.testing.assert_array_equal(pictures[0], guess)
+    np.testing.assert_allclose(pictures[-1], found.states, atol=1e-6)  # compiled apart: the last bits of float32
+
+
+@every_solver
+def test_iterates_of_a_hard_problem_end_at_its_solution_too(solver):
+    """A logistic map in its period-4 regime, 60 steps: plain sweeps crawl, undamped Newton overshoots."""
+
+    def logistic(z, u):
+        return 3.5 * z * (1 - z)
+
+    z0, us, guess = jnp.full(1, 0.3), jnp.zeros((60, 0)), jnp.full((60, 1), 0.5)
+    found = solve(logistic, z0, us, solver=solver, guess=guess)
+    pictures = iterates(logistic, z0, us, solver=solver, guess=guess)
+    assert len(pictures) == int(found.iterations) + 1
+    if found.status is Status.CONVERGED:
+        np.testing.assert_allclose(pictures[-1], found.states, atol=1e-4)  # ten times the documented residual
+
+
+@pytest.mark.parametrize("solver", [DEER(), QuasiDEER()], ids=["DEER", "QuasiDEER"])
+def test_after_k_iterations_the_first_k_steps_are_exact(solver):
+    us = inputs()
+    exact = loop(np.zeros(2), us)
+    pictures = iterates(step, jnp.zeros(2), us, solver=solver, guess=jnp.full((40, 2), 5.0))
+    for k, picture in enumerate(pictures):
+        np.testing.assert_allclose(picture[:k], exact[:k], atol=2e-6)  # float32
+
+
+def test_iterates_default_to_deer_and_to_the_repeated_start():
+    pictures = iterates(step, jnp.array([0.1, 0.2]), inputs())
+    np.testing.assert_array_equal(pictures[0], np.broadcast_to(np.float32([0.1, 0.2]), (40, 2)))
+    expected = solve(step, jnp.array([0.1, 0.2]), inputs(), solver=DEER())
+    assert len(pictures) == int(expected.iterations) + 1
+
+
+def test_a_perfect_guess_needs_no_iteration():
+    exact = solve(step, jnp.zeros(2), inputs(), solver=Sequential()).states
+    assert len(iterates(step, jnp.zeros(2), inputs(), guess=exact)) == 1
+
+
+# --- what is refused: what came, what was expected, what to type ---
+
+Z = jnp.zeros(2)
+REFUSALS = {
+    "a class instead of a solver": (dict(solver=DEER), TypeError, ["DEER", "gtfdeer.solvers.Auto()"]),
+    "a name instead of a solver": (dict(solver="deer"), TypeError, ["'deer'", "gtfdeer.solvers.Auto()"]),
+    "a batch of starts": (dict(z0=jnp.zeros((3, 2))), ValueError, ["(3, 2)", "(M,)", "vmap"]),
+    "a number as start": (dict(z0=jnp.zeros(())), ValueError, ["()", "(M,)"]),
+    "whole numbers as start": (dict(z0=jnp.zeros(2, int)), ValueError, ["int32", "float32"]),
+    "half precision": (dict(z0=jnp.zeros(2, jnp.float16)), ValueError, ["float16", "float32"]),
+    "no unit at all": (dict(z0=jnp.zeros(0)), ValueError, ["(0,)", "(M,)"]),
+    "several states": (dict(z0=(Z, Z)), TypeError, ["tuple", "one array"]),
+    "a list of numbers": (dict(z0=[0.0, 0.0]), TypeError, ["list", "one array"]),
+    "inputs of two lengths": (dict(inputs=(jnp.zeros((4, 2)), jnp.zeros((5, 2)))), ValueError, ["4", "5", "same T"]),
+    "inputs without entries": (dict(inputs=jnp.zeros((0, 2))), ValueError, ["0", "T >= 1"]),
+    "one number as inputs": (dict(inputs=jnp.zeros(())), ValueError, ["None", "T >= 1"]),
+    "no inputs": (dict(inputs=None), ValueError, ["jnp.zeros((T, 0))"]),
+    "a guess that is too short": (dict(guess=jnp.zeros((4, 2))), ValueError, ["(4, 2)", "(5, 2)"]),
+    "a guess of too many units": (dict(guess=jnp.zeros((5, 3))), ValueError, ["(5, 3)", "(5, 2)"]),
+    "a step of too many units": (
+        dict(step=lambda z, u: jnp.zeros(3)),
+        ValueError,
+        ["step", "float32[3]", "float32[2]"],
+    ),
+    "a step of another dtype": (
+        dict(step=lambda z, u: z.astype(jnp.float16)),
+        ValueError,
+        ["step", "float16", "float32"],
+    ),
+    "a step for lax.scan": (dict(step=lambda z, u: (z, z)), ValueError, ["step", "float32[2]"]),
+    "a step that wraps its state": (dict(step=lambda z, u: (z,)), ValueError, ["step", "float32[2]"]),
+    "a step without return": (dict(step=lambda z, u: None), ValueError, ["step", "None", "float32[2]"]),
+    "a diagonal as Jacobian": (dict(jacobian=lambda z, u: z), ValueError, ["jacobian", "float32[2]", "float32[2, 2]"]),
+}
+
+
+@pytest.mark.parametrize("name", REFUSALS)
+def test_bad_input_is_refused_by_name(name):
+    changed, error, words = REFUSALS[name]
+    arguments = {"step": step, "z0": Z, "inputs": jnp.zeros((5, 2)), **changed}
+    for entry in (solve, functools.partial(iterates)):
+        with pytest.raises(error) as refusal:
+            entry(**arguments)
+        missing = [word for word in words if word not in str(refusal.value)]
+        assert not missing, f"{refusal.value} does not say {missing}"
+
+
+@pytest.mark.parametrize("solver", [DEER, QuasiDEER, ELK, Shooting, Auto])
+@pytest.mark.parametrize("tol", [0.0, -1e-5, float("nan")])
+def test_a_tolerance_that_nothing_meets_is_refused(solver, tol):
+    with pytest.raises(ValueError, match=rf"tol is {tol}; pass a positive number"):
+        solver(tol=tol)
+
+
+@pytest.mark.parametrize("cap", [0, -1])
+@pytest.mark.parametrize("solver", [DEER, QuasiDEER, ELK, Shooting, Auto])
+def test_a_cap_without_iterations_is_refused(solver, cap):
+    with pytest.raises(ValueError, match=rf"{cap}; pass at least 1"):
+        solver(**{"max_sweeps" if solver is Shooting else "max_iterations": cap})
+
+
+def test_settings_of_one_solver_only_are_refused_too():
+    with pytest.raises(ValueError, match="length is 0; pass a number of steps of at least 1"):
+        Shooting(length=0)
+    with pytest.raises(ValueError, match="damping is 0"):
+        ELK(damping=0.0)
+    with pytest.raises(ValueError, match="change 1"):
+        ELK(change=1.0)
