@@ -194,7 +194,7 @@ def train(
                 ending = "stopped by a callback"
                 break
             if int(state.failures) >= _MOST_FAILURES:
-                ending = f"stopped: {_MOST_FAILURES} updates in a row were not finite; raise alpha or lower the learning rate"
+                ending = f"stopped: {_MOST_FAILURES} updates in a row were not finite; raise alpha or the start of its schedule"
                 break
             count = max(1, min(_CAPACITY, 2 * count, int(_PULSE * count / seconds)))
     except KeyboardInterrupt:
@@ -221,7 +221,8 @@ def _run(recipe: Recipe, graph, rest, values, u, starts, key, state: _State, cou
 def _update(recipe: Recipe, graph, rest, values, u, starts, key, state: _State) -> tuple[_State, dict]:
     key_starts, key_noise = jax.random.split(jax.random.fold_in(key, state.update))
     chosen = jax.random.choice(key_starts, starts, (recipe.batch,))
-    x, x_u = (_cut(series, chosen, recipe.window) for series in (values, u))
+    x = _cut(values, chosen, recipe.window)
+    x_u = None if u is None else _cut(u, chosen, recipe.window)
     x_in = x + recipe.noise * jax.random.normal(key_noise, x.shape) if recipe.noise else x
 
     def jacobians() -> Float[Array, "batch time latent latent"]:
@@ -267,9 +268,7 @@ def _loss(graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree) ->
     return jnp.mean((predicted - x[:, 1:]) ** 2), (solution.code, solution.iterations)
 
 
-def _cut(series: Array | None, starts: Int[Array, " batch"], window: int) -> Array | None:
-    if series is None:
-        return None
+def _cut(series: Array, starts: Int[Array, " batch"], window: int) -> Array:
     return jax.vmap(lambda start: jax.lax.dynamic_slice_in_dim(series, start, window))(starts)
 
 

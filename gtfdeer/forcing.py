@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.core import Tracer
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -162,7 +163,7 @@ class Schedule(abc.ABC):
         """The forcing strength now: `()`, `(T,)` or `(T, M)`."""
 
     @abc.abstractmethod
-    def advance(self, state: PyTree, update: Array, updates: Array, jacobians: Callable[[], Array]) -> PyTree:
+    def advance(self, state: PyTree, update: Array, updates: int, jacobians: Callable[[], Array]) -> PyTree:
         """The state for this update, number `update` (from 0) of `updates`.
 
         `jacobians()` gives the model's Jacobians at the batch's teacher states, `(B, T, M, M)`; costly, on demand.
@@ -188,7 +189,7 @@ class Constant(Schedule):
     def alpha(self, state: Array) -> Array:
         return state
 
-    def advance(self, state: Array, update: Array, updates: Array, jacobians: Any) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
         return state
 
 
@@ -216,7 +217,7 @@ class Annealed(Schedule):
     def alpha(self, state: Array) -> Array:
         return state
 
-    def advance(self, state: Array, update: Array, updates: Array, jacobians: Any) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
         progress = update / jnp.maximum(updates - 1, 1)
         return jnp.asarray(self.first * (self.last / self.first) ** progress, jnp.float32)
 
@@ -257,7 +258,7 @@ class Adaptive(Schedule):
     def alpha(self, state: Array) -> Array:
         return state
 
-    def advance(self, state: Array, update: Array, updates: Array, jacobians: Callable[[], Array]) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Callable[[], Array]) -> Array:
         def estimate() -> Array:
             best = optimal_alpha(self.estimator(jacobians())).astype(state.dtype)
             decay = self._decay(updates)
@@ -265,13 +266,13 @@ class Adaptive(Schedule):
 
         return jax.lax.cond(update % self.every == 0, estimate, lambda: state)
 
-    def _decay(self, updates: Array) -> Any:
+    def _decay(self, updates: int) -> Any:
         return self.decay if self.decay is not None else jnp.exp(-self.every / jnp.maximum(updates / 50, 50.0))
 
 
 def check_alpha(alpha: Any) -> None:
     """Refuse a forcing strength outside [0, 1]; tracers pass, their values are not known yet."""
-    if isinstance(alpha, jax.core.Tracer):
+    if isinstance(alpha, Tracer):
         return
     values = np.asarray(alpha)
     if not np.all((values >= 0) & (values <= 1)):

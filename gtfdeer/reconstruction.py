@@ -132,7 +132,8 @@ class Reconstruction:
         """A series in the units that the model lives in, delay-embedded as the training data were."""
         if not isinstance(series, Series):
             raise TypeError(
-                f"series is a {type(series).__name__}; pass a Series, made by gtfdeer.data.read_series(values, dt={self.dt})"
+                f"series is a {type(series).__name__}; pass a Series, made by "
+                f"gtfdeer.data.read_series(values, dt={self.dt})"
             )
         if self.embedding is not None and series.embedding is None and series.columns < self.model.observed_dim:
             series = series.delay_embed(self.embedding.dimension, self.embedding.delay)
@@ -143,7 +144,8 @@ class Reconstruction:
             )
         if not np.isclose(series.dt, self.dt, rtol=1e-4):
             raise ValueError(
-                f"series has dt={series.dt:g} but the model was trained at dt={self.dt:g}; resample it, or pass its true dt"
+                f"series has dt={series.dt:g} but the model was trained at dt={self.dt:g}; resample it, or pass its "
+                "true dt"
             )
         return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
 
@@ -265,7 +267,8 @@ def _check_recordings(recordings: list[Any]) -> None:
     for other in recordings[1:]:
         if other.columns != first.columns or not np.isclose(other.dt, first.dt) or other.embedding != first.embedding:
             raise ValueError(
-                f"recordings differ: {other!r} against {first!r}; pass recordings with the same columns, dt and embedding"
+                f"recordings differ: {other!r} against {first!r}; pass recordings with the same columns, dt and "
+                "embedding"
             )
 
 
@@ -291,7 +294,8 @@ def _observing(model: Model, columns: int) -> Model:
         raise ValueError(
             f"series has {columns} columns but the model observes {model.observed_dim}; pass observed_dim={columns}"
         )
-    adapted = type(model)(**{**config, "observed_dim": columns}, rngs=nnx.Rngs(0))
+    build: Callable[..., Model] = type(model)
+    adapted = build(**{**config, "observed_dim": columns}, rngs=nnx.Rngs(0))
     kept = storage.flat_parameters(model)
     fresh = storage.flat_parameters(adapted)
     storage.set_parameters(

@@ -189,8 +189,8 @@ def _side_by_side(x: Array, windows: int, length: int) -> Array:
 
 # Written as sums of products, not as `dot`: XLA then fuses them into loops over the windows, which lie innermost.
 def _matrix_vector(A: Array, z: Array) -> Array:
-    return sum(A[:, j] * z[j] for j in range(z.shape[0]))
+    return sum((A[:, j] * z[j] for j in range(z.shape[0])), start=jnp.zeros_like(z))
 
 
 def _matrix_matrix(A: Array, P: Array) -> Array:
-    return sum(A[:, j, None] * P[j] for j in range(P.shape[0]))
+    return sum((A[:, j, None] * P[j] for j in range(P.shape[0])), start=jnp.zeros_like(P))

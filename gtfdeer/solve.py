@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .solvers.auto import Auto
@@ -82,7 +83,7 @@ class Solution:
     @property
     def status(self) -> Any:
         """A `Status`; under `jit` and for batches the integer array."""
-        concrete = not isinstance(self.code, jax.core.Tracer) and jnp.ndim(self.code) == 0
+        concrete = not isinstance(self.code, Tracer) and jnp.ndim(self.code) == 0
         return Status(int(self.code)) if concrete else self.code
 
 
@@ -136,8 +137,8 @@ def iterates(
 ) -> Float[Array, "iterate time latent"]:
     """Every iterate of a solve, `(K, T, M)`, the guess first and the solution last; for pictures, not for speed.
 
-    Arguments and errors as in `solve`, but for the default solver, which is `DEER()`. The iteration ends where `solve` would end it, so that
-    K is `solve(...).iterations + 1`.
+    Arguments and errors as in `solve`, but for the default solver, which is `DEER()`. The iteration ends where
+    `solve` would end it, so that K is `solve(...).iterations + 1`.
 
     >>> iterates(lambda z, u: jnp.tanh(z + u), jnp.zeros(1), jnp.ones((50, 1))).shape[1:]
     (50, 1)
@@ -189,7 +190,7 @@ def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -
     return Solution(states, code, iterations, residual)
 
 
-def _problem(step, z0, inputs, solver, guess, jacobian) -> tuple[Problem, Array, Solver]:
+def _problem(step: Any, z0: Any, inputs: Any, solver: Any, guess: Any, jacobian: Any) -> tuple[Problem, Array, Solver]:
     """Refuse what cannot work, and make everything that `step` closes over an explicit argument."""
     solver = Auto() if solver is None else solver
     if not isinstance(solver, Solver):
@@ -231,7 +232,7 @@ def _length(inputs: PyTree) -> int:
             f"inputs have lengths {sorted(map(str, lengths))} along their first axis; pass the same T >= 1 for all "
             "(for a step without inputs: inputs=jnp.zeros((T, 0)))"
         )
-    return lengths.pop()
+    return int(lengths.pop() or 0)
 
 
 def _purify(name: str, function: Callable, z: Array, u: PyTree, shape: tuple) -> tuple[Callable, list]:

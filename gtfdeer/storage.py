@@ -63,7 +63,8 @@ def write(
     if scaling is not None:
         arrays |= {"scaling/mean": np.asarray(scaling.mean), "scaling/std": np.asarray(scaling.std)}
     buffer = io.BytesIO()
-    np.savez_compressed(buffer, header=np.frombuffer(json.dumps(header).encode(), np.uint8), **arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     write_whole(path, buffer.getvalue())
 
 
@@ -86,7 +87,7 @@ def read(path: str | Path) -> dict[str, Any]:
             "dt": float(header["dt"]),
             "first": arrays["first"],
             "name": str(header["name"]),
-            "embedding": None if embedding is None else Embedding(*map(int, embedding)),
+            "embedding": None if embedding is None else Embedding(int(embedding[0]), int(embedding[1])),
             "history": {k.removeprefix("history/"): v for k, v in arrays.items() if k.startswith("history/")},
             "ending": str(header["ending"]),
         }
@@ -116,9 +117,11 @@ def set_parameters(model: Model, flat: dict[str, np.ndarray]) -> None:
         raise ValueError(f"parameters {sorted(flat)} do not belong to this model, which has {sorted(own)}")
     nested: dict[str, Any] = {}
     for path, value in flat.items():
-        if value.shape != own[path].shape or value.dtype.kind != "f" or not np.isfinite(value).all():
+        wanted = own[path]
+        if value.shape != wanted.shape or value.dtype.kind != "f" or not np.isfinite(value).all():
             raise ValueError(
-                f"parameter {path} is {value.dtype}{list(value.shape)}; this model needs finite {own[path].dtype}{list(own[path].shape)}"
+                f"parameter {path} is {value.dtype}{list(value.shape)}; this model needs finite "
+                f"{wanted.dtype}{list(wanted.shape)}"
             )
         *parents, leaf = path.split("/")
         node = nested
@@ -159,8 +162,8 @@ def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         raise ValueError(f"{str(path)!r} is a {header['format']!r} file; pass one written by Reconstruction.save")
     if version > _FORMAT_VERSION:
         raise ValueError(
-            f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this gtfdeer "
-            f"({__version__}, format {_FORMAT_VERSION}); upgrade with pip install --upgrade gtfdeer"
+            f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this "
+            f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); upgrade with pip install --upgrade gtfdeer"
         )
     return header
 

@@ -87,7 +87,7 @@ def test_the_true_system_scores_like_a_second_recording_of_it(lorenz):
 
 def test_scores_do_not_depend_on_the_units_of_the_test_series(rec, lorenz):
     raw, scaled = rec.score(lorenz), rec.score(lorenz.standardise())
-    # a chaotic run is not asked to repeat itself after rounding; the floors and the persistence are functions of the data
+    # a chaotic run is not asked to repeat itself after rounding; floors and persistence are functions of the data
     assert raw.floor_D_H == pytest.approx(scaled.floor_D_H, rel=1e-3)
     assert raw.PE_persistence == pytest.approx(scaled.PE_persistence, rel=1e-4)
 

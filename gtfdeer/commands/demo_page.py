@@ -11,6 +11,7 @@ import numpy as np
 
 from gtfdeer import measures, plots
 from gtfdeer.report import Paragraph, Part, Picture, Report, Section, Table
+from gtfdeer.storage import flat_parameters
 
 from . import demo_run
 from .demo_run import PUBLISHED, PUBLISHED_FLOOR, TRUE_EXPONENTS, Run
@@ -84,7 +85,7 @@ def report(run: Run, runs: Sequence[Run], pictures: Mapping[str, Picture], facts
 
 def _attractors(run: Run) -> Picture:
     drawn = min(_DRAWN, run.test.length)
-    picture = plots.attractors(run.test.values[:drawn], _in_data_units(run)[:drawn])
+    picture = plots.attractors(run.test.values[:drawn], _undo(run, run.free[:drawn]))
     caption = (
         f"Left, {drawn * run.test.dt:g} time units of the true system, without noise, not seen in training. "
         f"Right, the trained network on its own for as long, without ever looking at data. How differently "
@@ -253,7 +254,7 @@ def _passes(iterations: Float[np.ndarray, " updates"]) -> str:
 
 def _account(run: Run, facts: Mapping[str, Any]) -> Paragraph:
     fitted, history, model = run.reconstruction, run.reconstruction.history, run.reconstruction.model
-    parameters = sum(array.size for array in _parameters(model))
+    parameters = sum(array.size for array in flat_parameters(model).values())
     retried, skipped = int(history["retried"].sum()), int(history["skipped"].sum())
     return Paragraph(
         f"Lorenz-63 was simulated three times for {run.train.length:,} steps of {run.train.dt:g} time units, "
@@ -298,11 +299,8 @@ def _picture(drawing: Figure | Axes, caption: str, alt: str) -> Picture:
     return Picture(plots.png(drawing), caption, alt)
 
 
-def _in_data_units(run: Run) -> Float[np.ndarray, "time columns"]:
-    return _undo(run, run.free)
-
-
 def _undo(run: Run, values: Float[np.ndarray, "time columns"]) -> Float[np.ndarray, "time columns"]:
+    """Standardised values in data units."""
     scaling = run.reconstruction.scaling
     return values if scaling is None else scaling.undo(values)
 
@@ -325,9 +323,3 @@ def _off_truth(exponent: float) -> float:
 def _interval(name: str) -> str:
     low, high = PUBLISHED[name]
     return f"{low:g} to {high:g} (published)"
-
-
-def _parameters(model: Any) -> list[np.ndarray]:
-    from gtfdeer.storage import flat_parameters
-
-    return list(flat_parameters(model).values())

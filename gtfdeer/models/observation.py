@@ -27,6 +27,9 @@ __all__ = ["AffineObservation", "IdentityObservation", "Observation"]
 class Observation(nnx.Module):
     """The contract: constructed with `(latent_dim, observed_dim, rngs=)`."""
 
+    def __init__(self, latent_dim: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
+        self.latent_dim, self.observed_dim = latent_dim, observed_dim
+
     @abc.abstractmethod
     def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
         """The observation that belongs to a state."""
@@ -58,7 +61,7 @@ class IdentityObservation(Observation):
                 f"observed_dim={observed_dim} exceeds latent_dim={latent_dim}, which an identity readout cannot serve; "
                 f"pass latent_dim={observed_dim} or more, or observation=gtfdeer.models.AffineObservation"
             )
-        self.latent_dim, self.observed_dim = latent_dim, observed_dim
+        super().__init__(latent_dim, observed_dim, rngs=rngs)
         bound = math.sqrt(6 / latent_dim)
         shape = (latent_dim - observed_dim, observed_dim)
         self.L = nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))
@@ -86,7 +89,7 @@ class AffineObservation(Observation):
     """
 
     def __init__(self, latent_dim: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
-        self.latent_dim, self.observed_dim = latent_dim, observed_dim
+        super().__init__(latent_dim, observed_dim, rngs=rngs)
         scale = math.sqrt(2 / latent_dim)
         self.B = nnx.Param(scale * jax.random.normal(rngs.params(), (observed_dim, latent_dim)))
 

@@ -79,7 +79,10 @@ class _Shallow(RecurrentModel):
 
     def jacobian(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, "latent latent"]:
         A, W1, W2 = (p[...].astype(z.dtype) for p in (self.A, self.W1, self.W2))
-        return jnp.diag(A) + jnp.einsum("mh,h,hk->mk", W1, self._slopes(z), W2, precision="highest")
+        # sum_h W1[m, h] slope[h] W2[h, k], as one product with a matrix that is the same at all times
+        pairs = (W1.T[:, :, None] * W2[:, None, :]).reshape(self.hidden_dim, -1)
+        through = jnp.dot(self._slopes(z), pairs, precision="highest")
+        return jnp.diag(A) + through.reshape(self.latent_dim, self.latent_dim)
 
     def config(self) -> dict[str, Any]:
         return {

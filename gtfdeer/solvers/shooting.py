@@ -77,7 +77,7 @@ class Shooting(Solver):
         return states, sweeps
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        states, sweeps, _ = walk_windows(
+        return walk_windows(
             problem.step,
             problem.z0,
             problem.inputs,
@@ -100,7 +100,7 @@ class Shooting(Solver):
 
 def window_length(steps: int) -> int:
     """Windows long enough that mending their edges is cheap, short enough that many run side by side."""
-    return max(32, min(256, math.isqrt(steps)))
+    return max(64, min(256, math.isqrt(steps)))
 
 
 def windowed_adjoint(
@@ -208,7 +208,8 @@ def walk_windows(
             return jax.vmap(lambda v: jax.jvp(lambda z: step(z, u), (z,), (v,))[1])(tangents)
 
         def one(tangents: Array, element: tuple) -> tuple[Array, None]:
-            return jax.vmap(push)(*element, tangents), None
+            z, u = element
+            return jax.vmap(push)(z, u, tangents), None
 
         tangents, _ = jax.lax.scan(one, basis, (before, columns))  # (C, M, M), row k: the image of e_k
         P = jnp.concatenate([jnp.zeros_like(tangents[:1]), jnp.swapaxes(tangents, 1, 2)[:-1]])

@@ -1,0 +1,371 @@
+"""The contract that every model keeps: shapes, precision, Jacobian, and forecasts under forcing."""
+
+import functools
+import inspect
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from gtfdeer import models, solvers
+from gtfdeer.solve import Status
+
+CONCRETE = [
+    c
+    for c in (getattr(models, name) for name in sorted(models.__all__))
+    if inspect.isclass(c) and issubclass(c, models.Model) and not inspect.isabstract(c)
+]
+RECURRENT = [c for c in CONCRETE if issubclass(c, models.RecurrentModel)]
+OBSERVATIONS = [models.IdentityObservation, models.AffineObservation]
+M, H, N, K, T = 4, 6, 2, 3, 12
+
+every_model = pytest.mark.parametrize("model_class", CONCRETE, ids=lambda c: c.__name__)
+every_recurrent = pytest.mark.parametrize("model_class", RECURRENT, ids=lambda c: c.__name__)
+both_observations = pytest.mark.parametrize("observation", OBSERVATIONS, ids=lambda o: o.__name__)
+
+
+def build(model_class, seed=0, **keywords):
+    """A model of a few units; only the keywords that its constructor knows."""
+    keywords = {"latent_dim": M, "hidden_dim": H, **keywords}
+    known = inspect.signature(model_class).parameters
+    model = model_class(**{k: v for k, v in keywords.items() if k in known}, rngs=nnx.Rngs(seed))
+    perturb(model, seed)
+    return model
+
+
+def perturb(model, seed):
+    """Random values everywhere: no bias is left at zero, where mistakes hide."""
+    state = nnx.state(model, nnx.Param)
+    rng = np.random.default_rng(seed)
+    nnx.update(model, jax.tree.map(lambda p: p + jnp.asarray(0.1 * rng.normal(size=p.shape), p.dtype), state))
+
+
+def takes(model_class, keyword):
+    return keyword in inspect.signature(model_class).parameters
+
+
+def series(length=T, columns=N, seed=1):
+    return jnp.asarray(np.random.default_rng(seed).normal(size=(length, columns)), jnp.float32)
+
+
+# --- shapes, transformations, precision ---
+
+
+@every_model
+def test_shapes_follow_the_contract(model_class):
+    model = build(model_class, observed_dim=N)
+    x = series()
+    z = model.start(x[0])
+    assert (model.observed_dim, z.shape) == (N, (model.latent_dim,))
+    assert model.step(z).shape == z.shape
+    assert model.observe(z).shape == (N,)
+    assert model.infer(x[0]).shape == z.shape
+    assert model.forecast(x, 0.3, solvers.Sequential()).shape == (T - 1, N)
+    assert model.teacher_jacobians(x).shape == (T, model.latent_dim, model.latent_dim)
+
+
+@every_model
+def test_a_model_observes_as_many_columns_as_it_has_units_by_default(model_class):
+    model = build(model_class)
+    assert model.observed_dim == model.latent_dim
+
+
+@every_model
+def test_the_configuration_builds_the_same_shapes_again(model_class):
+    model = build(model_class, observed_dim=N, input_dim=K, observation=models.AffineObservation)
+    config = model.config()
+    if "observation" in config:
+        config["observation"] = getattr(models, config["observation"])
+    again = model_class(**config, rngs=nnx.Rngs(7))
+    shapes = [jax.tree.map(jnp.shape, nnx.to_pure_dict(nnx.state(m, nnx.Param))) for m in (model, again)]
+    assert shapes[0] == shapes[1]
+
+
+@every_model
+def test_same_seed_same_model(model_class):
+    leaves = [jax.tree.leaves(nnx.state(build(model_class, seed=s), nnx.Param)) for s in (3, 3, 4)]
+    assert all(np.array_equal(a, b) for a, b in zip(leaves[0], leaves[1], strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(leaves[0], leaves[2], strict=True))
+
+
+@every_model
+@both_observations
+def test_jit_and_batches_give_the_same_forecast(model_class, observation):
+    model = build(model_class, observed_dim=N, observation=observation)
+    batch = jnp.stack([series(seed=s) for s in range(3)])
+    alone = [model.forecast(x, 0.3, solvers.Sequential()) for x in batch]
+
+    @nnx.jit
+    def together(model, batch):
+        return jax.vmap(lambda x: model.forecast(x, 0.3, solvers.Sequential()))(batch)
+
+    np.testing.assert_allclose(together(model, batch), np.stack(alone), rtol=1e-4, atol=1e-5)  # float32, 11 steps
+
+
+@every_model
+@both_observations
+@pytest.mark.usefixtures("x64")
+def test_double_precision_goes_all_the_way(model_class, observation):
+    model = build(model_class, observed_dim=N, observation=observation)
+    x = series().astype(jnp.float64)
+    z = model.start(x[0])
+    arrays = [z, model.step(z), model.observe(z), model.infer(x[0]), model.forecast(x, 0.3, solvers.Sequential())]
+    assert {a.dtype for a in arrays} == {jnp.dtype("float64")}
+
+
+# --- the Jacobian ---
+
+
+@every_recurrent
+@both_observations
+@pytest.mark.usefixtures("x64")
+def test_analytic_jacobian_equals_autodiff(model_class, observation):
+    model = build(model_class, observed_dim=N, observation=observation, input_dim=K)
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        z, u = jnp.asarray(3 * rng.normal(size=model.latent_dim)), jnp.asarray(rng.normal(size=K))
+        # float64 rounding of sums of a few products
+        np.testing.assert_allclose(model.jacobian(z), jax.jacfwd(model.step)(z), atol=1e-13)
+        if takes(model_class, "input_dim"):
+            np.testing.assert_allclose(model.jacobian(z, u), jax.jacfwd(model.step)(z, u), atol=1e-13)
+
+
+@every_recurrent
+def test_analytic_jacobian_equals_autodiff_on_the_kink(model_class):
+    """At z = 0 many hidden units sit exactly on the kink of their ReLU: slope 0, in both."""
+    model = (
+        model_class(latent_dim=M, hidden_dim=H, rngs=nnx.Rngs(0))
+        if takes(model_class, "hidden_dim")
+        else build(model_class)
+    )
+    z = jnp.zeros(model.latent_dim)
+    np.testing.assert_allclose(model.jacobian(z), jax.jacfwd(model.step)(z), atol=1e-6)  # float32
+
+
+@every_recurrent
+def test_teacher_jacobians_are_those_at_the_teacher_states(model_class):
+    model, x = build(model_class, observed_dim=N), series()
+    expected = [model.jacobian(model.infer(row)) for row in x]
+    np.testing.assert_allclose(model.teacher_jacobians(x), np.stack(expected), atol=1e-6)  # float32
+
+
+# --- forecasts under forcing, against a loop in NumPy ---
+
+
+def forecast_by_hand(model, x, alpha, u=None, forced=None):
+    """z_1 = start(x_1), z_2 = F(z_1), then z_t = F((1 - alpha) z_{t-1} + alpha infer(x_{t-1})) on the forced units."""
+    length = len(x)
+    alpha = np.asarray(alpha, float)
+    alpha = np.broadcast_to(alpha[:, None] if alpha.ndim == 1 else alpha, (length - 1, model.latent_dim))
+    alpha = alpha * (np.ones(model.latent_dim) if forced is None else forced)
+    step = jax.jit(model.step) if u is None else jax.jit(lambda z, v: model.step(z, v))
+    z = np.asarray(model.start(x[0]))
+    predictions = []
+    for t in range(length - 1):
+        if t > 0:
+            z = (1 - alpha[t]) * z + alpha[t] * np.asarray(model.infer(x[t]))
+        z = np.asarray(step(jnp.asarray(z)) if u is None else step(jnp.asarray(z), u[t + 1]))
+        predictions.append(model.observe(jnp.asarray(z)))
+    return np.stack(predictions)
+
+
+PER_TIME = np.linspace(0, 1, T - 1)
+PER_UNIT = np.linspace(0, 1, M)[None]
+ALPHAS = {
+    "free": 0.0,
+    "scalar": 0.3,
+    "full": 1.0,
+    "per time": PER_TIME,
+    "per unit": PER_UNIT,
+    "per time and unit": PER_TIME[:, None] * PER_UNIT,
+}
+
+
+def forced_units(observation):
+    """Identity: only the observed ones."""
+    return np.arange(M) < N if observation is models.IdentityObservation else np.ones(M)
+
+
+@every_recurrent
+@both_observations
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.usefixtures("x64")
+def test_forecast_equals_a_loop_by_hand(model_class, observation, alpha):
+    model = build(model_class, observed_dim=N, observation=observation)
+    if model.latent_dim != M:
+        pytest.skip("alpha per unit is written for M units")
+    x = series().astype(jnp.float64)
+    found = model.forecast(x, jnp.asarray(ALPHAS[alpha]), solvers.Sequential())
+    expected = forecast_by_hand(model, x, ALPHAS[alpha], forced=forced_units(observation))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)  # float64, 11 steps
+
+
+@every_recurrent
+@both_observations
+@pytest.mark.usefixtures("x64")
+def test_forecast_with_external_inputs_equals_a_loop_by_hand(model_class, observation):
+    if not takes(model_class, "input_dim"):
+        pytest.skip("takes no external input")
+    model = build(model_class, observed_dim=N, input_dim=K, observation=observation)
+    x, u = series().astype(jnp.float64), series(columns=K, seed=5).astype(jnp.float64)
+    found = model.forecast(x, 0.3, solvers.Sequential(), u)
+    expected = forecast_by_hand(model, x, 0.3, u, forced=forced_units(observation))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)  # float64, 11 steps
+
+
+@every_recurrent
+def test_full_forcing_is_one_step_prediction(model_class):
+    """The guard against shifts by one: row t predicts x[t + 1] from x[t] alone."""
+    model, x = build(model_class), series(columns=M)
+    found = model.forecast(x, 1.0, solvers.DEER())
+    expected = [model.observe(model.step(model.infer(row))) for row in x[:-1]]
+    np.testing.assert_allclose(found, np.stack(expected), rtol=1e-4, atol=1e-5)  # float32
+
+
+@every_model
+@both_observations
+def test_the_future_never_enters_a_forecast(model_class, observation):
+    """Row t may depend on x[0..t] only; the last observation on nothing at all."""
+    model = build(model_class, observed_dim=N, observation=observation)
+    x = series()
+    before = model.forecast(x, 0.5, solvers.Sequential())
+    changed = model.forecast(x.at[7:].add(10.0), 0.5, solvers.Sequential())
+    np.testing.assert_array_equal(changed[:7], before[:7])
+    assert np.all(np.any(changed[7:] != before[7:], axis=1))
+    np.testing.assert_array_equal(model.forecast(x.at[-1].add(10.0), 0.5, solvers.Sequential()), before)
+
+
+@every_recurrent
+def test_units_that_nobody_observes_are_never_forced(model_class):
+    """Otherwise full forcing would set them to zero: the gradient still reaches the first state through them."""
+    model, x = build(model_class, observed_dim=N), series()
+    moved = jax.jacobian(lambda first: model.forecast(x.at[0].set(first), 1.0, solvers.Sequential())[3])(x[0])
+    if models.Model.start is model_class.start or not np.any(model.start(x[0])[N:]):
+        pytest.skip("no unit is left unobserved")
+    assert np.any(moved != 0)
+
+
+@every_recurrent
+@pytest.mark.parametrize("solver", [solvers.Sequential(), solvers.DEER(), solvers.Shooting(length=4)], ids=str)
+@both_observations
+@pytest.mark.usefixtures("x64")
+def test_gradient_of_a_forecast_equals_autodiff_of_a_scan(model_class, observation, solver):
+    """The teacher is a constant, the start is not."""
+    model = build(model_class, observed_dim=N, observation=observation)
+    x, forced = series().astype(jnp.float64), jnp.asarray(forced_units(observation), float)
+    graph, parameters = nnx.split(model)
+
+    def by_solver(parameters):
+        return jnp.mean((nnx.merge(graph, parameters).forecast(x, 0.4, solver) - x[1:]) ** 2)
+
+    def by_scan(parameters):
+        model = nnx.merge(graph, parameters)
+        teacher = jax.lax.stop_gradient(jax.vmap(model.infer)(x))
+
+        def step(z, t):
+            alpha = jnp.where(t == 0, 0, 0.4) * forced
+            z = model.step((1 - alpha) * z + alpha * teacher[t])
+            return z, model.observe(z)
+
+        return jnp.mean((jax.lax.scan(step, model.start(x[0]), jnp.arange(T - 1))[1] - x[1:]) ** 2)
+
+    if model.latent_dim != M:
+        pytest.skip("the forced units are written for M units")
+    found, expected = (jax.jit(jax.grad(f))(parameters) for f in (by_solver, by_scan))
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)  # the solver's tolerance, 1e-10
+
+
+@every_recurrent
+def test_teaching_reports_the_solve_behind_the_forecast(model_class):
+    model, x = build(model_class, observed_dim=N), series()
+    predictions, solution = model.teach(x, 0.5, solvers.DEER())
+    assert solution.status is Status.CONVERGED
+    np.testing.assert_array_equal(predictions, jax.vmap(model.observe)(solution.states))
+
+
+# --- refusals ---
+
+
+@every_model
+@pytest.mark.parametrize("alpha", [-0.1, 1.5, float("nan")])
+def test_forcing_outside_zero_to_one_is_refused(model_class, alpha):
+    if model_class not in RECURRENT:
+        pytest.skip("a linear state-space model is not forced")
+    with pytest.raises(ValueError, match=r"pass a forcing strength in \[0, 1\]"):
+        build(model_class, observed_dim=N).forecast(series(), alpha, solvers.Sequential())
+
+
+@every_recurrent
+@pytest.mark.parametrize("shape", [(T,), (T, M), (T - 1, M + 1), (1, 1, 1)], ids=str)
+def test_an_alpha_of_another_shape_is_refused(model_class, shape):
+    with pytest.raises(ValueError, match="alpha has shape") as refusal:
+        build(model_class).forecast(series(columns=M), jnp.full(shape, 0.5), solvers.Sequential())
+    assert str(shape) in str(refusal.value) or str((*shape, 1)) in str(refusal.value)
+    assert f"({T - 1},) per step" in str(refusal.value)
+
+
+@every_model
+@pytest.mark.parametrize("shape", [(T, N + 1), (T,), (1, N), (3, T, N)], ids=str)
+def test_a_series_of_another_shape_is_refused(model_class, shape):
+    with pytest.raises(ValueError, match="x has shape") as refusal:
+        build(model_class, observed_dim=N).forecast(jnp.zeros(shape), 0.5, solvers.Sequential())
+    assert str(shape) in str(refusal.value)
+    assert f"(T, {N})" in str(refusal.value)
+
+
+@every_recurrent
+def test_external_inputs_of_another_shape_are_refused(model_class):
+    if not takes(model_class, "input_dim"):
+        pytest.skip("takes no external input")
+    model, x = build(model_class, observed_dim=N, input_dim=K), series()
+    for u in (jnp.zeros((T, K + 1)), jnp.zeros((T - 1, K)), jnp.zeros((T + 5, K))):
+        with pytest.raises(ValueError, match="u has shape|inputs have lengths") as refusal:
+            model.forecast(x, 0.5, solvers.Sequential(), u)
+        assert "pass" in str(refusal.value) or "(for a step" in str(refusal.value)
+
+
+@every_recurrent
+def test_a_model_without_inputs_refuses_them(model_class):
+    with pytest.raises((ValueError, TypeError), match="input_dim"):
+        build(model_class, observed_dim=N).forecast(series(), 0.5, solvers.Sequential(), series(columns=K))
+
+
+@every_model
+@pytest.mark.parametrize("name", ["latent_dim", "hidden_dim", "observed_dim"])
+@pytest.mark.parametrize("size", [0, -1, 2.5, "3", True])
+def test_sizes_that_are_not_positive_whole_numbers_are_refused(model_class, name, size):
+    if not takes(model_class, name):
+        pytest.skip(f"has no {name}")
+    with pytest.raises(ValueError, match=rf"{name} is {size!r}; pass a positive whole number"):
+        build(model_class, **{name: size})
+
+
+@every_model
+def test_more_columns_than_units_are_refused_by_the_identity(model_class):
+    if not takes(model_class, "observation"):
+        pytest.skip("has no identity readout")
+    with pytest.raises(ValueError, match=f"observed_dim={M + 1} exceeds latent_dim={M}") as refusal:
+        build(model_class, observed_dim=M + 1, observation=models.IdentityObservation)
+    assert "AffineObservation" in str(refusal.value)
+
+
+@every_model
+def test_constructors_take_keywords_only(model_class):
+    positional = [
+        p.name
+        for p in inspect.signature(model_class).parameters.values()
+        if p.kind is not inspect.Parameter.KEYWORD_ONLY
+    ]
+    assert positional == []
+
+
+def test_parts_of_a_model_stay_usable_alone():
+    """An observation is a module of its own, for models still to come."""
+    for observation in OBSERVATIONS:
+        part = observation(M, N, rngs=nnx.Rngs(0))
+        x = series()[0]
+        np.testing.assert_allclose(part.observe(part.infer(x)), x, atol=1e-5)  # float32 pseudo-inverse
+        np.testing.assert_allclose(functools.reduce(lambda v, f: f(v), (part.start, part.observe), x), x, atol=1e-5)

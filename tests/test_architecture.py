@@ -1,0 +1,149 @@
+"""The house in one table: who may import whom, and what no file may do. Read with `ast`, nothing is imported."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parent.parent / "gtfdeer"
+
+# Each part may import itself, the parts named here, and nothing else of the package. Downwards only.
+MAY_IMPORT = {
+    "scan": set(),
+    "solvers": {"scan"},
+    "solve": {"solvers"},
+    "forcing": set(),
+    "models": {"scan", "solve", "solvers", "forcing"},
+    "data": set(),
+    "measures": set(),
+    "_version": set(),
+    "report": set(),
+    "plots": set(),
+    "fit": {"solve", "solvers", "forcing", "models", "data"},
+    "storage": {"models", "data", "_version"},
+    "scores": {"models", "data", "measures"},
+    "reconstruction": {
+        "solve",
+        "solvers",
+        "forcing",
+        "models",
+        "data",
+        "measures",
+        "fit",
+        "storage",
+        "scores",
+        "_version",
+    },
+}
+# The front door and the leaves may import anything; nobody imports them.
+LEAVES = {"__init__", "__main__", "commands", "studies", "benchmarks", "explorables"}
+LEAVES_MAY_IMPORT = {"__main__": {"commands"}, "commands": {"studies", "benchmarks"}}
+
+# Libraries that only some parts may import.
+ONLY_IN = {
+    "flax": {"models", "fit", "reconstruction", "storage", "scores"},
+    "optax": {"fit", "reconstruction"},
+    "ipywidgets": {"explorables"},
+    "matplotlib": {"plots", "studies", "explorables"},
+}
+NOWHERE = {"matplotlib.pyplot", "pylab", "pickle", "torch", "pandas"}
+LONGEST = 350
+PRINTS = {"__main__", "commands", "studies", "benchmarks"}  # programs: they talk to a person
+
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def name(path):
+    return str(path.relative_to(PACKAGE))
+
+
+def part_of(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imports(path):
+    """Absolute names of everything that a file imports: `from .a import b` in the package is `gtfdeer.a.b`."""
+    here = ("gtfdeer", *path.relative_to(PACKAGE).parent.parts)
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            above = ".".join(here[: len(here) - node.level + 1]) if node.level else ""
+            module = ".".join(filter(None, (above, node.module)))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+def own(path):
+    """The parts of the package that a file imports, its own excluded."""
+    parts = {found.split(".")[1] for found in imports(path) if found.startswith("gtfdeer.")}
+    return parts - {part_of(path)}
+
+
+def libraries(path):
+    return {found.split(".")[0] for found in imports(path)}
+
+
+every_file = pytest.mark.parametrize("path", FILES, ids=name)
+
+
+def test_every_part_has_its_place_in_the_table():
+    assert {part_of(path) for path in FILES} <= MAY_IMPORT.keys() | LEAVES
+
+
+@every_file
+def test_imports_go_downwards(path):
+    part = part_of(path)
+    if part in LEAVES:
+        assert own(path) & LEAVES <= LEAVES_MAY_IMPORT.get(part, set())
+    else:
+        assert own(path) <= MAY_IMPORT[part]
+
+
+@every_file
+def test_libraries_stay_in_their_rooms(path):
+    for library, rooms in ONLY_IN.items():
+        assert library not in libraries(path) or part_of(path) in rooms, f"{library} belongs to {sorted(rooms)}"
+
+
+@every_file
+def test_some_libraries_have_no_room_at_all(path):
+    assert not [found for found in imports(path) for bad in NOWHERE if f"{found}.".startswith(f"{bad}.")]
+
+
+@every_file
+def test_files_can_be_read_in_one_sitting(path):
+    assert path.name != "utils.py"
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= LONGEST
+
+
+@every_file
+def test_numerical_code_does_not_print(path):
+    calls = [n.func for n in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(n, ast.Call)]
+    prints = [f for f in calls if isinstance(f, ast.Name) and f.id == "print"]
+    assert not prints or part_of(path) in PRINTS
+
+
+@every_file
+def test_jaxtyping_is_for_type_checkers_only(path):
+    """Colab lacks it: the package must run without."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    guarded = {
+        node
+        for block in ast.walk(tree)
+        if isinstance(block, ast.If) and ast.unparse(block.test) == "TYPE_CHECKING"
+        for node in ast.walk(block)
+    }
+    at_runtime = [
+        n for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) and n.module == "jaxtyping" and n not in guarded
+    ]
+    assert not at_runtime
+
+
+@every_file
+def test_randomness_enters_by_key_or_seed(path):
+    """No global seed is set, no global generator drawn from."""
+    text = path.read_text(encoding="utf-8")
+    drawn = [
+        f"np.random.{f}(" for f in ("seed", "rand", "randn", "normal", "uniform", "choice", "shuffle", "permutation")
+    ]
+    assert not [call for call in (*drawn, "random.seed(") if call in text]
