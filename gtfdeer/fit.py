@@ -194,7 +194,10 @@ def train(
                 ending = "stopped by a callback"
                 break
             if int(state.failures) >= _MOST_FAILURES:
-                ending = f"stopped: {_MOST_FAILURES} updates in a row were not finite; raise alpha or the start of its schedule"
+                ending = (
+                    f"stopped: {_MOST_FAILURES} updates in a row were not finite; raise alpha, or begin its "
+                    "schedule higher"
+                )
                 break
             count = max(1, min(_CAPACITY, 2 * count, int(_PULSE * count / seconds)))
     except KeyboardInterrupt:

@@ -91,7 +91,7 @@ class Reconstruction:
                 f"the free run left all bounds after {int(finite.argmin())} of {steps} steps; start on the attractor, "
                 "train longer, or use ClippedShallowPLRNN, whose orbits stay bounded"
             )
-        return values if self.scaling is None else values * self.scaling.std + self.scaling.mean
+        return values if self.scaling is None else self.scaling.undo(values)
 
     def score(self, test: Series, *, steps: int = 20, floor: Series | None = None, u: Any = None) -> Scores:
         """Judge the free run and the short forecasts against a test series; prints as a table.
@@ -166,7 +166,7 @@ class Reconstruction:
             raise ValueError(
                 f"start has shape {start.shape}; pass a Series or one finite observation ({self.model.observed_dim},)"
             )
-        return start if self.scaling is None else (start - self.scaling.mean) / self.scaling.std
+        return start if self.scaling is None else self.scaling.apply(start)
 
 
 def fit(
@@ -294,7 +294,7 @@ def _observing(model: Model, columns: int) -> Model:
         raise ValueError(
             f"series has {columns} columns but the model observes {model.observed_dim}; pass observed_dim={columns}"
         )
-    build: Callable[..., Model] = type(model)
+    build: Any = type(model)
     adapted = build(**{**config, "observed_dim": columns}, rngs=nnx.Rngs(0))
     kept = storage.flat_parameters(model)
     fresh = storage.flat_parameters(adapted)

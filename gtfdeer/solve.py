@@ -154,7 +154,9 @@ def iterates(
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
-def _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
+def _trajectory(
+    solver: Solver, pure_step: Any, pure_jacobian: Any, constants: Any, z0: Any, inputs: Any, guess: Any
+) -> Any:
     return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs), guess)
 
 

@@ -29,7 +29,7 @@ both_observations = pytest.mark.parametrize("observation", OBSERVATIONS, ids=lam
 def build(model_class, seed=0, **keywords):
     """A model of a few units; only the keywords that its constructor knows."""
     keywords = {"latent_dim": M, "hidden_dim": H, **keywords}
-    known = inspect.signature(model_class).parameters
+    known = parameters_of(model_class)
     model = model_class(**{k: v for k, v in keywords.items() if k in known}, rngs=nnx.Rngs(seed))
     perturb(model, seed)
     return model
@@ -43,7 +43,7 @@ def perturb(model, seed):
 
 
 def takes(model_class, keyword):
-    return keyword in inspect.signature(model_class).parameters
+    return keyword in parameters_of(model_class)
 
 
 def series(length=T, columns=N, seed=1):
@@ -356,7 +356,7 @@ def test_more_columns_than_units_are_refused_by_the_identity(model_class):
 def test_constructors_take_keywords_only(model_class):
     positional = [
         p.name
-        for p in inspect.signature(model_class).parameters.values()
+        for p in parameters_of(model_class).values()
         if p.kind is not inspect.Parameter.KEYWORD_ONLY
     ]
     assert positional == []
