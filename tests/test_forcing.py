@@ -168,7 +168,7 @@ def test_constant_stays():
     for strength in (0.15, jnp.linspace(0, 1, 6), jnp.ones((1, 3))):
         schedule = Constant(strength)
         state = schedule.advance(schedule.start(), 3, 10, of_size(5.0))
-        np.testing.assert_array_equal(schedule.alpha(state), strength)
+        np.testing.assert_array_equal(schedule.alpha(state), jnp.asarray(strength))
 
 
 def test_annealed_goes_from_first_to_last_by_equal_factors():
@@ -226,18 +226,13 @@ def test_adaptive_uses_the_estimator_it_was_given():
     assert float(found) == pytest.approx(0.5)
 
 
-@pytest.mark.parametrize("updates", [500, 5_000, 250_000])
-def test_adaptive_forgets_its_start_to_exp_minus_50_over_the_whole_run(updates):
-    """And with the published 250,000 updates that is the published decay, 0.999."""
+@pytest.mark.parametrize(("updates", "constant"), [(250_000, 5000), (10_000, 200), (2500, 50), (100, 50)])
+def test_adaptive_forgets_within_a_fiftieth_of_the_run_but_not_below_50_updates(updates, constant):
+    """An estimate of zero every 5 updates: alpha falls by e^(-5 / constant); 0.999 for the published run."""
     after = float(Adaptive().advance(jnp.float32(1.0), 0, updates, of_size(1.0)))
-    assert math.log(after) * updates / 5 == pytest.approx(-50, rel=1e-3)  # float32 near 1
+    assert -5 / math.log(after) == pytest.approx(constant, rel=1e-3)  # float32 near 1
     if updates == 250_000:
         assert after == pytest.approx(0.999, abs=1e-6)
-
-
-def test_adaptive_memory_is_at_most_the_published_one():
-    """As its documentation says, however long the run."""
-    assert float(Adaptive().advance(jnp.float32(1.0), 0, 10_000_000, of_size(1.0))) <= 0.999 + 1e-6
 
 
 @pytest.mark.parametrize("schedule", [Constant(0.3), Annealed(), Adaptive()], ids=lambda s: type(s).__name__)

@@ -83,6 +83,7 @@ class RecurrentModel(Model):
     """A nonlinear recurrent network: `solve` on the forced step. Leaves give `step`, `jacobian` and `config`."""
 
     observation: Observation
+    input_dim: int
 
     @abc.abstractmethod
     def jacobian(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, "latent latent"]:
@@ -103,6 +104,7 @@ class RecurrentModel(Model):
         if x.ndim != 2 or x.shape[1] != self.observed_dim or x.shape[0] < 2:
             raise ValueError(f"x has shape {x.shape}; this model needs (T, {self.observed_dim}) with T of at least 2")
         check_alpha(alpha)
+        self._check_input(x, u)
         teacher = jax.lax.stop_gradient(jax.vmap(self.infer)(x))  # the teacher is data; only the start is learned
         guess = jax.lax.stop_gradient(jax.vmap(self.start)(x))
         inputs = Forced(teacher[:-1], self._strength(alpha, teacher[:-1]), None if u is None else u[1:])
@@ -118,6 +120,19 @@ class RecurrentModel(Model):
 
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         return jax.vmap(self.jacobian)(jax.vmap(self.infer)(x), u)
+
+    def _check_input(self, x: Float[Array, "time observed"], u: Any) -> None:
+        wanted = (x.shape[0], self.input_dim) if self.input_dim else None
+        came = None if u is None else jnp.shape(u)
+        if came != wanted:
+            raise ValueError(
+                f"u has shape {came} for a series of {x.shape[0]} steps and a model with input_dim={self.input_dim}; "
+                + (
+                    f"pass u of shape {wanted}"
+                    if wanted
+                    else f"pass u=None, or build the model with input_dim={came[-1:]}"
+                )
+            )
 
     def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> Array:
         """alpha as `(T - 1, 1)` or `(T - 1, M)`, zero on units that must not be forced and at the first step."""

@@ -1,4 +1,4 @@
-"""Steps that every solver has to solve, each formula written once for NumPy and JAX, and the dumb loop that solves them.
+"""Steps that every solver has to solve, each formula written once for NumPy and JAX, and the dumb loop solving them.
 
 All have three units and the inputs `{"u": (T, 3), "z_hat": (T, 3)}`.
 """

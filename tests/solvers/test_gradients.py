@@ -20,20 +20,26 @@ def _problem(length):
     return jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), (parameters(), *problem("tanh", length)))
 
 
+def _length(solver):
+    """Two windows of Shooting; a few steps for ELK, whose compilation takes seconds for each doubling of the length."""
+    return 6 if name_of(solver) == "ELK" else 70
+
+
 def _tanh_jacobian(p, z, x):
     return (1 - tanh(p, z, x) ** 2)[:, None] * p["A"]
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_the_guess_gets_no_gradient(solver):
-    p, z0, inputs, guess = _problem(20)
+    length = min(20, _length(solver))
+    p, z0, inputs, guess = _problem(length)
     gradient = jax.grad(lambda g: solve(functools.partial(tanh, p), z0, inputs, solver=solver, guess=g).states.sum())
-    np.testing.assert_array_equal(gradient(guess), np.zeros((20, 3)))
+    np.testing.assert_array_equal(gradient(guess), np.zeros((length, 3)))
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_the_residual_gets_no_gradient(solver):
-    p, z0, inputs, _ = _problem(20)
+    p, z0, inputs, _ = _problem(min(20, _length(solver)))
     gradient = jax.grad(lambda z: solve(functools.partial(tanh, p), z, inputs, solver=solver).residual)(z0)
     np.testing.assert_array_equal(gradient, np.zeros(3))
 
@@ -59,7 +65,7 @@ def test_few_iterations_and_many_have_the_same_gradient():
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_an_analytic_jacobian_changes_nothing(solver):
-    p, z0, inputs, _ = _problem(40)
+    p, z0, inputs, _ = _problem(_length(solver))
 
     @functools.partial(jax.jit, static_argnums=1)
     def gradient(p, analytic):
@@ -73,13 +79,13 @@ def test_an_analytic_jacobian_changes_nothing(solver):
     (with_it, found), (without, expected) = gradient(p, True), gradient(p, False)
     assert found.code == expected.code == Status.CONVERGED
     np.testing.assert_allclose(found.states, expected.states, atol=1e-5)  # the solver's tolerance
-    np.testing.assert_allclose(with_it["A"], without["A"], atol=1e-4 * 40)  # the same, 40 terms
+    np.testing.assert_allclose(with_it["A"], without["A"], atol=1e-5 * 70)  # the same, 70 terms
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 @pytest.mark.parametrize("factor", [0.0, -1.0, 3.0])
 def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver, factor):
-    p, z0, inputs, _ = _problem(40)
+    p, z0, inputs, _ = _problem(_length(solver))
     found = solve(
         functools.partial(tanh, p),
         z0,
@@ -88,7 +94,7 @@ def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver, fact
         jacobian=lambda z, x: factor * _tanh_jacobian(p, z, x),
     )
     if found.status is Status.CONVERGED:
-        expected = walk("tanh", parameters(), *problem("tanh", 40)[:2])
+        expected = walk("tanh", parameters(), *problem("tanh", _length(solver))[:2])
         np.testing.assert_allclose(found.states, expected, atol=1e-4)  # residual 2e-5, forgotten at a rate below 0.9
 
 
@@ -112,11 +118,11 @@ def test_whole_numbers_and_keys_pass_through_as_inputs_and_constants(solver):
 
     inputs = {"index": index, "mask": mask, "key": keys}
     # 60 terms of float32 and a residual of 1e-5
-    assert jax.grad(by_solver)(0.7) == pytest.approx(jax.grad(by_scan)(0.7), rel=1e-4)
+    np.testing.assert_allclose(jax.grad(by_solver)(0.7), jax.grad(by_scan)(0.7), rtol=1e-4)
 
 
 def test_gradients_reach_only_as_far_as_the_loss_looks():
-    """Inputs after the last state that counts have gradient zero, exactly; so does everything at alpha = 1."""
+    """Inputs after the last state that counts have gradient zero, exactly."""
     p, z0, inputs, _ = _problem(40)
 
     def loss(inputs, solver):
