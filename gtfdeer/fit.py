@@ -13,7 +13,7 @@ windows a batch. Liu et al., "On the variance of the adaptive learning rate and 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -147,6 +147,7 @@ def train(
     key: Array,
     inputs: Sequence[np.ndarray] | None = None,
     callbacks: Iterable[Callable[[Moment], Any]] = (),
+    moments: Collection[int] = (),
     progress: bool = True,
 ) -> Trained:
     """Train a copy of `model` on windows of `recordings`; Ctrl-C ends early and keeps what was learned.
@@ -158,6 +159,7 @@ def train(
         key: for windows and noise; the same key gives the same result on the same machine.
         inputs: external inputs `(T, K)`, one array a recording.
         callbacks: called with a `Moment` a few times a second.
+        moments: numbers of updates after which the callbacks are called for certain.
         progress: show a bar with loss, alpha, iterations and time left.
     """
     graph, parameters, rest = nnx.split(model, nnx.Param, ...)
@@ -175,7 +177,7 @@ def train(
     try:
         while (done := int(state.update)) < recipe.updates:
             began = time.perf_counter()
-            count = min(count, recipe.updates - done)
+            count = min(count, min((m for m in moments if m > done), default=recipe.updates) - done)
             state, records = jax.block_until_ready(run(rest, values, u, starts, key, state, count))
             seconds = time.perf_counter() - began
             log.append(records, count, seconds)

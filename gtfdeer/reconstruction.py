@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +23,10 @@ from . import storage
 from .data import Embedding, Scaling, Series
 from .fit import Moment, Recipe, default_optimiser, train
 from .forcing import Adaptive, Schedule
+from .free import free_run
 from .models import Model
 from .scores import Scores, judge
+from .selection import BestFreeRun
 from .solvers import Auto, Solver
 
 if TYPE_CHECKING:
@@ -49,6 +50,7 @@ class Reconstruction:
         embedding: delay embedding of the series, or None; applied to one-column test series.
         history: "loss", "alpha", "iterations", "seconds", "retried", "skipped": arrays, one entry an update.
         ending: how training ended, "finished" or the reason.
+        update: after how many updates the model stood as it is kept here.
     """
 
     model: Model
@@ -59,6 +61,7 @@ class Reconstruction:
     embedding: Embedding | None = None
     history: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     ending: str = "finished"
+    update: int = 0
 
     def simulate(self, steps: int, start: Series | Any = None, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """Run freely for `steps` steps and return the observations in data units.
@@ -125,6 +128,7 @@ class Reconstruction:
             embedding=self.embedding,
             name=self.name,
             ending=self.ending,
+            update=self.update,
             history=self.history,
         )
 
@@ -151,15 +155,13 @@ class Reconstruction:
 
     def free_run(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
-        inputs = None if u is None else jnp.asarray(u, jnp.float32)
-        if inputs is not None and inputs.shape[0] < steps:
-            raise ValueError(f"u has {inputs.shape[0]} rows for {steps} steps; pass one row a step")
-        needs_input = getattr(self.model, "input_dim", 0) > 0
-        if needs_input and inputs is None:
-            raise ValueError("this model has external inputs; pass u with one row a step")
-        graph, parameters = nnx.split(self.model)
-        inputs = None if inputs is None else inputs[:steps]
-        return np.asarray(_free_run(graph, parameters, jnp.asarray(start, jnp.float32), inputs, int(steps)))
+        input_dim = getattr(self.model, "input_dim", 0)
+        if ((u is not None or input_dim) and np.shape(u)[1:] != (input_dim,)) or (u is not None and len(u) < steps):
+            raise ValueError(
+                f"u has shape {np.shape(u)} for {steps} steps and a model with input_dim={input_dim}; "
+                + (f"pass u of shape ({steps}, {input_dim})" if input_dim else "pass u=None")
+            )
+        return free_run(self.model, steps, start, u)
 
     def _in_model_units(self, start: np.ndarray) -> np.ndarray:
         if start.shape != (self.model.observed_dim,) or not np.isfinite(start).all():
@@ -183,6 +185,7 @@ def fit(
     noise: float = 0.0,
     u: Any = None,
     standardise: bool = True,
+    looks: int = 20,
     callbacks: Iterable[Callable[[Moment], Any]] = (),
     key: Array | None = None,
     progress: bool = True,
@@ -205,6 +208,8 @@ def fit(
         u: `(T, K)` external inputs (a list of arrays for several series); the model needs `input_dim=K`.
         standardise: work on a z-scored copy, scaled by the mean and standard deviation over all recordings.
             A series that was standardised before keeps its scaling.
+        looks: how often, in the second half of training, the free run is judged against the training data, so that
+            the best moment is kept (`gtfdeer.selection`); 0 keeps the last. Not with external inputs.
         callbacks: called a few times a second with a `gtfdeer.fit.Moment`.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
@@ -234,10 +239,23 @@ def fit(
     key = jax.random.key(0) if key is None else key
     if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
         raise TypeError(f"key is {key!r}; pass jax.random.key(0)")
-    trained = train(model, recordings, recipe, key=key, inputs=inputs, callbacks=callbacks, progress=progress)
+    if not isinstance(looks, int) or looks < 0:
+        raise ValueError(f"looks is {looks!r}; pass a whole number of at least 0")
+    longest_stretch = max((_longest_stretch(s) for s in recordings), key=len)
+    best = BestFreeRun(longest_stretch, updates, looks if inputs is None else 0)
+    trained = train(
+        model,
+        recordings,
+        recipe,
+        key=key,
+        inputs=inputs,
+        callbacks=[*callbacks, best],
+        moments=best.moments,
+        progress=progress,
+    )
     first = next(s.values[start] for s in recordings for start, _ in s.segments())
     return Reconstruction(
-        model=trained.model,
+        model=trained.model if best.model is None else best.model,
         scaling=scaling,
         dt=recordings[0].dt,
         first=np.asarray(first, np.float32),
@@ -245,6 +263,7 @@ def fit(
         embedding=recordings[0].embedding,
         history=trained.history,
         ending=trained.ending,
+        update=len(trained.history["loss"]) if best.model is None else best.update,
     )
 
 
@@ -324,14 +343,3 @@ def _check_inputs(model: Model, u: Any, recordings: list[Series]) -> list[np.nda
 def _longest_stretch(series: Series) -> np.ndarray:
     start, stop = max(series.segments(), key=lambda s: s[1] - s[0])
     return series.values[start:stop]
-
-
-@partial(jax.jit, static_argnums=(0, 4))
-def _free_run(graph, parameters, start, inputs, steps: int):
-    model = nnx.merge(graph, parameters)
-
-    def step(z: Array, u: Any) -> tuple[Array, Array]:
-        z = model.step(z, u)
-        return z, model.observe(z)
-
-    return jax.lax.scan(step, model.start(start), inputs, length=steps)[1]

@@ -120,10 +120,10 @@ def solve(
     ((100, 2), 'CONVERGED')
     """
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
-    states, iterations = _trajectory(
+    solved: Any = _trajectory(
         solver, problem.pure_step, problem.pure_jacobian, problem.constants, problem.z0, problem.inputs, guess
     )
-    return _judge(problem, solver, states, iterations)
+    return _judge(problem, solver, *solved)
 
 
 def iterates(
@@ -161,8 +161,8 @@ def _trajectory(
 
 
 def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
-    states, iterations = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
-    return (states, iterations), (constants, z0, inputs, states)
+    solved: Any = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
+    return solved, (constants, z0, inputs, solved[0])
 
 
 def _backward(solver, pure_step, pure_jacobian, saved, cotangents):

@@ -42,6 +42,7 @@ def write(
     embedding: Embedding | None,
     name: str,
     ending: str,
+    update: int,
     history: dict[str, np.ndarray],
 ) -> None:
     """Write atomically: to a temporary file beside `path`, flushed to disk, then renamed."""
@@ -55,6 +56,7 @@ def write(
         "dt": dt,
         "name": name,
         "ending": ending,
+        "update": update,
         "embedding": None if embedding is None else [embedding.dimension, embedding.delay],
     }
     arrays = {f"parameters/{k}": v for k, v in flat_parameters(model).items()}
@@ -90,6 +92,7 @@ def read(path: str | Path) -> dict[str, Any]:
             "embedding": None if embedding is None else Embedding(int(embedding[0]), int(embedding[1])),
             "history": {k.removeprefix("history/"): v for k, v in arrays.items() if k.startswith("history/")},
             "ending": str(header["ending"]),
+            "update": int(header["update"]),
         }
     except (KeyError, TypeError) as error:
         raise ValueError(f"{str(path)!r} is damaged or incomplete ({error}); use an older copy of it") from error

@@ -23,6 +23,8 @@ MAY_IMPORT = {
     "fit": {"solve", "solvers", "forcing", "models", "data"},
     "storage": {"models", "data", "files", "_version"},
     "scores": {"models", "data", "measures"},
+    "free": {"models"},
+    "selection": {"models", "measures", "fit", "free"},
     "reconstruction": {
         "solve",
         "solvers",
@@ -33,6 +35,8 @@ MAY_IMPORT = {
         "fit",
         "storage",
         "scores",
+        "free",
+        "selection",
         "_version",
     },
 }
@@ -42,7 +46,7 @@ LEAVES_MAY_IMPORT = {"__main__": {"commands"}, "commands": {"studies", "benchmar
 
 # Libraries that only some parts may import.
 ONLY_IN = {
-    "flax": {"models", "fit", "reconstruction", "storage", "scores"},
+    "flax": {"models", "fit", "reconstruction", "storage", "scores", "free"},
     "optax": {"fit", "reconstruction"},
     "ipywidgets": {"explorables"},
     "matplotlib": {"plots", "studies", "explorables"},

@@ -46,7 +46,7 @@ def test_equals_a_plain_loop(method, diagonal, reverse, length):
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))
 
 
-@settings(max_examples=int(os.environ.get("GTFDEER_FUZZ_EXAMPLES", "6")), deadline=None, derandomize=True)
+@settings(max_examples=int(os.environ.get("GTFDEER_FUZZ_EXAMPLES", "4")), deadline=None, derandomize=True)
 @given(
     length=st.integers(1, 40),
     size=st.integers(1, 5),

@@ -99,7 +99,8 @@ def test_dtype_of_the_start_is_the_dtype_of_the_states(dtype):
 def test_a_tolerance_is_kept(solver, tol):
     if isinstance(solver, Sequential):
         pytest.skip("it has no tolerance")
-    found = solve(step, jnp.zeros(2), inputs(), solver=type(solver)(tol=tol))
+    length = 6 if isinstance(solver, ELK) else 40
+    found = solve(step, jnp.zeros(2), inputs(length), solver=type(solver)(tol=tol))
     assert found.status is Status.CONVERGED
     assert float(found.residual) <= tol * (1 + float(jnp.max(jnp.abs(found.states))))
 
@@ -109,7 +110,8 @@ def test_a_tolerance_is_kept(solver, tol):
 
 @every_solver
 def test_iterates_lead_from_the_guess_to_the_solution(solver):
-    us, guess = inputs(), jnp.full((40, 2), 0.9)
+    length = 6 if isinstance(solver, ELK) else 40  # ELK takes seconds to compile for each doubling
+    us, guess = inputs(length), jnp.full((length, 2), 0.9)
     found = solve(step, jnp.zeros(2), us, solver=solver, guess=guess)
     pictures = iterates(step, jnp.zeros(2), us, solver=solver, guess=guess)
     assert len(pictures) == int(found.iterations) + 1
@@ -117,19 +119,21 @@ def test_iterates_lead_from_the_guess_to_the_solution(solver):
     np.testing.assert_allclose(pictures[-1], found.states, atol=1e-6)  # compiled apart: the last bits of float32
 
 
-@every_solver
-def test_iterates_of_a_hard_problem_end_at_its_solution_too(solver):
-    """A logistic map in its period-4 regime, 60 steps: plain sweeps crawl, undamped Newton overshoots."""
+@pytest.mark.parametrize("solver", [Shooting(length=16), Auto(), DEER()], ids=["Shooting16", "Auto", "DEER"])
+@pytest.mark.parametrize("rate", [0.9, 0.999])
+def test_iterates_end_at_the_solution_however_it_was_found(solver, rate):
+    """A slow unit makes Shooting change to Newton corrections after two sweeps, and Auto perhaps to Sequential."""
 
-    def logistic(z, u):
-        return 3.5 * z * (1 - z)
+    def slow(z, u):
+        return rate * z + 0.1 * jnp.sin(z) + u
 
-    z0, us, guess = jnp.full(1, 0.3), jnp.zeros((60, 0)), jnp.full((60, 1), 0.5)
-    found = solve(logistic, z0, us, solver=solver, guess=guess)
-    pictures = iterates(logistic, z0, us, solver=solver, guess=guess)
+    z0, us, guess = jnp.zeros(1), 0.01 * inputs(600)[:, :1], jnp.zeros((600, 1))
+    found = solve(slow, z0, us, solver=solver, guess=guess)
+    pictures = iterates(slow, z0, us, solver=solver, guess=guess)
+    assert found.status is Status.CONVERGED
     assert len(pictures) == int(found.iterations) + 1
-    if found.status is Status.CONVERGED:
-        np.testing.assert_allclose(pictures[-1], found.states, atol=1e-4)  # ten times the documented residual
+    scale = 1 + float(jnp.max(jnp.abs(found.states)))
+    assert float(jnp.max(jnp.abs(pictures[-1] - found.states))) <= 1e-3 * scale  # the documented residual, 100 steps
 
 
 @pytest.mark.parametrize("solver", [DEER(), QuasiDEER()], ids=["DEER", "QuasiDEER"])

@@ -125,13 +125,11 @@ class RecurrentModel(Model):
         wanted = (x.shape[0], self.input_dim) if self.input_dim else None
         came = None if u is None else jnp.shape(u)
         if came != wanted:
+            advice = (
+                f"pass u of shape {wanted}" if wanted else "pass u=None, or build the model with input_dim=columns of u"
+            )
             raise ValueError(
-                f"u has shape {came} for a series of {x.shape[0]} steps and a model with input_dim={self.input_dim}; "
-                + (
-                    f"pass u of shape {wanted}"
-                    if wanted
-                    else f"pass u=None, or build the model with input_dim={came[-1:]}"
-                )
+                f"u has shape {came} for {x.shape[0]} steps and a model with input_dim={self.input_dim}; {advice}"
             )
 
     def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> Array:

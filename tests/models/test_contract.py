@@ -31,13 +31,6 @@ def parameters_of(model_class):
     return dict(list(inspect.signature(model_class.__init__).parameters.items())[1:])
 
 
-def parameters_of(model_class):
-    """The constructor's parameters; flax hides them from `inspect.signature` of the class itself."""
-    parameters = dict(inspect.signature(model_class.__init__).parameters)
-    del parameters["self"]
-    return parameters
-
-
 def build(model_class, seed=0, **keywords):
     """A model of a few units; only the keywords that its constructor knows."""
     keywords = {"latent_dim": M, "hidden_dim": H, **keywords}
