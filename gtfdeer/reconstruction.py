@@ -156,9 +156,10 @@ class Reconstruction:
     def free_run(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
         input_dim = getattr(self.model, "input_dim", 0)
-        if ((u is not None or input_dim) and np.shape(u)[1:] != (input_dim,)) or (u is not None and len(u) < steps):
+        rows, columns = (steps, 0) if u is None else (len(u), np.shape(u)[-1])
+        if columns != input_dim or rows < steps:
             raise ValueError(
-                f"u has shape {np.shape(u)} for {steps} steps and a model with input_dim={input_dim}; "
+                f"u has {rows} rows of {columns} columns for {steps} steps and a model with input_dim={input_dim}; "
                 + (f"pass u of shape ({steps}, {input_dim})" if input_dim else "pass u=None")
             )
         return free_run(self.model, steps, start, u)
@@ -177,7 +178,7 @@ def fit(
     *,
     window: int | None = None,
     batch: int = 16,
-    updates: int = 20_000,
+    updates: int = 30_000,
     forcing: Schedule | None = None,
     solver: Solver | None = None,
     learning_rate: float = 5e-3,
