@@ -27,7 +27,7 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .solvers.auto import Auto
-from .solvers.base import Problem, Solver, magnitude
+from .solvers.base import Problem, Solver, largest, magnitude
 from .solvers.deer import DEER
 from .solvers.gradient import parameter_gradient
 
@@ -180,7 +180,7 @@ _trajectory.defvjp(_forward, _backward)
 def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -> Solution:
     """The verdict rests on the returned states alone: no solver is believed."""
     known = jax.lax.stop_gradient(states)
-    residual = jnp.max(jnp.abs(jax.lax.stop_gradient(problem).images(known) - known))
+    residual = largest(jax.lax.stop_gradient(problem).images(known) - known)
     finite = jnp.all(jnp.isfinite(known))
     tolerance = solver.tolerance(states.dtype)
     if math.isfinite(tolerance):  # an infinite tolerance: exact by construction, so that the residual may go unused

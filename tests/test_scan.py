@@ -14,7 +14,7 @@ from gtfdeer import scan
 
 METHODS = [scan.sequential, scan.associative, *(scan.Blocked(n) for n in (None, 1, 2, 5, 7, 100))]
 DENSE_OR_DIAGONAL = pytest.mark.parametrize("diagonal", [False, True], ids=["dense", "diagonal"])
-EVERY_METHOD = pytest.mark.parametrize("method", METHODS, ids=str)
+EVERY_METHOD = pytest.mark.parametrize("method", METHODS, ids=lambda m: getattr(m, "__name__", str(m)))
 
 
 def recurrence(length, size, diagonal, seed=0):

@@ -13,9 +13,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 
-from .base import Problem, Solver, check_cap, magnitude, shared, tolerance_for
+from .base import Problem, Solver, check_cap, largest, magnitude, shared, tolerance_for
 from .deer import DEER
 from .sequential import Sequential
 from .shooting import Shooting
@@ -51,7 +50,7 @@ class Auto(Solver):
         states, iterations = chosen.run(problem, guess)
         if isinstance(chosen, Sequential):
             return states, iterations
-        residual = jnp.max(jnp.abs(problem.images(states) - states))
+        residual = largest(problem.images(states) - states)
         converged = residual <= self.tolerance(states.dtype) * magnitude(states)
         return jax.lax.cond(
             shared(~converged),

@@ -28,6 +28,7 @@ __all__ = [
     "check_cap",
     "default_tolerance",
     "fixed_point",
+    "largest",
     "magnitude",
     "shared",
     "stretch",
@@ -127,7 +128,12 @@ def tolerance_for(tol: float | None, dtype: Any) -> float:
 
 def magnitude(states: Array) -> Array:
     """The scale that residuals and movements are measured against: `1 + max |z|`."""
-    return 1 + jnp.max(jnp.abs(states))
+    return 1 + largest(states)
+
+
+def largest(x: Array) -> Array:
+    """`max |x|`, and infinity where anything is not finite: XLA's maximum on CPUs passes over NaN in long arrays."""
+    return jnp.where(jnp.all(jnp.isfinite(x)), jnp.max(jnp.abs(x)), jnp.inf)
 
 
 @jax.custom_batching.custom_vmap
@@ -184,14 +190,14 @@ def fixed_point(
         z, r, moved, _, count = carry
         scale = magnitude(z)
         still_moving = moved > tol * scale
-        above_rounding = jnp.max(jnp.abs(r)) > rounding * scale
-        finite = jnp.isfinite(jnp.max(jnp.abs(r))) & jnp.isfinite(scale)
+        above_rounding = largest(r) > rounding * scale
+        finite = jnp.isfinite(largest(r)) & jnp.isfinite(scale)
         return shared(still_moving & above_rounding & finite) & (count < max_iterations)
 
     def iteration(carry: tuple) -> tuple:
         z, r, _, memory, count = carry
         new, memory, accepted = move(z, r, memory)
-        moved = jnp.where(accepted, jnp.max(jnp.abs(new - z)), jnp.inf)
+        moved = jnp.where(accepted, largest(new - z), jnp.inf)
         return new, residuals(new), moved, memory, count + 1
 
     first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))

@@ -26,7 +26,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, Solver, check_cap, default_tolerance, shared, tolerance_for
+from .base import Problem, Solver, check_cap, default_tolerance, largest, shared, tolerance_for
 from .gradient import vjp_adjoint
 
 if TYPE_CHECKING:
@@ -193,10 +193,10 @@ def walk_windows(
             i, z, states, first, _ = carry
             inputs = jax.tree.map(lambda u: jax.lax.dynamic_slice_in_dim(u, i, stride), columns)
             new = walk(z, inputs)
-            moved = jnp.max(jnp.abs(new[-1] - jax.lax.dynamic_index_in_dim(states, i + stride - 1, keepdims=False)))
+            moved = largest(new[-1] - jax.lax.dynamic_index_in_dim(states, i + stride - 1, keepdims=False))
             return i + stride, new[-1], jax.lax.dynamic_update_slice_in_dim(states, new, i, 0), first, moved
 
-        moved = jnp.max(jnp.abs(starts - w.starts))
+        moved = largest(starts - w.starts)
         return jax.lax.while_loop(apart, stretch, (0, starts, w.states, moved, moved))[2]
 
     def newton(w: _Walk) -> Array:
@@ -217,7 +217,7 @@ def walk_windows(
         return jnp.where(jnp.all(jnp.isfinite(corrected)), corrected, ends(w.states))
 
     def settled(w: _Walk) -> Array:
-        scale = offset + jnp.max(jnp.abs(w.states))
+        scale = offset + largest(w.states)
         remaining = w.mismatch / jnp.maximum(1 - w.share, 1e-6)  # geometric series of what is still to come
         return (w.mismatch <= rounding * scale) | ((remaining <= tol * scale) & (w.share < 1))
 
@@ -225,16 +225,16 @@ def walk_windows(
         return shared(~settled(w)) & (w.sweeps < max_sweeps)
 
     def sweep(w: _Walk) -> _Walk:
-        scale = offset + jnp.max(jnp.abs(w.states))
+        scale = offset + largest(w.states)
         slow = (w.share > _SLOW) & (w.sweeps > 1)
         starts = jax.lax.cond(shared(slow), newton, lambda w: ends(w.states), w)
         states = mend(starts, w, scale)
-        mismatch = jnp.max(jnp.abs(ends(states) - starts))
+        mismatch = largest(ends(states) - starts)
         return _Walk(starts, states, mismatch, mismatch / w.mismatch, w.sweeps + 1)
 
     starts = jnp.concatenate([z0[None], guess[length - 1 :: length][: windows - 1]])
     states = walk(starts, columns)
-    mismatch = jnp.max(jnp.abs(ends(states) - starts))
+    mismatch = largest(ends(states) - starts)
     first = _Walk(starts, states, mismatch, jnp.ones_like(mismatch), jnp.asarray(1))
     walked = jax.lax.while_loop(unfinished, sweep, first)
     states = jnp.moveaxis(walked.states, 0, 1).reshape(windows * length, -1)[:steps]

@@ -30,18 +30,19 @@ def _tanh_jacobian(p, z, x):
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-def test_the_guess_gets_no_gradient(solver):
-    length = min(20, _length(solver))
-    p, z0, inputs, guess = _problem(length)
-    gradient = jax.grad(lambda g: solve(functools.partial(tanh, p), z0, inputs, solver=solver, guess=g).states.sum())
-    np.testing.assert_array_equal(gradient(guess), np.zeros((length, 3)))
+def test_the_guess_gets_no_gradient_and_the_residual_gives_none(solver):
+    p, z0, inputs, guess = _problem(_length(solver))
 
+    @jax.jit
+    @functools.partial(jax.grad, argnums=(0, 1))
+    def gradients(z0, guess, of_states, of_residual):
+        found = solve(functools.partial(tanh, p), z0, inputs, solver=solver, guess=guess)
+        return of_states * found.states.sum() + of_residual * found.residual
 
-@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-def test_the_residual_gets_no_gradient(solver):
-    p, z0, inputs, _ = _problem(min(20, _length(solver)))
-    gradient = jax.grad(lambda z: solve(functools.partial(tanh, p), z, inputs, solver=solver).residual)(z0)
-    np.testing.assert_array_equal(gradient, np.zeros(3))
+    of_states, of_residual = gradients(z0, guess, 1.0, 0.0), gradients(z0, guess, 0.0, 1.0)
+    assert np.all(of_states[0] != 0)
+    np.testing.assert_array_equal(of_states[1], np.zeros_like(guess))
+    np.testing.assert_array_equal(of_residual[0], np.zeros(3))
 
 
 def test_few_iterations_and_many_have_the_same_gradient():
@@ -83,7 +84,7 @@ def test_an_analytic_jacobian_changes_nothing(solver):
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-@pytest.mark.parametrize("factor", [0.0, -1.0, 3.0])
+@pytest.mark.parametrize("factor", [0.0, 3.0])
 def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver, factor):
     p, z0, inputs, _ = _problem(_length(solver))
     found = solve(
@@ -107,7 +108,7 @@ def test_whole_numbers_and_keys_pass_through_as_inputs_and_constants(solver):
     order = jnp.array([1, 0])
 
     def step(scale, z, x):
-        noise = jax.random.normal(x["key"], (2,))
+        noise = jax.random.uniform(x["key"], (2,))
         return jnp.tanh(scale * z[order] + table[x["index"]] + jnp.where(x["mask"], 0.1 * noise, 0))
 
     def by_scan(scale):
@@ -118,7 +119,8 @@ def test_whole_numbers_and_keys_pass_through_as_inputs_and_constants(solver):
 
     inputs = {"index": index, "mask": mask, "key": keys}
     # 60 terms of float32 and a residual of 1e-5
-    np.testing.assert_allclose(jax.grad(by_solver)(0.7), jax.grad(by_scan)(0.7), rtol=1e-4)
+    found, expected = (jax.jit(jax.grad(f))(0.7) for f in (by_solver, by_scan))
+    np.testing.assert_allclose(found, expected, rtol=1e-4)
 
 
 def test_gradients_reach_only_as_far_as_the_loss_looks():
@@ -128,8 +130,8 @@ def test_gradients_reach_only_as_far_as_the_loss_looks():
     def loss(inputs, solver):
         return solve(functools.partial(tanh, p), z0, inputs, solver=solver).states[9].sum()
 
-    for solver in (DEER(), Shooting(length=8), Sequential()):
-        gradient = jax.grad(loss)(inputs, solver)["u"]
+    for solver in (DEER(), Shooting(length=8)):
+        gradient = jax.jit(jax.grad(loss), static_argnums=1)(inputs, solver)["u"]
         np.testing.assert_array_equal(gradient[10:], np.zeros((30, 3)))
         assert np.all(gradient[9] != 0)
 
