@@ -46,7 +46,16 @@ LEAVES_MAY_IMPORT = {"__main__": {"commands"}, "commands": {"studies", "benchmar
 
 # Libraries that only some parts may import.
 ONLY_IN = {
-    "flax": {"models", "fit", "reconstruction", "storage", "scores", "free"},
+    "flax": {
+        "models",
+        "fit",
+        "reconstruction",
+        "storage",
+        "scores",
+        "free",
+        "commands",
+        "benchmarks",
+    },  # the last two build models as a user does
     "optax": {"fit", "reconstruction"},
     "ipywidgets": {"explorables"},
     "matplotlib": {"plots", "studies", "explorables"},

@@ -125,9 +125,9 @@ def test_iterates_end_at_the_solution_however_it_was_found(solver, rate):
     """A slow unit makes Shooting change to Newton corrections after two sweeps, and Auto perhaps to Sequential."""
 
     def slow(z, u):
-        return rate * z + 0.1 * jnp.sin(z) + u
+        return rate * z + 0.1 * u
 
-    z0, us, guess = jnp.zeros(1), 0.01 * inputs(600)[:, :1], jnp.zeros((600, 1))
+    z0, us, guess = jnp.zeros(1), inputs(600)[:, :1], jnp.zeros((600, 1))
     found = solve(slow, z0, us, solver=solver, guess=guess)
     pictures = iterates(slow, z0, us, solver=solver, guess=guess)
     assert found.status is Status.CONVERGED

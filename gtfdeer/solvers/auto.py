@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 
 from .base import Problem, Solver, check_cap, largest, magnitude, shared, tolerance_for
 from .deer import DEER
@@ -51,7 +52,7 @@ class Auto(Solver):
         if isinstance(chosen, Sequential):
             return states, iterations
         residual = largest(problem.images(states) - states)
-        converged = residual <= self.tolerance(states.dtype) * magnitude(states)
+        converged = jnp.isfinite(residual) & (residual <= self.tolerance(states.dtype) * magnitude(states))
         return jax.lax.cond(
             shared(~converged),
             lambda: (Sequential().improve(problem, guess), iterations + 1),

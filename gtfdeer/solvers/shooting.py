@@ -219,7 +219,8 @@ def walk_windows(
     def settled(w: _Walk) -> Array:
         scale = offset + largest(w.states)
         remaining = w.mismatch / jnp.maximum(1 - w.share, 1e-6)  # geometric series of what is still to come
-        return (w.mismatch <= rounding * scale) | ((remaining <= tol * scale) & (w.share < 1))
+        met = (w.mismatch <= rounding * scale) | ((remaining <= tol * scale) & (w.share < 1))
+        return met & jnp.isfinite(w.mismatch)
 
     def unfinished(w: _Walk) -> Array:
         return shared(~settled(w)) & (w.sweeps < max_sweeps)
