@@ -102,6 +102,10 @@ class Blocked:
 
     length: int | None = None
 
+    def __post_init__(self) -> None:
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"length is {self.length}; pass a number of steps of at least 1, or None")
+
     def __call__(self, A: Array, b: Array) -> Float[Array, "time latent"]:
         steps = b.shape[0]
         length = min(steps, self.length or math.isqrt(steps) + 1)

@@ -145,11 +145,13 @@ def iterates(
     """
     solver = DEER() if solver is None else solver
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
-    _, iterations = jax.jit(solver.run)(problem, guess)
+    states, iterations = jax.jit(solver.run)(problem, guess)
     improve = jax.jit(solver.improve)
     found = [guess]
-    for _ in range(int(iterations)):
+    for _ in range(int(iterations) - 1):
         found.append(improve(problem, found[-1]))
+    if int(iterations):
+        found.append(states)  # a solver's last move may be another than `improve`: a correction, a way out
     return jnp.stack(found)
 
 
@@ -220,7 +222,7 @@ def _state(z0: Any) -> Array:
     if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(z0)) or len(jax.tree.leaves(z0)) != 1:
         raise TypeError(f"z0 is {type(z0).__name__}; pass one array of shape (M,), several states stacked into one")
     z0 = jnp.asarray(z0)
-    if z0.ndim != 1 or not jnp.issubdtype(z0.dtype, jnp.floating):
+    if z0.ndim != 1 or not z0.size or not jnp.issubdtype(z0.dtype, jnp.floating):
         raise ValueError(
             f"z0 is {z0.dtype} of shape {z0.shape}; pass float32 or float64 of shape (M,), batches by jax.vmap"
         )
@@ -240,7 +242,7 @@ def _length(inputs: PyTree) -> int:
 def _purify(name: str, function: Callable, z: Array, u: PyTree, shape: tuple) -> tuple[Callable, list]:
     """`function` as a pure function of its constants too: arrays it closes over, tracers among them."""
     jaxpr, out = jax.make_jaxpr(function, return_shape=True)(jax.ShapeDtypeStruct(z.shape, z.dtype), u)
-    if len(jax.tree.leaves(out)) != 1 or (out.shape, out.dtype) != (shape, z.dtype):
+    if not isinstance(out, jax.ShapeDtypeStruct) or (out.shape, out.dtype) != (shape, z.dtype):
         came = jax.tree.map(lambda x: f"{x.dtype}{list(x.shape)}", out)
         raise ValueError(
             f"{name} returns {came} for a state {z.dtype}{list(z.shape)}; it must return {z.dtype}{list(shape)}"

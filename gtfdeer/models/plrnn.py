@@ -52,6 +52,10 @@ class _Shallow(RecurrentModel):
             rngs: `nnx.Rngs(seed)`.
         """
         positive(latent_dim=latent_dim, hidden_dim=hidden_dim)
+        if not isinstance(input_dim, int) or isinstance(input_dim, bool) or input_dim < 0:
+            raise ValueError(f"input_dim is {input_dim!r}; pass a whole number of at least 0")
+        if not (isinstance(observation, type) and issubclass(observation, Observation)):
+            raise TypeError(f"observation is {observation!r}; pass a class, such as gtfdeer.models.AffineObservation")
         if observed_dim is not None:
             positive(observed_dim=observed_dim)
         self.latent_dim, self.hidden_dim, self.input_dim = latent_dim, hidden_dim, input_dim
