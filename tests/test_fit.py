@@ -125,7 +125,7 @@ def test_an_external_input_is_used():
     for t in range(1, 3000):
         x[t] = 0.5 * x[t - 1] + u[t]
     series = gd.data.Series(x, dt=1.0)
-    settings = {"updates": 400, "batch": 16, "learning_rate": 5e-2, "forcing": gd.forcing.Constant(0.5)}
+    settings = {"updates": 1500, "batch": 16, "learning_rate": 5e-2, "forcing": gd.forcing.Constant(0.5)}
     blind = quick(plrnn(latent_dim=1), series, **settings).history["loss"][-20:].mean()
     informed = quick(plrnn(latent_dim=1, input_dim=1), series, u=u, **settings).history["loss"][-20:].mean()
     assert informed < 0.05 * blind
