@@ -164,6 +164,7 @@ def train(
     """
     graph, parameters, rest = nnx.split(model, nnx.Param, ...)
     starts = jnp.asarray(window_starts(recordings, recipe.window))
+    # gaps are filled only so that the array is finite: window_starts keeps every window clear of them
     values = jnp.asarray(np.nan_to_num(np.concatenate([s.values for s in recordings])), jnp.float32)
     u = None if inputs is None else jnp.asarray(np.concatenate(inputs), jnp.float32)
     run = jax.jit(partial(_run, recipe, graph))

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -77,10 +77,6 @@ class Problem:
     def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
         """`J_t = df/dz` at `z_{t-1}` for all t at once."""
         return _for_all_times(self.jacobian, self.previous(states), self.inputs)
-
-    def at(self, z0: Array, inputs: PyTree) -> Problem:
-        """The same step from another start under other inputs."""
-        return replace(self, z0=z0, inputs=inputs)
 
 
 class Solver(abc.ABC):
