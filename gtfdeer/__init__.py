@@ -13,10 +13,16 @@
 (3, 'finished')
 """
 
-from . import data, forcing, measures, models, plots, solvers
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from . import data, forcing, measures, models, solvers
 from ._version import __version__
 from .reconstruction import Reconstruction, fit, load
 from .solve import Solution, Status, iterates, solve
+
+if TYPE_CHECKING:
+    from . import plots
 
 __all__ = [
     "Reconstruction",
@@ -34,3 +40,14 @@ __all__ = [
     "solve",
     "solvers",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """`gtfdeer.plots` comes when it is first asked for: matplotlib is a fifth of the time that an import takes."""
+    if name == "plots":
+        return importlib.import_module(".plots", __name__)
+    raise AttributeError(f"module 'gtfdeer' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

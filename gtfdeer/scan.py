@@ -172,13 +172,26 @@ def damped_affine(
         J = _einsum("tji,tjk,tkl->til", MA, Jj, Ai) + Ji
         return A, b, C, h, J
 
-    _, mean, covariance, _, _ = jax.lax.associative_scan(combine, first)
+    _, mean, covariance, _, _ = _running(combine, first)
     after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
     spread = _einsum("tij,tkj->tik", after, A[1:]) + eye
     gain = jnp.swapaxes(jnp.linalg.solve(spread, after), 1, 2)
     predicted = _einsum("tij,tj->ti", A[1:], mean[:-1]) + b[1:]
     offset = mean.at[:-1].add(-_einsum("tij,tj->ti", gain, predicted))
     return affine(jnp.concatenate([gain, jnp.zeros_like(gain[:1])]) if len(b) > 1 else A, offset, reverse=True)
+
+
+def _running(combine: Callable[[tuple, tuple], tuple], elements: tuple) -> tuple:
+    """All prefixes of an associative operation: a tree on accelerators; on CPUs a loop, which compiles 20 times faster."""
+    if jax.default_backend() != "cpu":
+        return jax.lax.associative_scan(combine, elements)
+
+    def step(total: tuple, element: tuple) -> tuple[tuple, tuple]:
+        total = jax.tree.map(lambda x: x[0], combine(*jax.tree.map(lambda x: x[None], (total, element))))
+        return total, total
+
+    start, rest = (jax.tree.map(lambda x, cut=cut: x[cut], elements) for cut in (0, slice(1, None)))
+    return jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]), start, jax.lax.scan(step, start, rest)[1])
 
 
 def _multiplication(diagonal: bool) -> Callable[[Array, Array], Array]:

@@ -94,7 +94,7 @@ class _Shallow(RecurrentModel):
             "hidden_dim": self.hidden_dim,
             "observed_dim": self.observed_dim if self._observed_dim_given else None,
             "input_dim": self.input_dim,
-            "observation": self._observation_type.__name__,
+            "observation": self._observation_type,
         }
 
     def _project(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:

@@ -81,8 +81,6 @@ def test_a_model_observes_as_many_columns_as_it_has_units_by_default(model_class
 def test_the_configuration_builds_the_same_shapes_again(model_class):
     model = build(model_class, observed_dim=N, input_dim=K, observation=models.AffineObservation)
     config = model.config()
-    if "observation" in config:
-        config["observation"] = getattr(models, config["observation"])
     again = model_class(**config, rngs=nnx.Rngs(7))
     shapes = [jax.tree.map(jnp.shape, nnx.to_pure_dict(nnx.state(m, nnx.Param))) for m in (model, again)]
     assert shapes[0] == shapes[1]
