@@ -30,7 +30,7 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Blocked", "affine", "associative", "damped_affine", "sequential"]
+__all__ = ["Blocked", "affine", "associative", "damped_affine", "for_this_device", "sequential"]
 
 Method = Callable[..., jax.Array]  # (A, b) -> z
 _einsum = partial(jnp.einsum, precision="highest")
@@ -92,6 +92,11 @@ def associative(A: Array, b: Array) -> Float[Array, "time latent"]:
     return jax.lax.associative_scan(combine, (A, b))[1]
 
 
+def for_this_device() -> Method:
+    """`Blocked()` on CPUs, where a tree costs more than it saves; `associative` on accelerators."""
+    return Blocked() if jax.default_backend() == "cpu" else associative
+
+
 @dataclass(frozen=True)
 class Blocked:
     """Windows side by side; for `affine(method=Blocked())`.
@@ -138,18 +143,44 @@ def damped_affine(
 
         minimise  sum_t |z_t - A_t z_{t-1} - b_t|^2 + damping |z_t|^2,    z_0 = 0
 
-    This is what a Kalman smoother computes for unit process noise and observations `0 ~ N(z_t, I / damping)`; here as
-    one associative scan (the filter) and one reversed affine recurrence (the smoother). `A_1` meets the zero start.
+    This is what a Kalman smoother computes for unit process noise and observations `0 ~ N(z_t, I / damping)`: a filter
+    (in a tree on accelerators, in a loop on CPUs) and a reversed affine recurrence. `A_1` meets the zero start.
 
-    Särkkä & García-Fernández, "Temporal parallelization of Bayesian smoothers", IEEE TAC 2021, arXiv 1905.13002,
-    lemmas 7 and 8; Gonzalez et al., arXiv 2407.19115 (its use for Newton's method).
+    Särkkä & García-Fernández, "Temporal parallelization of Bayesian smoothers", IEEE TAC 2021, arXiv 1905.13002;
+    Gonzalez et al., arXiv 2407.19115 (its use for Newton's method).
 
     >>> A, b = jnp.full((50, 1, 1), 2.0), jnp.ones((50, 1))
     >>> bool(jnp.max(damped_affine(A, b, 1.0)) < 2), bool(jnp.max(affine(A, b)) > 1e14)
     (True, True)
     """
-    eye = jnp.eye(b.shape[1], dtype=b.dtype)
     A = A.at[0].set(0)
+    filtered = _filter_in_a_loop if jax.default_backend() == "cpu" else _filter_in_a_tree
+    mean, covariance = filtered(A, b, damping)
+    after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
+    spread = _einsum("tij,tkj->tik", after, A[1:]) + jnp.eye(b.shape[1], dtype=b.dtype)
+    gain = jnp.swapaxes(_solve_positive(spread, after), 1, 2)
+    predicted = _einsum("tij,tj->ti", A[1:], mean[:-1]) + b[1:]
+    offset = mean.at[:-1].add(-_einsum("tij,tj->ti", gain, predicted))
+    return affine(jnp.concatenate([gain, jnp.zeros_like(A[:1])]), offset, reverse=True, method=for_this_device())
+
+
+def _filter_in_a_loop(A: Array, b: Array, damping: Array) -> tuple[Array, Array]:
+    """Means and covariances of the Kalman filter, step by step: predict, then observe zero."""
+    eye = jnp.eye(b.shape[1], dtype=b.dtype)
+
+    def step(before: tuple[Array, Array], element: tuple[Array, Array]) -> tuple[tuple, tuple]:
+        (mean, covariance), (A, b) = before, element
+        predicted = _einsum("ij,jk,lk->il", A, covariance, A) + eye
+        drawn = jnp.concatenate([predicted, (_einsum("ij,j->i", A, mean) + b)[:, None]], axis=1)
+        drawn = _solve_positive(eye + damping * predicted, drawn)
+        return (drawn[:, -1], drawn[:, :-1]), (drawn[:, -1], drawn[:, :-1])
+
+    return jax.lax.scan(step, (jnp.zeros_like(b[0]), jnp.zeros_like(eye)), (A, b))[1]
+
+
+def _filter_in_a_tree(A: Array, b: Array, damping: Array) -> tuple[Array, Array]:
+    """The same, log T deep; arXiv 1905.13002, lemmas 7 and 8."""
+    eye = jnp.eye(b.shape[1], dtype=b.dtype)
     kept = damping / (1 + damping)  # the weight of the observation "zero", 1 / (1 + damping^-1)
     transposed = jnp.swapaxes(A, 1, 2)
     first = (
@@ -172,26 +203,13 @@ def damped_affine(
         J = _einsum("tji,tjk,tkl->til", MA, Jj, Ai) + Ji
         return A, b, C, h, J
 
-    _, mean, covariance, _, _ = _running(combine, first)
-    after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
-    spread = _einsum("tij,tkj->tik", after, A[1:]) + eye
-    gain = jnp.swapaxes(jnp.linalg.solve(spread, after), 1, 2)
-    predicted = _einsum("tij,tj->ti", A[1:], mean[:-1]) + b[1:]
-    offset = mean.at[:-1].add(-_einsum("tij,tj->ti", gain, predicted))
-    return affine(jnp.concatenate([gain, jnp.zeros_like(gain[:1])]) if len(b) > 1 else A, offset, reverse=True)
+    _, mean, covariance, _, _ = jax.lax.associative_scan(combine, first)
+    return mean, covariance
 
 
-def _running(combine: Callable[[tuple, tuple], tuple], elements: tuple) -> tuple:
-    """All prefixes of an associative operation: a tree on accelerators; on CPUs a loop, which compiles 20 times faster."""
-    if jax.default_backend() != "cpu":
-        return jax.lax.associative_scan(combine, elements)
-
-    def step(total: tuple, element: tuple) -> tuple[tuple, tuple]:
-        total = jax.tree.map(lambda x: x[0], combine(*jax.tree.map(lambda x: x[None], (total, element))))
-        return total, total
-
-    start, rest = (jax.tree.map(lambda x, cut=cut: x[cut], elements) for cut in (0, slice(1, None)))
-    return jax.tree.map(lambda x, y: jnp.concatenate([x[None], y]), start, jax.lax.scan(step, start, rest)[1])
+def _solve_positive(A: Array, b: Array) -> Array:
+    """`A^-1 b` for symmetric positive definite `A`, `(..., M, M)` and `(..., M, K)`."""
+    return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(A), True), b)
 
 
 def _multiplication(diagonal: bool) -> Callable[[Array, Array], Array]:

@@ -147,6 +147,18 @@ def test_the_damped_recurrence_is_a_least_squares_problem(length, damping):
 
 
 @pytest.mark.usefixtures("x64")
+def test_the_filter_in_a_tree_is_the_filter_in_a_loop():
+    """Accelerators get the tree; its compilation takes seconds for each doubling of the length."""
+    A, b = recurrence(7, 2, diagonal=False)
+    A[0] = 0
+    tree, loop = (
+        jax.jit(f)(jnp.asarray(A), jnp.asarray(b), 0.1) for f in (scan._filter_in_a_tree, scan._filter_in_a_loop)
+    )
+    np.testing.assert_allclose(tree[0], loop[0], atol=1e-12)
+    np.testing.assert_allclose(tree[1], loop[1], atol=1e-12)
+
+
+@pytest.mark.usefixtures("x64")
 def test_without_damping_the_damped_recurrence_is_the_plain_one():
     A, b = recurrence(30, 3, diagonal=False)
     found = scan.damped_affine(jnp.asarray(A), jnp.asarray(b), jnp.asarray(0.0))

@@ -99,7 +99,7 @@ def test_dtype_of_the_start_is_the_dtype_of_the_states(dtype):
 def test_a_tolerance_is_kept(solver, tol):
     if isinstance(solver, Sequential):
         pytest.skip("it has no tolerance")
-    length = 6 if isinstance(solver, ELK) else 40
+    length = 40
     found = solve(step, jnp.zeros(2), inputs(length), solver=type(solver)(tol=tol))
     assert found.status is Status.CONVERGED
     assert float(found.residual) <= tol * (1 + float(jnp.max(jnp.abs(found.states))))
@@ -110,7 +110,7 @@ def test_a_tolerance_is_kept(solver, tol):
 
 @every_solver
 def test_iterates_lead_from_the_guess_to_the_solution(solver):
-    length = 6 if isinstance(solver, ELK) else 40  # ELK takes seconds to compile for each doubling
+    length = 40
     us, guess = inputs(length), jnp.full((length, 2), 0.9)
     found = solve(step, jnp.zeros(2), us, solver=solver, guess=guess)
     pictures = iterates(step, jnp.zeros(2), us, solver=solver, guess=guess)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
 
 __all__ = [
+    "NewtonLike",
     "Problem",
     "Solver",
     "check_cap",
@@ -60,11 +61,22 @@ class Problem:
         """`f(z, u)`."""
         return self.pure_step(self.constants[0], z, u)
 
-    def jacobian(self, z: Float[Array, " latent"], u: Any) -> Float[Array, "latent latent"]:
-        """`df/dz`: the analytic one where it was given, otherwise M forward-mode passes."""
+    def jacobian(self, z: Float[Array, " latent"], u: Any) -> Float[Array, "latent latent"] | Float[Array, " latent"]:
+        """`df/dz`: the one that was given (a diagonal one as `(M,)`), otherwise M forward-mode passes."""
         if self.pure_jacobian is None:
             return jax.jacfwd(self.step)(z, u)
         return self.pure_jacobian(self.constants[1], z, u)
+
+    def diagonal(self, z: Float[Array, " latent"], u: Any) -> Float[Array, " latent"]:
+        """The diagonal of `df/dz`, one direction at a time, so that memory stays M."""
+        if self.pure_jacobian is not None:
+            J = self.jacobian(z, u)
+            return J if J.ndim == 1 else jnp.diagonal(J)
+
+        def entry(e: Array) -> Array:
+            return jnp.vdot(e, jax.jvp(lambda z: self.step(z, u), (z,), (e,))[1])
+
+        return jax.lax.map(entry, jnp.eye(z.size, dtype=z.dtype))
 
     def previous(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`z_0, z_1, .., z_{T-1}`: the states that the steps start from."""
@@ -75,8 +87,23 @@ class Problem:
         return _for_all_times(self.step, self.previous(states), self.inputs)
 
     def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
-        """`J_t = df/dz` at `z_{t-1}` for all t at once."""
+        """`J_t = df/dz` at `z_{t-1}` for all t at once; `(T, M)` where they were given as diagonal."""
         return _for_all_times(self.jacobian, self.previous(states), self.inputs)
+
+    def diagonals(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        """The diagonals of `J_t` for all t at once."""
+        return _for_all_times(self.diagonal, self.previous(states), self.inputs)
+
+    def pullbacks(
+        self, states: Float[Array, "time latent"], adjoints: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """`J_t^T l_t` for all t at once, by vector-Jacobian products."""
+
+        def pullback(z: Array, u_and_adjoint: tuple) -> Array:
+            u, adjoint = u_and_adjoint
+            return jax.vjp(lambda z: self.step(z, u), z)[1](adjoint)[0]
+
+        return _for_all_times(pullback, self.previous(states), (self.inputs, adjoints))
 
 
 class Solver(abc.ABC):
@@ -101,6 +128,41 @@ class Solver(abc.ABC):
     @abc.abstractmethod
     def tolerance(self, dtype: Any) -> float:
         """The relative residual up to which a trajectory counts as converged."""
+
+
+class NewtonLike(Solver):
+    """Solvers that move a whole trajectory at a time, `z <- move(z, r(z))`, until nothing is left to move.
+
+    What they have in common; their settings are dataclass fields of their own.
+    """
+
+    tol: float | None
+    max_iterations: int
+
+    def __post_init__(self) -> None:
+        check_cap(self.tol, self.max_iterations)
+
+    @abc.abstractmethod
+    def move(
+        self, problem: Problem, states: Float[Array, "time latent"], residuals: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """The next iterate, from an iterate and its residuals."""
+
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
+        return fixed_point(
+            lambda z, r, memory: (self.move(problem, z, r), memory, True),
+            lambda z: problem.images(z) - z,
+            guess,
+            memory=None,
+            tol=self.tolerance(guess.dtype),
+            max_iterations=self.max_iterations,
+        )
+
+    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        return self.move(problem, states, problem.images(states) - states)
+
+    def tolerance(self, dtype: Any) -> float:
+        return tolerance_for(self.tol, dtype)
 
 
 def stretch() -> int:

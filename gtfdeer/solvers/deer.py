@@ -15,22 +15,20 @@ arXiv 2309.12252. Not to be confused with `QuasiDEER` (diagonal Jacobian) and `E
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
-
-import jax
+from typing import TYPE_CHECKING
 
 from .. import scan
-from .base import Problem, Solver, check_cap, fixed_point, tolerance_for
+from .base import NewtonLike, Problem
 from .gradient import dense_adjoint
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Float
 
-__all__ = ["DEER", "scan_for_this_device"]
+__all__ = ["DEER"]
 
 
 @dataclass(frozen=True)
-class DEER(Solver):
+class DEER(NewtonLike):
     """Newton's method with dense Jacobians: fewest iterations, `4 B T M^2` bytes a Jacobian, `T M^3` work each.
 
     Args:
@@ -49,36 +47,11 @@ class DEER(Solver):
     max_iterations: int = 50
     method: scan.Method | None = None
 
-    def __post_init__(self) -> None:
-        check_cap(self.tol, self.max_iterations)
-
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
-        return fixed_point(
-            lambda z, r, memory: (self._newton(problem, z, r), memory, True),
-            lambda z: problem.images(z) - z,
-            guess,
-            memory=None,
-            tol=self.tolerance(guess.dtype),
-            max_iterations=self.max_iterations,
-        )
-
-    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        return self._newton(problem, states, problem.images(states) - states)
+    def move(self, problem: Problem, states: Array, residuals: Array) -> Float[Array, "time latent"]:
+        return states + scan.affine(problem.jacobians(states), residuals, method=self._method())
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return dense_adjoint(problem, states, cotangents, self._method())
 
-    def tolerance(self, dtype: Any) -> float:
-        return tolerance_for(self.tol, dtype)
-
-    def _newton(self, problem: Problem, states: Array, residuals: Array) -> Array:
-        J = problem.jacobians(states)
-        return states + scan.affine(J, residuals, method=self._method())
-
     def _method(self) -> scan.Method:
-        return self.method or scan_for_this_device()
-
-
-def scan_for_this_device() -> scan.Method:
-    """Blocked on CPUs, where a tree costs more than it saves; associative on accelerators."""
-    return scan.Blocked() if jax.default_backend() == "cpu" else scan.associative
+        return self.method or scan.for_this_device()

@@ -15,13 +15,13 @@ equation that is solved.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, Solver, check_cap, fixed_point, tolerance_for
-from .deer import scan_for_this_device
+from .base import NewtonLike, Problem, fixed_point
 from .gradient import dense_adjoint
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ __all__ = ["ELK"]
 
 
 @dataclass(frozen=True)
-class ELK(Solver):
+class ELK(NewtonLike):
     """Damped Newton: slower than DEER where DEER works, and often still right where DEER overflows.
 
     Args:
@@ -51,7 +51,7 @@ class ELK(Solver):
     change: float = 10.0
 
     def __post_init__(self) -> None:
-        check_cap(self.tol, self.max_iterations)
+        super().__post_init__()
         if not self.damping > 0 or not self.change > 1:
             raise ValueError(
                 f"damping is {self.damping} and change {self.change}; pass damping > 0 (1e-8) and change > 1 (10)"
@@ -59,7 +59,7 @@ class ELK(Solver):
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
         def move(z: Array, r: Array, damping: Array) -> tuple[Array, Array, Array]:
-            new = z + scan.damped_affine(problem.jacobians(z), r, damping)
+            new = self.move(problem, z, r, damping)
             better = jnp.sum((problem.images(new) - new) ** 2) < jnp.sum(r**2)  # false for NaN
             damping = jnp.where(better, damping / self.change, damping * self.change)
             return jnp.where(better, new, z), jnp.maximum(damping, 1e-30), better
@@ -73,14 +73,13 @@ class ELK(Solver):
             max_iterations=self.max_iterations,
         )
 
-    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        residuals = problem.images(states) - states
-        return states + scan.damped_affine(
-            problem.jacobians(states), residuals, jnp.asarray(self.damping, states.dtype)
-        )
+    def move(
+        self, problem: Problem, states: Array, residuals: Array, damping: Array | None = None
+    ) -> Float[Array, "time latent"]:
+        J = problem.jacobians(states)
+        J = J if J.ndim == 3 else jax.vmap(jnp.diag)(J)
+        damping = jnp.asarray(self.damping, states.dtype) if damping is None else damping
+        return states + scan.damped_affine(J, residuals, damping)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
-        return dense_adjoint(problem, states, cotangents, scan_for_this_device())
-
-    def tolerance(self, dtype: Any) -> float:
-        return tolerance_for(self.tol, dtype)
+        return dense_adjoint(problem, states, cotangents, scan.for_this_device())

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, stretch
+from .base import Problem, default_tolerance, largest, shared, stretch
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -25,10 +25,21 @@ __all__ = ["dense_adjoint", "parameter_gradient", "vjp_adjoint"]
 def dense_adjoint(
     problem: Problem, states: Array, cotangents: Array, method: scan.Method
 ) -> Float[Array, "time latent"]:
-    """`l_t = g_t + J_{t+1}^T l_{t+1}` as one reversed affine scan over all Jacobians: `T M^2` numbers of memory."""
-    transposed = jnp.swapaxes(problem.jacobians(states), 1, 2)
+    """`l_t = g_t + J_{t+1}^T l_{t+1}` as one reversed affine scan over all Jacobians: `T M^2` numbers of memory.
+
+    A Jacobian that the caller gave may be wrong, or an approximation that is meant to steer the solve only. The answer
+    is therefore put back into its equation by vector-Jacobian products, and where it fails they do the work instead.
+    """
+    J = problem.jacobians(states)
+    transposed = J if J.ndim == 2 else jnp.swapaxes(J, 1, 2)
     after = jnp.concatenate([transposed[1:], jnp.zeros_like(transposed[:1])])
-    return scan.affine(after, cotangents, reverse=True, method=method)
+    adjoints = scan.affine(after, cotangents, reverse=True, method=method)
+    if problem.pure_jacobian is None:
+        return adjoints
+    pulled = problem.pullbacks(states, adjoints)
+    residual = largest(cotangents + jnp.concatenate([pulled[1:], jnp.zeros_like(pulled[:1])]) - adjoints)
+    wrong = residual > default_tolerance(states.dtype) * largest(adjoints)
+    return jax.lax.cond(shared(wrong), lambda: vjp_adjoint(problem, states, cotangents), lambda: adjoints)
 
 
 def vjp_adjoint(problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:

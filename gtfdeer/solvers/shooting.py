@@ -165,6 +165,7 @@ def walk_windows(
     steps = guess.shape[0]
     windows = -(-steps // length)
     rounding = 4 * float(jnp.finfo(guess.dtype).eps)
+    tiny = float(jnp.finfo(guess.dtype).tiny)  # stands for a first move of zero: already converged
     stride = max(d for d in range(1, _STRIDE + 1) if length % d == 0)
     columns = jax.tree.map(lambda u: _columns(u, windows, length), inputs)  # (L, C, ...)
     step_all = jax.vmap(step)
@@ -185,7 +186,7 @@ def walk_windows(
 
         def apart(carry: tuple) -> Array:
             i, _, _, first, moved = carry
-            rate = jnp.where(i > 0, (moved / first) ** (1 / jnp.maximum(i, 1)), 0)  # of forgetting, a step
+            rate = jnp.where(i > 0, (moved / jnp.maximum(first, tiny)) ** (1 / jnp.maximum(i, 1)), 0)  # of forgetting
             merged = moved <= jnp.maximum(tol / 10 * (1 - rate), rounding) * scale
             return (i < length) & shared(~merged)
 

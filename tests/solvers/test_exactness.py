@@ -25,18 +25,13 @@ GRID = [
     ("tanh", 1000, "float32", "vmap"),
     ("lorenz_forced", 1000, "float32", "jit"),
 ]
-SLOW_TO_COMPILE = {("ELK", row[0], row[1]) for row in GRID if row[1] > 17} - {("ELK", "plrnn_forced", 512)}  # 10 s each
 if os.environ.get("GTFDEER_WHOLE_GRID"):
-    GRID, SLOW_TO_COMPILE = (
-        list(itertools.product(STEPS, LENGTHS, ("float32", "float64"), ("jit", "vmap"))),
-        set(),
-    )
+    GRID = list(itertools.product(STEPS, LENGTHS, ("float32", "float64"), ("jit", "vmap")))
 
 CASES = [
     pytest.param(solver, *row, id="-".join(map(str, (name_of(solver), *row))))
     for solver in every_solver()
     for row in GRID
-    if (name_of(solver), *row[:2]) not in SLOW_TO_COMPILE
 ]
 
 

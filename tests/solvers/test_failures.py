@@ -41,11 +41,6 @@ def _tanh_problem(length):
     return jax.tree.map(lambda v: jnp.asarray(v, jnp.float32), problem("tanh", length))
 
 
-def _length(solver):
-    """Two windows of Shooting; a few steps for ELK, whose compilation takes seconds for each doubling of the length."""
-    return 6 if name_of(solver) == "ELK" else 70
-
-
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_a_map_that_blows_up_is_not_called_solved(solver):
     """3^(2^7) exceeds float32: NONFINITE, unless the solver never takes the step that overflows, as a damped one."""
@@ -56,7 +51,7 @@ def test_a_map_that_blows_up_is_not_called_solved(solver):
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_a_map_that_turns_nan_half_way_is_nonfinite(solver):
-    length = _length(solver)
+    length = 70
     inputs = jnp.ones((length, 1)).at[length // 2].set(-1.0)  # the square root of a negative number
     solution = solve(lambda z, u: 0.5 * z + jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver)
     assert solution.status is Status.NONFINITE
@@ -65,8 +60,6 @@ def test_a_map_that_turns_nan_half_way_is_nonfinite(solver):
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_nan_in_a_long_trajectory_is_not_overlooked(solver):
     """XLA's maximum over a large array with a NaN is -inf on CPUs (jax 0.10.2), which is below any tolerance."""
-    if name_of(solver) == "ELK":
-        pytest.skip("compiles for ten seconds")
     inputs = jnp.ones((6000, 1)).at[5000].set(-1.0)
     solution = solve(lambda z, u: 0.5 * z + jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver)
     assert solution.status is Status.NONFINITE
@@ -76,7 +69,7 @@ def test_nan_in_a_long_trajectory_is_not_overlooked(solver):
 @pytest.mark.parametrize("solver", ITERATIVE, ids=name_of)
 def test_too_low_a_cap_is_out_of_iterations(solver):
     solver = replace(solver, **{cap_of(solver): 1})
-    z0, inputs, guess = _tanh_problem(_length(solver))
+    z0, inputs, guess = _tanh_problem(70)
     solution = solve(_tanh, z0, inputs, solver=solver, guess=5 * jnp.ones_like(guess))
     assert solution.status is Status.OUT_OF_ITERATIONS
     assert int(solution.iterations) == 1
@@ -89,7 +82,7 @@ def test_deer_with_two_iterations_is_out_of_iterations():
 
 @pytest.mark.parametrize("solver", ITERATIVE, ids=name_of)
 def test_convergence_on_the_last_allowed_iteration_is_convergence(solver):
-    z0, inputs, _ = _tanh_problem(_length(solver))
+    z0, inputs, _ = _tanh_problem(70)
     free = solve(_tanh, z0, inputs, solver=solver)
     needed = int(free.iterations)
     assert needed > 1
@@ -114,7 +107,7 @@ def test_residual_is_the_largest_violation_recomputed(solver):
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_a_guess_of_nan_is_never_called_converged_with_nan(solver):
-    length = _length(solver)
+    length = 70
     z0, inputs, guess = _tanh_problem(length)
     found = solve(_tanh, z0, inputs, solver=solver, guess=jnp.full_like(guess, jnp.nan))
     if found.status is Status.CONVERGED:
@@ -146,7 +139,7 @@ def test_unforced_chaos_is_admitted_or_solved(solver):
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_one_bad_member_leaves_the_rest_of_a_batch_right(solver):
     """The middle one meets the square root of a negative number; each member gets its own status."""
-    length = _length(solver)
+    length = 70
     inputs = jnp.stack([jnp.ones((length, 1)), jnp.ones((length, 1)).at[2].set(-1.0), 4 * jnp.ones((length, 1))])
 
     def one(inputs):
@@ -180,6 +173,4 @@ def test_gradients_of_a_failed_solve_come_back(solver):
             lambda s: solve(lambda z, u: 0.5 * z + s * jnp.sqrt(u), jnp.zeros(1), inputs, solver=solver).states.sum()
         )(scale)
 
-    if name_of(solver) == "ELK":
-        pytest.skip("compiles for ten seconds")
     gradient(1.0).block_until_ready()

@@ -68,8 +68,8 @@ def _compiled(solver, length):
 
 
 def _lengths(solver):
-    """Long enough for several windows; ELK takes seconds to compile for each doubling of the length."""
-    return {"ELK": [9], "Auto": [600], "Shooting": [200], "Sequential": [40]}.get(name_of(solver), [40, 300])
+    """Long enough for several windows."""
+    return {"Auto": [600], "Shooting": [200], "Sequential": [40]}.get(name_of(solver), [40, 300])
 
 
 @pytest.mark.parametrize(
