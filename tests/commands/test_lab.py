@@ -1,0 +1,71 @@
+"""`gtfdeer lab`: a real server, reached as a browser would, and refusals."""
+
+import os
+import re
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+
+from gtfdeer.__main__ import main
+
+
+@pytest.fixture
+def server(tmp_path):
+    """The command in a folder that holds one file."""
+    (tmp_path / "notebooks").mkdir()
+    (tmp_path / "notebooks" / "lorenz.txt").write_text("x")
+    quiet = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
+    command = [sys.executable, "-m", "gtfdeer", "lab", "--no-browser", "--allow-root", "--port", "8913"]
+    process = subprocess.Popen(command, cwd=tmp_path, env=quiet, stderr=subprocess.PIPE, text=True)
+    yield process
+    process.terminate()
+    process.communicate(timeout=30)
+
+
+def address(server):
+    """What the server prints for the browser: host and port, and the token."""
+    for line in server.stderr:
+        if "is running at" in line:
+            return re.search(r"(http://127\.0\.0\.1:\d+)/lab\S*token=(\w+)", next(server.stderr)).groups()
+    raise AssertionError("the server ended without an address")
+
+
+def read(url):
+    """What is there, once the server listens: it prints its address a moment before."""
+    for _ in range(50):
+        try:
+            return urllib.request.urlopen(url).read()
+        except urllib.error.URLError as error:  # an HTTPError is one, with the server's words as its reason
+            if not isinstance(error.reason, ConnectionRefusedError):
+                raise
+            time.sleep(0.2)
+    raise AssertionError(f"nobody listens at {url}")
+
+
+def test_it_serves_the_notebooks_on_this_machine_to_whoever_has_the_token(server):
+    home, token = address(server)
+    with pytest.raises(urllib.error.HTTPError, match="403"):
+        read(f"{home}/api/contents/lorenz.txt")
+    assert b"lorenz.txt" in read(f"{home}/api/contents/lorenz.txt?token={token}")
+
+
+def test_without_jupyterlab_it_says_what_to_type(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "jupyterlab", None)  # what Python has for a package that is not there
+    assert main(["lab"]) == 1
+    assert capsys.readouterr().err == (
+        "gtfdeer: error: JupyterLab is not installed; type: pip install 'gtfdeer[lab]'\n"
+    )
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path, capsys):
+    assert main(["lab", str(tmp_path / "none")]) == 1
+    assert "is not a folder; pass the one that holds your notebooks" in capsys.readouterr().err
+
+
+def test_a_port_that_is_none_is_refused(tmp_path, capsys):
+    assert main(["lab", str(tmp_path), "--port", "70000"]) == 1
+    assert "--port is 70000; pass a number from 1 to 65535" in capsys.readouterr().err
