@@ -1,4 +1,4 @@
-"""`gtfdeer info`: versions, devices and memory, to paste into a bug report."""
+"""`gtfdeer info`: versions, devices and memory, to paste into a bug report; and which device to choose."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .command import Command
+from .devices import advice, cuda_plugin, graphics
 
 __all__ = ["COMMAND", "environment", "memory", "versions"]
 
@@ -36,12 +37,16 @@ def environment() -> dict[str, Any]:
     import jax
 
     flags: Any = jax.config  # whose attributes are made at run time
+    gpu, plugin = graphics(), cuda_plugin()
     return {
         "versions": versions(),
         "platform": platform.platform(),
         "machine": platform.machine(),
         "backend": jax.default_backend(),
         "devices": [_device(device) for device in jax.devices()],
+        "NVIDIA GPU": f"{gpu.name}, driver {gpu.driver}" if gpu else "none answers",
+        "CUDA plugin": plugin or "not installed",
+        "advice": advice(jax.default_backend(), gpu, plugin, os.environ.get("JAX_PLATFORMS", "")),
         "cpu": _cpu(),
         "memory": memory(),
         "float64": bool(flags.jax_enable_x64),
@@ -141,7 +146,11 @@ def _flat(facts: dict[str, Any]) -> list[tuple[str, str]]:
 COMMAND = Command(
     name="info",
     summary="show versions, devices and memory",
-    description="Show versions, devices and memory: paste it into a bug report.",
+    description=(
+        "Show versions, devices and memory: paste it into a bug report. The line `advice` says which device "
+        "computes\n"
+        "and what to type to change that."
+    ),
     example="  gtfdeer info\n  gtfdeer info --json > info.json",
     add_options=add_options,
     run=run,
