@@ -14,8 +14,9 @@ NAMES = {
     gd: "Reconstruction Solution Status data fit forcing iterates load measures models plots solve solvers",
     gd.solvers: "Sequential DEER QuasiDEER ELK Shooting Auto",
     gd.forcing: "force Constant Annealed Adaptive sparse",
-    gd.models: "ShallowPLRNN ClippedShallowPLRNN",
+    gd.models: "ShallowPLRNN ClippedShallowPLRNN AlmostLinearRNN VanillaRNN GRU LSTM LRU S5 Mamba",
     gd.measures: "state_space_divergence power_spectrum_error prediction_error lyapunov_spectrum",
+    gd.explorables: "NewtonMicroscope ForcingDial TrainingPanel AttractorExplorer SpeedLab",
     gd.data: "Series simulate Lorenz63 Lorenz96 Rossler BurstingNeuron SlowFastLorenz read_series electrocardiogram",
 }
 

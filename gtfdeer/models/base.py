@@ -9,7 +9,8 @@ for t = 2..T, P the forced units, z_hat = infer(x). The first step leaves from z
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+import math
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,17 @@ from .observation import IdentityObservation, Observation
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Model", "RecurrentModel", "positive"]
+__all__ = [
+    "Model",
+    "RecurrentModel",
+    "check_input",
+    "check_series",
+    "check_state",
+    "glorot",
+    "positive",
+    "scaled_diagonal",
+    "set_columns",
+]
 
 
 class Model(nnx.Module):
@@ -31,6 +42,10 @@ class Model(nnx.Module):
 
     latent_dim: int
     observed_dim: int
+    input_dim: int
+    _observed_dim_given: bool
+    grows_by: ClassVar[str] = "latent_dim"
+    """The constructor's keyword that makes a model of this family larger, see `gtfdeer.models.matched`."""
 
     @abc.abstractmethod
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
@@ -56,7 +71,7 @@ class Model(nnx.Module):
 
     @abc.abstractmethod
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
-        """The latent map's Jacobians at the teacher states, for adaptive forcing."""
+        """The map's Jacobians at the teacher states, for adaptive forcing: `(T, M, M)`, or their forced block."""
 
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:
@@ -83,7 +98,25 @@ class RecurrentModel(Model):
     """A nonlinear recurrent network: `solve` on the forced step. Leaves give `step`, `jacobian` and `config`."""
 
     observation: Observation
-    input_dim: int
+
+    def _set_sizes(
+        self, latent_dim: int, observed_dim: int | None, input_dim: int, observation: type[Observation]
+    ) -> None:
+        """What every leaf is told; the leaf then makes its parameters and, last, `observation(..)`."""
+        positive(latent_dim=latent_dim)
+        set_columns(self, latent_dim if observed_dim is None else observed_dim, input_dim, observed_dim is not None)
+        if not (isinstance(observation, type) and issubclass(observation, Observation)):
+            raise TypeError(f"observation is {observation!r}; pass a class, such as gtfdeer.models.AffineObservation")
+        self.latent_dim, self._observation_type = latent_dim, observation
+
+    def _sizes(self) -> dict[str, Any]:
+        """The keywords that every leaf has, for its `config`."""
+        return {
+            "latent_dim": self.latent_dim,
+            "observed_dim": self.observed_dim if self._observed_dim_given else None,
+            "input_dim": self.input_dim,
+            "observation": self._observation_type,
+        }
 
     @abc.abstractmethod
     def jacobian(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, "latent latent"]:
@@ -101,10 +134,9 @@ class RecurrentModel(Model):
     def teach(
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
-        if x.ndim != 2 or x.shape[1] != self.observed_dim or x.shape[0] < 2:
-            raise ValueError(f"x has shape {x.shape}; this model needs (T, {self.observed_dim}) with T of at least 2")
+        check_series(x, self.observed_dim)
         check_alpha(alpha)
-        self._check_input(x, u)
+        check_input(x, u, self.input_dim)
         teacher = jax.lax.stop_gradient(jax.vmap(self.infer)(x))  # the teacher is data; only the start is learned
         guess = jax.lax.stop_gradient(jax.vmap(self.start)(x))
         inputs = Forced(teacher[:-1], self._strength(alpha, teacher[:-1]), None if u is None else u[1:])
@@ -120,17 +152,6 @@ class RecurrentModel(Model):
 
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         return jax.vmap(self.jacobian)(jax.vmap(self.infer)(x), u)
-
-    def _check_input(self, x: Float[Array, "time observed"], u: Any) -> None:
-        wanted = (x.shape[0], self.input_dim) if self.input_dim else None
-        came = None if u is None else jnp.shape(u)
-        if came != wanted:
-            advice = (
-                f"pass u of shape {wanted}" if wanted else "pass u=None, or build the model with input_dim=columns of u"
-            )
-            raise ValueError(
-                f"u has shape {came} for {x.shape[0]} steps and a model with input_dim={self.input_dim}; {advice}"
-            )
 
     def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> Array:
         """alpha as `(T - 1, 1)` or `(T - 1, M)`, zero on units that must not be forced and at the first step."""
@@ -154,3 +175,50 @@ def positive(**sizes: int) -> None:
     for name, size in sizes.items():
         if not isinstance(size, int) or isinstance(size, bool) or size < 1:
             raise ValueError(f"{name} is {size!r}; pass a positive whole number such as {name}=3")
+
+
+def scaled_diagonal(rngs: nnx.Rngs, size: int) -> Float[Array, " size"]:
+    """`diag(K) / lambda_max(K)` with `K = R^T R / M + I`, R standard normal: all in (0, 1] (GTF's public code)."""
+    R = jax.random.normal(rngs.params(), (size, size))
+    K = R.T @ R / size + jnp.eye(size)
+    return jnp.diag(K) / jnp.linalg.eigvalsh(K)[-1]
+
+
+def glorot(rngs: nnx.Rngs, rows: int, columns: int) -> Float[Array, "rows columns"]:
+    """`U(+-sqrt(6 / (rows + columns)))`: the weights of external inputs in GTF's public code."""
+    bound = math.sqrt(6 / (rows + columns))
+    return jax.random.uniform(rngs.params(), (rows, columns), minval=-bound, maxval=bound)
+
+
+def set_columns(model: Model, observed_dim: int, input_dim: int, given: bool) -> None:
+    """The columns that a model observes (`given`, or left to `fit`) and those of its external input."""
+    positive(observed_dim=observed_dim)
+    if not isinstance(input_dim, int) or isinstance(input_dim, bool) or input_dim < 0:
+        raise ValueError(f"input_dim is {input_dim!r}; pass a whole number of at least 0")
+    model.observed_dim, model.input_dim, model._observed_dim_given = observed_dim, input_dim, given
+
+
+def check_series(x: Float[Array, "time observed"], observed_dim: int) -> None:
+    """Refuse observations that are not `(T, N)`."""
+    if x.ndim != 2 or x.shape[1] != observed_dim or x.shape[0] < 2:
+        raise ValueError(f"x has shape {x.shape}; this model needs (T, {observed_dim}) with T of at least 2")
+
+
+def check_state(z: Any, latent_dim: int, parts: str = "units") -> None:
+    """Refuse a state that is not one vector `(M,)`."""
+    shape = jnp.shape(z) if hasattr(z, "dtype") else None
+    if shape != (latent_dim,):
+        came = f"a {type(z).__name__}" if shape is None else f"an array of shape {shape}"
+        raise ValueError(
+            f"the state is {came}; pass one vector of shape ({latent_dim},), its {parts} one after the other"
+        )
+
+
+def check_input(x: Float[Array, "time observed"], u: Any, input_dim: int) -> None:
+    """Refuse external inputs that are not `(T, K)`, missing or superfluous ones among them."""
+    wanted = (x.shape[0], input_dim) if input_dim else None
+    came = None if u is None else jnp.shape(u)
+    if came != wanted:
+        without = "pass u=None, or build the model with input_dim=columns of u"
+        advice = f"pass u of shape {wanted}" if wanted else without
+        raise ValueError(f"u has shape {came} for {x.shape[0]} steps and a model with input_dim={input_dim}; {advice}")

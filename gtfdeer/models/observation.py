@@ -21,7 +21,7 @@ from flax import nnx
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["AffineObservation", "IdentityObservation", "Observation"]
+__all__ = ["AffineObservation", "IdentityObservation", "NonlinearReadout", "Observation"]
 
 
 class Observation(nnx.Module):
@@ -104,3 +104,26 @@ class AffineObservation(Observation):
 
     def forced_units(self) -> Float[Array, " latent"]:
         return jnp.ones(self.latent_dim)
+
+
+class NonlinearReadout(nnx.Module):
+    """`x = W2 gelu(W1 v + b1) + b2`, from features (H,) to observations (N,).
+
+    It has no inverse and so no teacher signal: the last step of a state-space model (`gtfdeer.models.ssm`), not an
+    `Observation`. H^2 + H + N H + N parameters; W1 ~ Normal(1/sqrt(H)), W2 a tenth of that, biases 0.
+
+    >>> NonlinearReadout(8, 2, rngs=nnx.Rngs(0))(jnp.ones(8)).shape
+    (2,)
+    """
+
+    def __init__(self, width: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
+        scale = 1 / math.sqrt(width)
+        self.W1 = nnx.Param(scale * jax.random.normal(rngs.params(), (width, width)))
+        self.b1 = nnx.Param(jnp.zeros(width))
+        self.W2 = nnx.Param(0.1 * scale * jax.random.normal(rngs.params(), (observed_dim, width)))
+        self.b2 = nnx.Param(jnp.zeros(observed_dim))
+
+    def __call__(self, v: Float[Array, " width"]) -> Float[Array, " observed"]:
+        W1, b1, W2, b2 = (p[...].astype(v.dtype) for p in (self.W1, self.b1, self.W2, self.b2))
+        hidden = jax.nn.gelu(jnp.dot(W1, v, precision="highest") + b1)
+        return jnp.dot(W2, hidden, precision="highest") + b2

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 import abc
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .base import RecurrentModel, positive
+from .base import RecurrentModel, glorot, positive, scaled_diagonal
 from .observation import IdentityObservation, Observation
 
 if TYPE_CHECKING:
@@ -30,6 +30,8 @@ __all__ = ["ClippedShallowPLRNN", "ShallowPLRNN"]
 
 class _Shallow(RecurrentModel):
     """What the two have in common: parameters, linear part, and how a hidden layer enters step and Jacobian."""
+
+    grows_by: ClassVar[str] = "hidden_dim"
 
     def __init__(
         self,
@@ -51,29 +53,18 @@ class _Shallow(RecurrentModel):
             observation: `IdentityObservation` or `AffineObservation`.
             rngs: `nnx.Rngs(seed)`.
         """
-        positive(latent_dim=latent_dim, hidden_dim=hidden_dim)
-        if not isinstance(input_dim, int) or isinstance(input_dim, bool) or input_dim < 0:
-            raise ValueError(f"input_dim is {input_dim!r}; pass a whole number of at least 0")
-        if not (isinstance(observation, type) and issubclass(observation, Observation)):
-            raise TypeError(f"observation is {observation!r}; pass a class, such as gtfdeer.models.AffineObservation")
-        if observed_dim is not None:
-            positive(observed_dim=observed_dim)
-        self.latent_dim, self.hidden_dim, self.input_dim = latent_dim, hidden_dim, input_dim
-        self.observed_dim = latent_dim if observed_dim is None else observed_dim
-        self._observed_dim_given = observed_dim is not None
-        self._observation_type = observation
+        self._set_sizes(latent_dim, observed_dim, input_dim, observation)
+        positive(hidden_dim=hidden_dim)
+        self.hidden_dim = hidden_dim
 
         uniform = jax.random.uniform
         narrow, wide = 1 / math.sqrt(hidden_dim), 1 / math.sqrt(latent_dim)
-        R = jax.random.normal(rngs.params(), (latent_dim, latent_dim))
-        K = R.T @ R / latent_dim + jnp.eye(latent_dim)
-        self.A = nnx.Param(jnp.diag(K) / jnp.linalg.eigvalsh(K)[-1])
+        self.A = nnx.Param(scaled_diagonal(rngs, latent_dim))
         self.W1 = nnx.Param(uniform(rngs.params(), (latent_dim, hidden_dim), minval=-narrow, maxval=narrow))
         self.W2 = nnx.Param(uniform(rngs.params(), (hidden_dim, latent_dim), minval=-wide, maxval=wide))
         self.h1 = nnx.Param(jnp.zeros(latent_dim))
         self.h2 = nnx.Param(self._first_h2(rngs.params(), narrow))
-        glorot = math.sqrt(6 / (latent_dim + input_dim))
-        self.C = nnx.Param(uniform(rngs.params(), (latent_dim, input_dim), minval=-glorot, maxval=glorot))
+        self.C = nnx.Param(glorot(rngs, latent_dim, input_dim))
         self.observation = observation(latent_dim, self.observed_dim, rngs=rngs)
 
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
@@ -89,13 +80,7 @@ class _Shallow(RecurrentModel):
         return jnp.diag(A) + through.reshape(self.latent_dim, self.latent_dim)
 
     def config(self) -> dict[str, Any]:
-        return {
-            "latent_dim": self.latent_dim,
-            "hidden_dim": self.hidden_dim,
-            "observed_dim": self.observed_dim if self._observed_dim_given else None,
-            "input_dim": self.input_dim,
-            "observation": self._observation_type,
-        }
+        return {**self._sizes(), "hidden_dim": self.hidden_dim}
 
     def _project(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:
         return jnp.dot(self.W2[...].astype(z.dtype), z, precision="highest")
