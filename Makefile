@@ -3,7 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export GTFDEER_FAST ?= 1
 
-.PHONY: help demo test test-fast lab bench check format lock clean
+.PHONY: help demo test coverage test-package test-floor test-newest fast-floor fast-newest lab bench docs check format \
+  lock clean
 
 help:                 ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -17,11 +18,51 @@ test: .venv/ready     ## the whole test suite, docstring examples and notebooks 
 coverage: .venv/ready ## the same, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=gtfdeer --cov-report=term-missing:skip-covered tests gtfdeer
 
+test-package: .venv/ready ## build the wheel, install it into a clean environment, use it there
+	$(BIN)/python -m pytest -m package tests/test_packaging.py
+
+# Both ends of the version range. Colab has the floor, on Python 3.13; Binder has Python 3.12.
+FAST := tests/test_forcing.py tests/test_reconstruction.py tests/test_public_api.py tests/data tests/models/test_plrnn.py \
+  tests/commands/test_info.py tests/commands/test_main.py
+COURSE = $(wildcard notebooks/0[1-5]*.ipynb)
+PYENV_ROOT ?= $(HOME)/.pyenv
+# the first of these versions of Python that is here, on the path or from pyenv; else the one that .venv is built from
+python_of = $(firstword $(foreach v,$(1),$(shell python$(v) -c 0 2>/dev/null && echo python$(v)) \
+  $(wildcard $(PYENV_ROOT)/versions/$(v).*/bin/python$(v))) $(PYTHON))
+say_python = @$(1) -c 'import sys; v = sys.version_info; print("Python %d.%d.%d" % v[:3], "" if v >= (3, 12) else \
+  "(neither 3.12 nor 3.13 is here: what is asked for is newer)")'
+
+test-floor: fast-floor ## the fast tests and notebooks 01 to 05 with the oldest versions that are promised
+	PATH="$(CURDIR)/.venv-floor/bin:$$PATH" .venv-floor/bin/python -m pytest --nbmake --nbmake-timeout=300 $(COURSE)
+
+test-newest: fast-newest ## the same with the newest of everything
+	PATH="$(CURDIR)/.venv-newest/bin:$$PATH" .venv-newest/bin/python -m pytest --nbmake --nbmake-timeout=300 $(COURSE)
+
+fast-floor fast-newest: fast-%: .venv-%/ready
+	.venv-$*/bin/python -m pytest -n 2 --dist worksteal $(FAST)
+
+.venv-floor/ready: requirements-floor.txt pyproject.toml
+	$(call say_python,$(call python_of,3.13 3.12))
+	$(call python_of,3.13 3.12) -m venv .venv-floor
+	.venv-floor/bin/python -m pip install --quiet --requirement requirements-floor.txt
+	.venv-floor/bin/python -m pip install --quiet --no-deps --editable .
+	@touch $@
+
+.venv-newest/ready: pyproject.toml
+	$(call say_python,$(call python_of,3.12 3.13))
+	$(call python_of,3.12 3.13) -m venv .venv-newest
+	.venv-newest/bin/python -m pip install --quiet --upgrade --editable '.[lab]' \
+	  hypothesis nbmake pandas pytest pytest-xdist pyyaml scipy
+	@touch $@
+
 lab: .venv/ready      ## JupyterLab on the notebooks, on this machine only
-	$(BIN)/jupyter lab --ServerApp.ip=127.0.0.1 --notebook-dir=notebooks
+	$(BIN)/gtfdeer lab notebooks
 
 bench: .venv/ready    ## speed and memory of every solver on this device
 	$(BIN)/gtfdeer bench
+
+docs: .venv/ready     ## the manual, into site/; a warning is an error
+	$(BIN)/mkdocs build --strict
 
 check: .venv/ready    ## lint, types, notebooks without outputs
 	$(BIN)/ruff check .
@@ -40,7 +81,7 @@ lock: .venv/ready     ## pin the newest versions that fit pyproject.toml, for Py
 	  --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
 
 clean:                ## remove what these targets made
-	rm -rf .venv out build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-* out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
 
 .venv/ready: requirements.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \

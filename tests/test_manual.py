@@ -1,0 +1,67 @@
+"""What the manual says is so: its examples run, its names and links exist, its numbers are the measured ones."""
+
+from __future__ import annotations
+
+import functools
+import json
+import math
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+import gtfdeer
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.glob("*.md"))
+SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
+every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
+
+
+@pytest.mark.parametrize("page", ["index", "choosing", "trouble", "coming_from"])
+def test_the_examples_run_in_order(page, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.S)
+    assert blocks
+    namespace: dict = {}
+    for block in blocks:
+        exec(compile(block, f"{page}.md", "exec"), namespace)
+
+
+@every_page
+def test_every_name_of_the_package_exists(path):
+    for dotted in re.findall(r"\bgd\.([A-Za-z_0-9.]*\w)", path.read_text()):
+        functools.reduce(getattr, dotted.split("."), gtfdeer)
+
+
+@every_page
+def test_every_link_inside_leads_to_a_page_and_a_heading(path):
+    for target in re.findall(r"\]\((?!http)([^)]+)\)", path.read_text()):
+        page, _, heading = target.partition("#")
+        headings = re.findall(r"^#+ (.+)$", (DOCS / (page or path.name)).read_text(), re.M)
+        assert not heading or heading in {re.sub(r"\W+", "-", h.lower()).strip("-") for h in headings}
+
+
+@every_page
+def test_every_page_is_in_the_table_of_contents(path):
+    assert path.name in {page for section in SETTINGS["nav"] for page in section.values() if isinstance(page, str)}
+
+
+@every_page
+def test_every_file_that_is_named_exists(path):
+    for name in re.findall(r"`((?:notebooks|gtfdeer|tests)/[\w/.]+)`", path.read_text()):
+        assert (ROOT / name).exists(), name
+
+
+def test_where_alpha_ends_is_what_the_demo_measured():
+    seeds = json.loads((ROOT / "notebooks/results/demo/scores.json").read_text())["seeds"]
+    low, high = min(seed["alpha"] for seed in seeds), max(seed["alpha"] for seed in seeds)
+    assert f"alpha ended between {low:.3f} and {high:.3f}" in " ".join((DOCS / "choosing.md").read_text().split())
+
+
+def test_the_memory_of_forcing_is_the_formula_s():
+    growth = 0.9056 * 0.01
+    steps = [round(1 / abs(math.log((1 - alpha) * math.exp(growth)))) for alpha in (0.1, 0.05, 0.02)]
+    assert f"| steps | {' | '.join(map(str, steps))} |" in (DOCS / "choosing.md").read_text()
