@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any
 
 from . import data, forcing, measures, models, solvers
 from ._version import __version__
-from .reconstruction import Reconstruction, fit, load
+from .reconstruction import Reconstruction, fit, load, resume
 from .solve import Solution, Status, iterates, solve
 
 if TYPE_CHECKING:
-    from . import plots
+    from . import explorables, plots
 
 __all__ = [
     "Reconstruction",
@@ -30,6 +30,7 @@ __all__ = [
     "Status",
     "__version__",
     "data",
+    "explorables",
     "fit",
     "forcing",
     "iterates",
@@ -37,15 +38,16 @@ __all__ = [
     "measures",
     "models",
     "plots",
+    "resume",
     "solve",
     "solvers",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    """`gtfdeer.plots` comes when it is first asked for: matplotlib is a fifth of the time that an import takes."""
-    if name == "plots":
-        return importlib.import_module(".plots", __name__)
+    """`plots` and `explorables` come when first asked for: matplotlib is a fifth of an import, widgets are optional."""
+    if name in ("plots", "explorables"):
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module 'gtfdeer' has no attribute {name!r}")
 
 

@@ -1,33 +1,132 @@
-"""Files are written whole or not at all: a draft beside the target, flushed to disk, then renamed."""
+"""Files are written whole or not at all: a draft beside the target, flushed to disk, then renamed.
+
+At every moment, killed or not, `path` holds the old content or the new one. With `kept`, the old one stays under that
+name: it is linked there first, so that neither name is ever without a whole file.
+"""
 
 from __future__ import annotations
 
+import errno
 import os
+import re
 import secrets
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-__all__ = ["write_whole"]
+try:
+    import fcntl
+except ImportError:  # Windows, where two runs on one path are not told of each other
+    fcntl = None
+
+__all__ = ["alone_with", "remove_drafts", "write_whole"]
+
+_ADVICE = {
+    errno.ENOSPC: "free some space on that disk, or pass a path on another one",
+    errno.EDQUOT: "free some of your quota on that disk, or pass a path on another one",
+    errno.ENAMETOOLONG: "pass a shorter name",
+}
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes) -> None:
+def write_whole(path: str | os.PathLike[str], content: bytes, kept: Path | None = None) -> None:
     """Write `content` to `path` in one go; whatever stood there before stays until the new file is complete.
 
+    Args:
+        path: where to.
+        content: all of it.
+        kept: where the file that stood at `path` is kept; None keeps none.
+
     Raises:
-        OSError: if the folder is missing or not writable; nothing is left behind.
+        OSError: if the folder is missing or not writable, or the disk full; nothing is left behind.
     """
     target = Path(path)
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+    draft, old = _draft(target), _draft(target)
     try:
         with open(draft, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
+        if kept is not None and target.exists():
+            _link(target, old)
+            os.replace(old, kept)
         os.replace(draft, target)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        raise type(error)(
-            f"cannot write {str(target)!r} ({reason}); pass a path in a folder that exists and is yours"
-        ) from error
+        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
+        raise type(error)(f"cannot write {str(target)!r} ({reason}); {advice}") from error
     finally:
-        if draft.parent.is_dir():
+        if target.parent.is_dir():
             draft.unlink(missing_ok=True)
+            old.unlink(missing_ok=True)
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what a writer of `path` that was killed left unfinished; only for who is `alone_with` it."""
+    own = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}")
+    for other in path.parent.iterdir():
+        if own.fullmatch(other.name):
+            other.unlink(missing_ok=True)
+
+
+@contextmanager
+def alone_with(path: Path) -> Iterator[None]:
+    """Hold `path` for one writer, a thread or a process, until the block ends or the process does, however it does.
+
+    The system's lock on a hidden file beside `path`, which goes at the end (Linux and macOS).
+
+    Raises:
+        BlockingIOError: if another run holds it.
+        OSError: if nothing can be written there.
+    """
+    if fcntl is None:
+        yield
+        return
+    beside = path.with_name(f".{path.name}.lock")
+    handle = _locked(path, beside)
+    try:
+        yield
+    finally:
+        beside.unlink(missing_ok=True)  # before the lock goes: who opened it meanwhile sees that it is gone
+        os.close(handle)
+
+
+def _locked(path: Path, beside: Path) -> int:
+    """An open handle of the lock file, locked."""
+    while True:
+        try:
+            handle = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            reason = (error.strerror or str(error)).lower()
+            raise type(error)(
+                f"cannot write {str(path)!r} ({reason}); pass a path in a folder that exists and is yours"
+            ) from error
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore[reportOptionalMemberAccess]
+        except BlockingIOError as error:
+            os.close(handle)
+            raise BlockingIOError(
+                f"another run is writing {str(path)!r} now; pass another path, or stop that run first"
+            ) from error
+        if _is_same(handle, beside):
+            return handle
+        os.close(handle)  # the run before removed the file between our opening and our locking it
+
+
+def _is_same(handle: int, beside: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(handle), os.stat(beside))
+    except FileNotFoundError:
+        return False
+
+
+def _draft(target: Path) -> Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+
+
+def _link(source: Path, link: Path) -> None:
+    """A second name for the same file, or a copy where the file system knows no links."""
+    try:
+        os.link(source, link)
+    except OSError:
+        shutil.copyfile(source, link)

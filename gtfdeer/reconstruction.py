@@ -1,6 +1,6 @@
 """A reconstruction: a trained model together with everything needed to use it in the units of the data.
 
-`fit` makes one, `simulate` runs it free, `score` judges it, `save` and `load` (in `gtfdeer.storage`) keep it.
+`fit` and `resume` make one, `simulate` runs it free, `score` judges it, `save` and `load` (`gtfdeer.storage`) keep it.
 
 Scoring protocol (public GTF code, arXiv 2306.04406): run freely from the first test sample for floor(1.25 T) steps,
 drop the first quarter of T as transient, and compare the remaining T steps with the test series, in standardised units.
@@ -14,17 +14,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 from . import storage
+from .checkpoint import Checkpoints
 from .data import Embedding, Scaling, Series
-from .fit import Moment, Recipe, default_optimiser, train
+from .fit import Moment, Standing, train
 from .forcing import Adaptive, Schedule
 from .free import free_run
+from .job import Job, longest_stretch, prepare, standardised
 from .models import Model
+from .recipe import Recipe
 from .scores import Scores, judge
 from .selection import BestFreeRun
 from .solvers import Auto, Solver
@@ -32,7 +33,7 @@ from .solvers import Auto, Solver
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Reconstruction", "fit", "load"]
+__all__ = ["Reconstruction", "fit", "load", "resume"]
 
 _DEFAULT_WINDOW = 200
 
@@ -48,7 +49,8 @@ class Reconstruction:
         first: `(N,)` the first training sample, standardised; free runs begin there unless told otherwise.
         name: of the series.
         embedding: delay embedding of the series, or None; applied to one-column test series.
-        history: "loss", "alpha", "iterations", "seconds", "retried", "skipped": arrays, one entry an update.
+        history: arrays, one entry an update: "loss", "alpha", "iterations", "seconds", and how the update was got:
+            "retried" (not at the first attempt), "damped" and "sequential" (tried so), "skipped" (not applied).
         ending: how training ended, "finished" or the reason.
         update: after how many updates the model stood as it is kept here.
     """
@@ -112,8 +114,8 @@ class Reconstruction:
         Raises:
             ValueError: if columns or sampling step differ from the training data's.
         """
-        reference = _longest_stretch(self.standardised(test))
-        other = None if floor is None else _longest_stretch(self.standardised(floor))
+        reference = longest_stretch(self.standardised(test))
+        other = None if floor is None else longest_stretch(self.standardised(floor))
         run = self.free_run
         return judge(self.model, reference, self.dt, run, steps=steps, floor=other, u=u)
 
@@ -188,6 +190,8 @@ def fit(
     standardise: bool = True,
     looks: int = 20,
     callbacks: Iterable[Callable[[Moment], Any]] = (),
+    checkpoint: str | Path | None = None,
+    every: int = 1000,
     key: Array | None = None,
     progress: bool = True,
 ) -> Reconstruction:
@@ -203,7 +207,7 @@ def fit(
         updates: how many.
         forcing: alpha over training; by default `Adaptive()`.
         solver: how a sequence is solved; by default `Auto()`.
-        learning_rate: first learning rate of the default optimiser, see `gtfdeer.fit.default_optimiser`.
+        learning_rate: first learning rate of the default optimiser, see `gtfdeer.recipe.default_optimiser`.
         optimiser: any optax transformation, instead of the default one.
         noise: standard deviation of noise added to the network's input, in standardised units.
         u: `(T, K)` external inputs (a list of arrays for several series); the model needs `input_dim=K`.
@@ -212,6 +216,9 @@ def fit(
         looks: how often, in the second half of training, the free run is judged against the training data, so that
             the best moment is kept (`gtfdeer.selection`); 0 keeps the last. Not with external inputs.
         callbacks: called a few times a second with a `gtfdeer.fit.Moment`.
+        checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
+            `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
+        every: updates between two checkpoints; one more is written at the end, however it comes.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
 
@@ -221,12 +228,7 @@ def fit(
     Raises:
         ValueError, TypeError: if model, data and settings do not fit together, in one sentence.
     """
-    recordings = [series] if isinstance(series, Series) else list(series)
-    _check_recordings(recordings)
-    scaling = _scaling(recordings) if standardise else recordings[0].scaling
-    recordings = [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
-    model = _observing(model, recordings[0].columns)
-    inputs = _check_inputs(model, u, recordings)
+    recordings = standardised(series, standardise=standardise)
     longest = max(stop - start for s in recordings for start, stop in s.segments())
     recipe = Recipe(
         window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
@@ -234,37 +236,82 @@ def fit(
         updates=updates,
         forcing=Adaptive() if forcing is None else forcing,
         solver=Auto() if solver is None else solver,
-        optimiser=default_optimiser(updates, learning_rate) if optimiser is None else optimiser,
+        learning_rate=learning_rate,
+        optimiser=optimiser,
         noise=noise,
     )
-    key = jax.random.key(0) if key is None else key
-    if not (isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)):
-        raise TypeError(f"key is {key!r}; pass jax.random.key(0)")
-    if not isinstance(looks, int) or looks < 0:
-        raise ValueError(f"looks is {looks!r}; pass a whole number of at least 0")
-    longest_stretch = max((_longest_stretch(s) for s in recordings), key=len)
-    best = BestFreeRun(longest_stretch, updates, looks if inputs is None else 0)
-    trained = train(
-        model,
-        recordings,
-        recipe,
-        key=key,
-        inputs=inputs,
+    job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, looks)
+    best = BestFreeRun(job.longest_stretch, recipe.updates, job.looks)
+    if checkpoint is None:
+        return _train(job, best, callbacks=callbacks, progress=progress)
+    with Checkpoints(checkpoint, every) as checkpoints:
+        checkpoints.require_room_for(job)
+        return _train(job, best, checkpoints, callbacks=callbacks, progress=progress)
+
+
+def resume(
+    path: str | Path,
+    *,
+    callbacks: Iterable[Callable[[Moment], Any]] = (),
+    progress: bool = True,
+) -> Reconstruction:
+    """Go on with a run that `fit(..., checkpoint=path)` began, to the very result that it would have had.
+
+    Parameters, optimiser, schedule, keys, history ("seconds" apart) and the choice of the best moment are those of a
+    run that was never stopped, bit for bit on the same machine. The file holds the data, too. Checkpoints go on being
+    written to the same path.
+
+    Args:
+        path: of the checkpoint, or of the one before it, `run.previous.npz`.
+        callbacks: as in `fit`; they are not part of a checkpoint.
+        progress: show a progress bar.
+
+    Returns:
+        The same as `fit`; at once, if that run was finished.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such file, or it is damaged; the sentence names the older one.
+    """
+    with Checkpoints.at(path) as checkpoints:
+        job, standing, seen = checkpoints.read()
+        best = BestFreeRun(job.longest_stretch, job.recipe.updates, job.looks)
+        best.recall(*seen)
+        return _train(job, best, checkpoints, standing, callbacks=callbacks, progress=progress)
+
+
+def _train(
+    job: Job,
+    best: BestFreeRun,
+    checkpoints: Checkpoints | None = None,
+    begin: Standing | None = None,
+    *,
+    callbacks: Iterable[Callable[[Moment], Any]],
+    progress: bool,
+) -> Reconstruction:
+    last, standing = train(
+        job.model,
+        job.recordings,
+        job.recipe,
+        key=job.key,
+        inputs=job.inputs,
         callbacks=[*callbacks, best],
         moments=best.moments,
+        begin=begin,
+        save=None if checkpoints is None else lambda standing: checkpoints.save(job, best, standing),
+        every=None if checkpoints is None else checkpoints.every,
         progress=progress,
     )
-    first = next(s.values[start] for s in recordings for start, _ in s.segments())
+    series = job.recordings[0]
     return Reconstruction(
-        model=trained.model if best.model is None else best.model,
-        scaling=scaling,
-        dt=recordings[0].dt,
-        first=np.asarray(first, np.float32),
-        name=recordings[0].name,
-        embedding=recordings[0].embedding,
-        history=trained.history,
-        ending=trained.ending,
-        update=len(trained.history["loss"]) if best.model is None else best.update,
+        model=last if best.model is None else best.model,
+        scaling=series.scaling,
+        dt=series.dt,
+        first=job.first,
+        name=series.name,
+        embedding=series.embedding,
+        history=standing.history,
+        ending=standing.ending,
+        update=len(standing.history["loss"]) if best.model is None else best.update,
     )
 
 
@@ -275,72 +322,3 @@ def load(path: str | Path) -> Reconstruction:
         FileNotFoundError, ValueError: if there is no such file, or it is not a reconstruction of this version or older.
     """
     return Reconstruction(**storage.read(path))
-
-
-def _check_recordings(recordings: list[Any]) -> None:
-    if not recordings or not all(isinstance(s, Series) for s in recordings):
-        came = ", ".join(type(s).__name__ for s in recordings) or "an empty list"
-        raise TypeError(
-            f"series is {came}; pass a Series or a list of them, made by gtfdeer.data.read_series(values, dt=...)"
-        )
-    first = recordings[0]
-    for other in recordings[1:]:
-        if other.columns != first.columns or not np.isclose(other.dt, first.dt) or other.embedding != first.embedding:
-            raise ValueError(
-                f"recordings differ: {other!r} against {first!r}; pass recordings with the same columns, dt and "
-                "embedding"
-            )
-
-
-def _scaling(recordings: list[Series]) -> Scaling:
-    """The scaling that the recordings share already, or mean and standard deviation over all of them."""
-    first = recordings[0].scaling
-    if first is not None:
-        return first
-    pooled = Series(np.concatenate([s.unscaled().values for s in recordings]), dt=recordings[0].dt)
-    scaling = pooled.standardise().scaling
-    assert scaling is not None
-    return scaling
-
-
-def _observing(model: Model, columns: int) -> Model:
-    """The model, or, where it was built without `observed_dim`, a copy of it that observes these columns."""
-    if not isinstance(model, Model):
-        raise TypeError(f"model is {model!r}; pass one from gtfdeer.models, such as ShallowPLRNN(latent_dim=3, ...)")
-    if model.observed_dim == columns:
-        return model
-    config = model.config()
-    if config["observed_dim"] is not None:
-        raise ValueError(
-            f"series has {columns} columns but the model observes {model.observed_dim}; pass observed_dim={columns}"
-        )
-    build: Any = type(model)
-    adapted = build(**{**config, "observed_dim": columns}, rngs=nnx.Rngs(0))
-    kept = storage.flat_parameters(model)
-    fresh = storage.flat_parameters(adapted)
-    storage.set_parameters(
-        adapted, {k: kept[k] if k in kept and kept[k].shape == v.shape else v for k, v in fresh.items()}
-    )
-    return adapted
-
-
-def _check_inputs(model: Model, u: Any, recordings: list[Series]) -> list[np.ndarray] | None:
-    input_dim = getattr(model, "input_dim", 0)
-    if u is None:
-        if input_dim:
-            raise ValueError(f"the model has input_dim={input_dim} but no input came; pass u, one row a time step")
-        return None
-    arrays = [np.asarray(a, np.float32) for a in (u if isinstance(u, list | tuple) else [u])]
-    arrays = [a[:, None] if a.ndim == 1 else a for a in arrays]
-    shapes, wanted = [a.shape for a in arrays], [(s.length, input_dim) for s in recordings]
-    if shapes != wanted or not all(np.isfinite(a).all() for a in arrays):
-        raise ValueError(
-            f"u has shapes {shapes}; pass finite arrays of shapes {wanted}, one for each recording, and a model with "
-            f"input_dim={shapes[0][-1]}"
-        )
-    return arrays
-
-
-def _longest_stretch(series: Series) -> np.ndarray:
-    start, stop = max(series.segments(), key=lambda s: s[1] - s[0])
-    return series.values[start:stop]

@@ -33,6 +33,8 @@ class BestFreeRun:
 
     Attributes:
         model, update: the best model so far and after how many updates it stood; None and 0 before the first look.
+        lowest: its D_stsp + D_H.
+        looked: after how many updates it looked last.
     """
 
     def __init__(self, reference: Float[np.ndarray, "time observed"], updates: int, looks: int) -> None:
@@ -40,18 +42,22 @@ class BestFreeRun:
         enough = len(self.reference) >= _SHORTEST and looks > 0
         first = updates // 2
         self.moments = {updates - k * (updates - first) // looks for k in range(looks)} if enough else set()
-        self.model: Model | None = None
-        self.update = 0
-        self._lowest = np.inf
+        self.recall(None, 0, np.inf, 0)
+
+    def recall(self, model: Model | None, update: int, lowest: float, looked: int) -> None:
+        """Take up where an earlier run stood."""
+        self.model, self.update, self.lowest, self.looked = model, update, lowest, looked
 
     def __call__(self, moment: Moment) -> None:
-        if moment.update not in self.moments:
+        if moment.update not in self.moments or moment.update <= self.looked:
             return
         model = moment.model
         run = free_run(model, len(self.reference), self.reference[0])
-        if not np.isfinite(run).all():
-            return
-        misfit = measures.state_space_divergence(self.reference, run)
-        misfit += measures.power_spectrum_error(self.reference, run)
-        if misfit < self._lowest:
-            self.model, self.update, self._lowest = model, moment.update, misfit
+        misfit = self._misfit(run) if np.isfinite(run).all() else np.inf
+        if misfit < self.lowest:
+            self.model, self.update, self.lowest = model, moment.update, misfit
+        self.looked = moment.update
+
+    def _misfit(self, run: Float[np.ndarray, "time observed"]) -> float:
+        divergence = measures.state_space_divergence(self.reference, run)
+        return divergence + measures.power_spectrum_error(self.reference, run)

@@ -9,10 +9,7 @@ first                  the first training sample
 
 from __future__ import annotations
 
-import io
 import json
-import zipfile
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -24,12 +21,14 @@ from ._version import __version__
 from .data import Embedding, Scaling
 from .files import write_whole
 from .models import Model
+from .sealed import Broken, pack, unpack
 
-__all__ = ["flat_parameters", "read", "set_parameters", "write"]
+__all__ = ["built", "described", "flat_parameters", "read", "set_parameters", "write"]
 
 _FORMAT = "gtfdeer reconstruction"
 _FORMAT_VERSION = 1
 _LARGEST = 2**31  # bytes of arrays that a model file may hold; real ones hold a few hundred kilobytes
+_UNSUSPICIOUS = 2**24  # numbers that a constructor may make on a header's word
 
 
 def write(
@@ -46,13 +45,11 @@ def write(
     history: dict[str, np.ndarray],
 ) -> None:
     """Write atomically: to a temporary file beside `path`, flushed to disk, then renamed."""
-    config = {**model.config(), "observed_dim": model.observed_dim}
     header = {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
         "gtfdeer": __version__,
-        "model": type(model).__name__,
-        "config": {k: v.__name__ if isinstance(v, type) else v for k, v in config.items()},
+        **described(model),
         "dt": dt,
         "name": name,
         "ending": ending,
@@ -64,10 +61,8 @@ def write(
     arrays["first"] = np.asarray(first)
     if scaling is not None:
         arrays |= {"scaling/mean": np.asarray(scaling.mean), "scaling/std": np.asarray(scaling.std)}
-    buffer = io.BytesIO()
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)
-    write_whole(path, buffer.getvalue())
+    write_whole(path, pack(arrays))
 
 
 def read(path: str | Path) -> dict[str, Any]:
@@ -75,27 +70,76 @@ def read(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
-    arrays = _arrays(path)
+    try:
+        arrays = unpack(path, most=_LARGEST, unsealed=True)
+    except Broken as error:
+        raise ValueError(
+            f"{str(path)!r} is not a model file of gtfdeer ({error}); pass one written by Reconstruction.save"
+        ) from error
     header = _header(path, arrays)
     try:
-        model = _model(
-            header,
-            {k.removeprefix("parameters/"): v for k, v in arrays.items() if k.startswith("parameters/")},
+        return _fields(header, arrays)
+    except (KeyError, TypeError, IndexError, OverflowError, AttributeError) as error:
+        raise ValueError(f"{str(path)!r} is damaged or incomplete ({error!r}); use an older copy of it") from error
+
+
+def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    def under(prefix: str) -> dict[str, np.ndarray]:
+        return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+    parameters = under("parameters/")
+    model = built(header, sum(array.size for array in parameters.values()))
+    set_parameters(model, parameters)
+    embedding, first, dt = header["embedding"], arrays["first"], float(header["dt"])
+    scaling = Scaling(arrays["scaling/mean"], arrays["scaling/std"]) if "scaling/mean" in arrays else None
+    columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
+    fits = len(columns) == 1 and first.ndim == 1 and first.dtype.kind == "f" and np.isfinite(first).all()
+    if not (fits and 0 < dt < np.inf):
+        raise ValueError(
+            f"the file holds a first sample {first.dtype}{list(first.shape)}, columns {sorted(columns)} and dt={dt}, "
+            "which do not fit together; use an older copy of it"
         )
-        embedding = header["embedding"]
-        return {
-            "model": model,
-            "scaling": Scaling(arrays["scaling/mean"], arrays["scaling/std"]) if "scaling/mean" in arrays else None,
-            "dt": float(header["dt"]),
-            "first": arrays["first"],
-            "name": str(header["name"]),
-            "embedding": None if embedding is None else Embedding(int(embedding[0]), int(embedding[1])),
-            "history": {k.removeprefix("history/"): v for k, v in arrays.items() if k.startswith("history/")},
-            "ending": str(header["ending"]),
-            "update": int(header["update"]),
-        }
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"{str(path)!r} is damaged or incomplete ({error}); use an older copy of it") from error
+    return {
+        "model": model,
+        "scaling": scaling,
+        "dt": dt,
+        "first": first,
+        "name": str(header["name"]),
+        "embedding": None if embedding is None else Embedding(int(embedding[0]), int(embedding[1])),
+        "history": under("history/"),
+        "ending": str(header["ending"]),
+        "update": int(header["update"]),
+    }
+
+
+def described(model: Model) -> dict[str, Any]:
+    """The model's class and its constructor's keywords, for a header."""
+    config = {**model.config(), "observed_dim": model.observed_dim}
+    return {
+        "model": type(model).__name__,
+        "config": {k: v.__name__ if isinstance(v, type) else v for k, v in config.items()},
+    }
+
+
+def built(header: dict[str, Any], parameters: int) -> Model:
+    """A model of the described class and sizes, refused if its file cannot hold the parameters of such sizes."""
+    name, config = header["model"], dict(header["config"])
+    kind = _exported(name, Model)
+    _refuse_absurd_sizes(config, parameters)
+    if "observation" in config:
+        config["observation"] = _exported(config["observation"], models.Observation)
+    return kind(**config, rngs=nnx.Rngs(0))
+
+
+def _refuse_absurd_sizes(config: dict[str, Any], parameters: int) -> None:
+    """No array of a model has fewer numbers than one of its sizes; no two sizes may make a large one of few numbers."""
+    sizes = sorted((v for v in config.values() if isinstance(v, int) and not isinstance(v, bool)), reverse=True)
+    largest, second = [*sizes, 1, 1][:2]
+    if largest > max(parameters, 1) or largest * second > max(_UNSUSPICIOUS, 100 * parameters):
+        raise ValueError(
+            f"the file names a model of sizes {config}; this model needs far more than the {parameters} numbers "
+            "that the file holds; use an older copy of it"
+        )
 
 
 def flat_parameters(model: Model) -> dict[str, np.ndarray]:
@@ -136,28 +180,12 @@ def set_parameters(model: Model, flat: dict[str, np.ndarray]) -> None:
     nnx.update(model, state)
 
 
-def _arrays(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            size = sum(entry.file_size for entry in archive.infolist())
-        if size > _LARGEST:
-            raise ValueError(
-                f"{str(path)!r} would unpack to {size / 2**30:.1f} GiB, which no model file needs; it was not read"
-            )
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, OSError) as error:
-        raise ValueError(
-            f"{str(path)!r} is not a model file of gtfdeer ({error}); pass one written by Reconstruction.save"
-        ) from error
-
-
 def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     try:
         header = json.loads(arrays["header"].tobytes())
         known = header["format"] == _FORMAT
         version = int(header["format_version"])
-    except (KeyError, ValueError, TypeError, UnicodeDecodeError) as error:
+    except (KeyError, ValueError, TypeError, OverflowError, RecursionError) as error:
         raise ValueError(
             f"{str(path)!r} is not a model file of gtfdeer (no header); pass one written by Reconstruction.save"
         ) from error
@@ -169,16 +197,6 @@ def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
             f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); upgrade with pip install --upgrade gtfdeer"
         )
     return header
-
-
-def _model(header: dict[str, Any], parameters: dict[str, np.ndarray]) -> Model:
-    name, config = header["model"], dict(header["config"])
-    kind = _exported(name, Model)
-    if "observation" in config:
-        config["observation"] = _exported(config["observation"], models.Observation)
-    model = kind(**config, rngs=nnx.Rngs(0))
-    set_parameters(model, parameters)
-    return model
 
 
 def _exported(name: str, base: type) -> Any:

@@ -34,7 +34,16 @@ def test_two_hundred_updates_halve_the_loss(lorenz):
 
 def test_the_history_has_one_entry_an_update(lorenz):
     history = quick(plrnn(), lorenz, updates=23).history
-    assert set(history) == {"loss", "alpha", "iterations", "seconds", "retried", "skipped"}
+    assert set(history) == {
+        "loss",
+        "alpha",
+        "iterations",
+        "seconds",
+        "retried",
+        "damped",
+        "sequential",
+        "skipped",
+    }
     assert {v.shape for v in history.values()} == {(23,)}
     assert (history["seconds"] > 0).all()
 

@@ -59,16 +59,41 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
             ) from problem
 
 
-def _read_member(whole: IO[bytes], file_name: str, field: str | None) -> np.ndarray:
-    """Check the member by the archive's word, then its header, then read it."""
+def read_archive(whole: IO[bytes], file_name: str, most_bytes: int) -> dict[str, np.ndarray]:
+    """Return every array of an open .npz file by name, none of which is believed before it is checked.
+
+    Raises: ValueError and the errors of `zipfile`, for anything but whole arrays of at most `most_bytes` together.
+    """
+    there = _size(whole)
     with zipfile.ZipFile(whole) as archive:
-        member = _chosen_member(archive, file_name, field)
-        where = f"{member.filename.removesuffix('.npy')!r} in {file_name!r}"
-        _refuse_bombs(member, where)
-        with archive.open(member) as file:
-            _check_header(file, member.file_size, where)
-        with archive.open(member) as file:
-            return npy.read_array(file, allow_pickle=False)
+        members = archive.infolist()
+        promised = sum(member.file_size for member in members)
+        if promised > min(most_bytes, max(LARGE, MOST_INFLATION * there)):
+            raise ValueError(
+                f"{file_name!r} would unpack its {there} bytes to {promised / 2**30:.1f} GiB, which no file of its "
+                "kind does; it was not read"
+            )
+        names = [member.filename.removesuffix(".npy") for member in members]
+        if len(set(names)) < len(names):
+            raise ValueError(f"{file_name!r} holds two arrays of one name; save it again")
+        named = zip(names, members, strict=True)
+        return {name: _read_array(archive, member, there, file_name) for name, member in named}
+
+
+def _read_member(whole: IO[bytes], file_name: str, field: str | None) -> np.ndarray:
+    there = _size(whole)
+    with zipfile.ZipFile(whole) as archive:
+        return _read_array(archive, _chosen_member(archive, file_name, field), there, file_name)
+
+
+def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, there: int, file_name: str) -> np.ndarray:
+    """Check the member by the archive's word, then its header, then read it."""
+    where = f"{member.filename.removesuffix('.npy')!r} in {file_name!r}"
+    _refuse_bombs(member.file_size, min(member.compress_size, there), where)
+    with archive.open(member) as file:
+        _check_header(file, member.file_size, where)
+    with archive.open(member) as file:
+        return npy.read_array(file, allow_pickle=False)
 
 
 def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
@@ -86,18 +111,22 @@ def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) 
     return members[field] if field is not None else next(iter(members.values()))
 
 
-def _refuse_bombs(member: zipfile.ZipInfo, where: str) -> None:
-    """Refuse a member by what the archive says of its sizes, before a byte is unpacked."""
-    if member.file_size > MOST_BYTES:
+def _refuse_bombs(unpacked: int, packed: int, where: str) -> None:
+    """Refuse what the archive says is large, or larger than `packed` bytes can be, before a byte is unpacked."""
+    if unpacked > MOST_BYTES:
         raise ValueError(
-            f"{where} unpacks to {member.file_size / 2**30:.1f} GiB, over the limit of 4 GiB; if you trust "
+            f"{where} unpacks to {unpacked / 2**30:.1f} GiB, over the limit of 4 GiB; if you trust "
             "it, load it with numpy.load and pass a part of the array"
         )
-    if member.file_size > LARGE and member.file_size > MOST_INFLATION * member.compress_size:
+    if unpacked > LARGE and unpacked > MOST_INFLATION * packed:
         raise ValueError(
-            f"{where} unpacks {member.compress_size} bytes to {member.file_size}, which no recording does; "
+            f"{where} unpacks {packed} bytes to {unpacked}, which no recording does; "
             "if you trust it, load it with numpy.load and pass the array"
         )
+
+
+def _size(whole: IO[bytes]) -> int:
+    return whole.seek(0, 2)
 
 
 def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:

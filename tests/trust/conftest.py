@@ -1,0 +1,61 @@
+"""A small run that is quick to train, and what is compared of two runs."""
+
+from __future__ import annotations
+
+import jax
+import numpy as np
+import pytest
+from jax.experimental.compilation_cache import compilation_cache
+
+import gtfdeer as gd
+from gtfdeer import storage
+
+from .small import recording
+
+
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """Where programs are kept, so that the same run is compiled once for all tests here, and their processes."""
+    return tmp_path_factory.mktemp("compiled")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def compile_once(compiled):
+    settings = {
+        "jax_compilation_cache_dir": str(compiled),
+        "jax_persistent_cache_min_compile_time_secs": 0.5,
+        "jax_persistent_cache_min_entry_size_bytes": -1,
+    }
+    before = {name: getattr(jax.config, name) for name in settings}
+    for name, value in settings.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+    yield
+    for name, value in before.items():
+        jax.config.update(name, value)
+    compilation_cache.reset_cache()
+
+
+@pytest.fixture(scope="session")
+def series() -> gd.data.Series:
+    return recording()
+
+
+@pytest.fixture
+def same():
+    """Compare two reconstructions bit for bit, wall-clock seconds apart."""
+
+    def compare(one: gd.Reconstruction, other: gd.Reconstruction) -> None:
+        first, second = (storage.flat_parameters(rec.model) for rec in (one, other))
+        assert first.keys() == second.keys()
+        assert all(np.array_equal(first[name], second[name]) for name in first)
+        assert one.history.keys() == other.history.keys()
+        for name in one.history.keys() - {"seconds"}:
+            assert np.array_equal(one.history[name], other.history[name], equal_nan=True), name
+        assert len(one.history["seconds"]) == len(other.history["seconds"])
+        for name in ("scaling", "dt", "name", "embedding", "ending", "update"):
+            assert getattr(one, name) == getattr(other, name), name
+        assert np.array_equal(one.first, other.first)
+        assert np.array_equal(jax.device_get(one.simulate(20)), jax.device_get(other.simulate(20)))
+
+    return compare
