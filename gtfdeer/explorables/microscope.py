@@ -1,0 +1,197 @@
+"""NewtonMicroscope: watch Newton's method bend a whole trajectory at once until it obeys its equation.
+
+Lim, Zhu, Selfridge, Kasim, arXiv 2309.12252 (DEER); Hess, Götz, Durstewitz, arXiv 2605.12683 (with forcing).
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import Reconstruction, Status, data, plots
+from ..plots.canvas import INK, dress
+from .newton import MOST, SOLVERS, TOLERANCE, Iterates, newton_program
+from .panel import Panel, Setting, canvas, menu, plural, slider
+from .task import SYSTEMS, Task, task_of
+
+__all__ = ["NewtonMicroscope"]
+
+GUESSES = ("all zeros", "teacher signal", "random numbers")
+LENGTHS = (100, 300, 1000, 3000)
+ALPHAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+
+
+class NewtonMicroscope(Panel):
+    """Scrub through the iterations of a parallel solve.
+
+    Controls: `subject_menu`, `alpha_slider`, `length_menu`, `solver_menu`, `guess_menu`, `iteration_slider`. Only a
+    new subject, length or solver compiles; alpha, guess and iteration do not.
+
+    Args:
+        reconstruction: a trained model to look at, beside the known systems.
+        series: the recording that teaches it.
+        strict: raise errors of the controls instead of only showing them.
+
+    >>> panel = NewtonMicroscope(strict=True)                       # doctest: +SKIP
+    >>> panel.alpha = 0.3                                           # doctest: +SKIP
+    >>> panel.status, panel.iterate.shape                           # doctest: +SKIP
+    ('converged in 3 iterations', (1000, 3))
+    """
+
+    alpha = Setting("alpha_slider")
+    length = Setting("length_menu")
+    solver = Setting("solver_menu")
+    guess = Setting("guess_menu")
+    subject = Setting("subject_menu")
+    iteration = Setting("iteration_slider")
+
+    def __init__(
+        self, reconstruction: Reconstruction | None = None, series: data.Series | None = None, *, strict: bool = False
+    ) -> None:
+        super().__init__(strict=strict)
+        self._reconstruction, self._series = reconstruction, series
+        subjects = [*SYSTEMS, *([] if reconstruction is None else ["trained model"])]
+        self.subject_menu = menu("system", subjects, subjects[-1] if reconstruction else subjects[0])
+        self.alpha_slider = slider("forcing alpha", 0.05, 0.0, 1.0, 0.01)
+        self.length_menu = menu("length T", LENGTHS, 1000)
+        self.solver_menu = menu("solver", [*SOLVERS], "DEER")
+        self.guess_menu = menu("first guess", GUESSES, GUESSES[0])
+        self.iteration_slider = slider("iteration k", 0, 0, MOST, 1)
+        self._programs: dict[tuple, Any] = {}
+        self._tasks: dict[tuple, Task] = {}
+        self._sweeps: dict[tuple, list[tuple[int, Status]]] = {}
+        self._arrange(
+            (self.subject_menu, self.length_menu),
+            (self.solver_menu, self.guess_menu),
+            (self.alpha_slider, self.iteration_slider),
+        )
+        for control in (self.subject_menu, self.alpha_slider, self.length_menu, self.solver_menu, self.guess_menu):
+            self._observe(control, self.run)
+        self._observe(self.iteration_slider, self._look)
+        self._attempt(self.run)
+
+    @property
+    def iterate(self) -> np.ndarray:
+        """`(T, M)`, the iterate that the slider points at, in standard deviations."""
+        return self._found.states[self.iteration]
+
+    @property
+    def truth(self) -> np.ndarray:
+        """`(T, M)`, the solution, computed step by step."""
+        return self._found.truth
+
+    @property
+    def residuals(self) -> np.ndarray:
+        """`(K + 1,)`, the largest violation of the step equation, guess first."""
+        return self._found.residuals
+
+    @property
+    def iterations(self) -> int:
+        """K, how many iterations the solve took."""
+        return self._found.iterations
+
+    @property
+    def sweep(self) -> dict[float, int | None]:
+        """Iterations for each alpha of a coarse grid; None where the solve did not converge."""
+        results = self._sweeps[self._key()]
+        return {a: k if s is Status.CONVERGED else None for a, (k, s) in zip(ALPHAS, results, strict=True)}
+
+    def run(self) -> None:
+        """Solve anew with what the controls say."""
+        key = self._key()
+        self._say("running" if self._known() else "compiling: a new system, length or solver takes some seconds")
+        program, guess = self._program(), self._guess()
+        self._found: Iterates = program(self.alpha, guess)
+        if key not in self._sweeps:
+            solves = (program(a, guess) for a in ALPHAS)
+            self._sweeps[key] = [(found.iterations, found.status) for found in solves]
+        with self._silently():
+            self.iteration_slider.value = min(self.iteration, self.iterations)
+            self.iteration_slider.max = self.iterations
+        self._paint()
+        self._look()
+
+    def _key(self) -> tuple:
+        return (self.subject, self.length, self.solver, self.guess)
+
+    def _known(self) -> bool:
+        return self._key()[:3] in self._programs
+
+    def _task(self) -> Task:
+        key = (self.subject, self.length)
+        if key not in self._tasks:
+            subject = self._reconstruction if self.subject == "trained model" else self.subject
+            self._tasks[key] = task_of(subject, self._series, length=self.length)
+        return self._tasks[key]
+
+    def _program(self) -> Any:
+        return self._programs.setdefault(self._key()[:3], newton_program(self._task(), self.length, self.solver))
+
+    def _guess(self) -> Any:
+        teacher = self._task().teacher[: self.length]
+        if self.guess == "teacher signal":
+            return teacher
+        if self.guess == "all zeros":
+            return jnp.zeros_like(teacher)
+        return jax.random.normal(jax.random.key(2), teacher.shape)
+
+    def _paint(self) -> None:
+        """All that does not depend on the iteration; what does is moved by `_look`."""
+        found = self._found
+        self._sheet = sheet = canvas(10.6, 6.0)
+        (orbit, residuals), (heat, sweep) = sheet.subplots(2, 2, width_ratios=(1.7, 1))
+        time = np.arange(1, self.length + 1)
+        orbit.plot(time, found.truth[:, 0], **{**plots.DATA.line(), "label": "solution, step by step"})
+        (self._line,) = orbit.plot(time, found.truth[:, 0], **{**plots.MODEL.line(), "label": "iterate $k$"})
+        spread = np.abs(found.truth[:, 0]).max()
+        orbit.set_ylim(-1.6 * spread, 1.6 * spread)
+        orbit.margins(x=0.01)
+        orbit.legend(loc="upper right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
+        dress(orbit, "time step $t$ (samples)", "first variable (s.d.)")
+
+        plots.convergence(np.where(found.residuals > 0, found.residuals, 1e-8), tolerance=TOLERANCE, ax=residuals)
+        (self._dot,) = residuals.plot([0], [1], "s", markersize=11, markerfacecolor="none", color=plots.MODEL.colour)
+        residuals.legend().remove()
+        residuals.set_title("dashed: tolerance", loc="right", fontsize=9, color=INK)
+
+        errors = np.clip(found.errors, 1e-6, 1e1)
+        errors[~np.isfinite(found.errors)] = np.nan
+        plots.newton_heatmap(errors, unit="s.d.", ax=heat)
+        self._level = heat.axhline(0, color=plots.MODEL.colour, linewidth=2)
+        self._paint_sweep(sweep)
+
+    def _paint_sweep(self, ax: Any) -> None:
+        results = self._sweeps[self._key()]
+        alphas = np.array(ALPHAS)
+        counts = np.array([k for k, _ in results])
+        good = np.array([s is Status.CONVERGED for _, s in results])
+        ax.plot(alphas[good], counts[good], marker="D", markersize=5, **plots.ERROR.line())
+        top = max(counts[good].max(initial=1), self.iterations) + 1
+        ax.plot(alphas[~good], np.full((~good).sum(), top), "x", color=INK, markersize=7)
+        ax.axvline(self.alpha, color=plots.MODEL.colour, linewidth=2)
+        ax.set_ylim(0, top + 1)
+        ax.set_title("x: did not converge", loc="right", fontsize=9, color=INK)
+        dress(ax, r"forcing $\alpha$ (0 to 1)", "iterations (count)")
+
+    def _look(self) -> None:
+        """Move iterate, mark and level to the iteration that the slider points at."""
+        k, found = self.iteration, self._found
+        self._line.set_ydata(found.states[k][:, 0])
+        self._dot.set_data([k], [np.clip(found.residuals[k], 1e-8, 1e30)])
+        self._level.set_ydata([k, k])
+        self._say(self._ending())
+        size = f"{found.residuals[k]:.1e}" if np.isfinite(found.residuals[k]) else "not finite"
+        self._show(
+            self._sheet,
+            f"{self._task().name}, alpha {self.alpha:.2f}, T {self.length}: iteration {k} of {self.iterations}; "
+            f"the first {found.solved(k)} steps are right to 0.1 %; residual {size}.",
+        )
+
+    def _ending(self) -> str:
+        found = self._found
+        if found.status is Status.CONVERGED:
+            return f"converged in {plural(found.iterations, 'iteration')}"
+        return f"did not converge in {plural(found.iterations, 'iteration')}: {found.status.advice}"

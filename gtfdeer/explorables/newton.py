@@ -1,0 +1,115 @@
+"""Newton's iterates over a whole trajectory, for any alpha, from one compiled program.
+
+    z^(k+1) = one iteration of the solver from z^(k),    until nothing moves, all is rounding, or something overflows
+
+The stopping rule is that of `gtfdeer.solve`; here every iterate is kept. alpha and the guess are arguments of the
+program, so that only a new length, solver or task compiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from .. import Status, forcing, solve, solvers
+from .task import Task
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = ["MOST", "SOLVERS", "TOLERANCE", "Iterates", "newton_program"]
+
+MOST = 40  # iterations that are kept
+TOLERANCE = 1e-5
+# one iteration each: the program below counts them
+SOLVERS: dict[str, solvers.Solver] = {
+    "DEER": solvers.DEER(tol=TOLERANCE, max_iterations=1),
+    "QuasiDEER": solvers.QuasiDEER(tol=TOLERANCE, max_iterations=1),
+    "Shooting": solvers.Shooting(tol=TOLERANCE, max_sweeps=1),
+}
+
+
+@dataclass(frozen=True)
+class Iterates:
+    """What one solve went through, K iterations.
+
+    Attributes:
+        states: `(K + 1, T, M)`, the guess first.
+        residuals: `(K + 1,)`, largest violation of the step equation.
+        truth: `(T, M)`, computed step by step.
+        status: how it ended.
+    """
+
+    states: Float[np.ndarray, "iterate time latent"]
+    residuals: Float[np.ndarray, " iterate"]
+    truth: Float[np.ndarray, "time latent"]
+    status: Status
+
+    @property
+    def iterations(self) -> int:
+        return len(self.states) - 1
+
+    @property
+    def errors(self) -> Float[np.ndarray, "iterate time"]:
+        """Distance of every iterate from the truth, largest unit."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.abs(self.states - self.truth).max(axis=2)
+
+    def solved(self, k: int) -> int:
+        """How many steps from the beginning the iterate k has right."""
+        wrong = ~(self.errors[k] <= 1e-3 * (1 + np.abs(self.truth).max()))
+        return int(wrong.argmax()) if wrong.any() else len(wrong)
+
+
+def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any], Iterates]:
+    """A function of alpha and guess `(T, M)`; it compiles when it is first called."""
+    forced = forcing.force(task.step)
+    one = SOLVERS[solver]
+
+    def residual(z: Any, inputs: Any) -> Any:
+        before = jnp.concatenate([task.start[None], z[:-1]])
+        return jnp.max(jnp.abs(jax.vmap(forced)(before, inputs) - z))
+
+    @jax.jit
+    def run(alpha: Any, guess: Any) -> tuple:
+        inputs = task.inputs(alpha, length)
+
+        def unfinished(carry: tuple) -> Any:
+            k, *_, done = carry
+            return ~done & (k < MOST)
+
+        def iteration(carry: tuple) -> tuple:
+            k, z, states, residuals, _ = carry
+            answer = solve(forced, task.start, inputs, solver=one, guess=z)
+            new = answer.states
+            moved, size = jnp.max(jnp.abs(new - z)), 1 + jnp.max(jnp.abs(new))
+            k = k + answer.iterations
+            still = (answer.iterations == 0) | (moved <= TOLERANCE * size)
+            done = still | ~jnp.isfinite(jnp.sum(new))
+            return k, new, states.at[k].set(new), residuals.at[k].set(answer.residual), done
+
+        states = jnp.zeros((MOST + 1, *guess.shape), guess.dtype).at[0].set(guess)
+        residuals = jnp.zeros(MOST + 1, guess.dtype).at[0].set(residual(guess, inputs))
+        first = (jnp.asarray(0), guess, states, residuals, jnp.asarray(False))
+        k, _, states, residuals, _ = jax.lax.while_loop(unfinished, iteration, first)
+        truth = solve(forced, task.start, inputs, solver=solvers.Sequential()).states
+        return k, states, residuals, truth
+
+    def program(alpha: float, guess: Any) -> Iterates:
+        k, states, residuals, truth = run(jnp.float32(alpha), guess)
+        k = int(k)
+        states, residuals = np.asarray(states[: k + 1]), np.asarray(residuals[: k + 1])
+        return Iterates(states, residuals, np.asarray(truth), _verdict(states[-1], residuals[-1]))
+
+    return program
+
+
+def _verdict(last: Float[np.ndarray, "time latent"], residual: float) -> Status:
+    if not (np.isfinite(last).all() and np.isfinite(residual)):
+        return Status.NONFINITE
+    return Status.CONVERGED if residual <= TOLERANCE * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS

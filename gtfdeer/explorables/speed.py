@@ -1,0 +1,188 @@
+"""SpeedLab: step by step against parallel in time, on this very machine, compile time apart.
+
+The same forced recurrence (a random network of 50 hidden units on Lorenz-63) is solved by each solver for each
+length; best of several runs after one that compiles. Nothing is quoted: what you see is what this machine did while
+you watched. Stored results of another device can be drawn beside it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .. import Status, data, forcing, models, plots, solve, solvers
+from ..plots.canvas import INK, dress
+from .panel import Panel, Setting, button, canvas, menu, plural, slider
+from .task import task_of
+
+__all__ = ["SpeedLab", "Timing"]
+
+LENGTHS = (100, 1000, 10_000, 100_000)
+SOLVERS: dict[str, solvers.Solver] = {
+    "Sequential": solvers.Sequential(),
+    "DEER": solvers.DEER(),
+    "Shooting": solvers.Shooting(),
+}
+LOOKS = {
+    "Sequential": (plots.DATA.colour, "o", "-"),
+    "DEER": (plots.ERROR.colour, "D", "--"),
+    "Shooting": (plots.MODEL.colour, "s", "-."),
+}
+_REPEATS = 5
+
+
+@dataclass(frozen=True)
+class Timing:
+    """One solver at one length; seconds, and the largest difference from the step-by-step answer."""
+
+    solver: str
+    length: int
+    seconds: float
+    compile: float
+    iterations: int
+    error: float
+    status: str
+
+
+class SpeedLab(Panel):
+    """Press Measure, and see which solver is fastest at which length here.
+
+    Controls: `longest_menu`, `alpha_slider`, `measure_button`, `stop_button`.
+
+    Args:
+        stored: results of another device to draw beside these: its name, and for each solver a list of
+            (length, seconds).
+        hidden_dim: hidden units of the network.
+        strict: raise errors of the controls instead of only showing them.
+
+    Attributes:
+        timings: a list of `Timing`, what was measured.
+    """
+
+    longest = Setting("longest_menu")
+    alpha = Setting("alpha_slider")
+
+    def __init__(
+        self,
+        stored: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]] | None = None,
+        *,
+        hidden_dim: int = 50,
+        strict: bool = False,
+    ) -> None:
+        super().__init__(strict=strict)
+        self._stored, self._hidden_dim = stored or {}, hidden_dim
+        self.longest_menu = menu("longest T", LENGTHS, 10_000)
+        self.alpha_slider = slider("forcing alpha", 0.2, 0.0, 1.0, 0.05)
+        self.measure_button, self.stop_button = button("Measure"), button("Stop")
+        self._arrange((self.longest_menu, self.alpha_slider), (self.measure_button, self.stop_button))
+        self.timings: list[Timing] = []
+        self._programs: dict[tuple[str, int], Any] = {}
+        self._halted = False
+        self._press(self.measure_button, self.run)
+        self.stop_button.on_click(lambda _: self._halt())  # not through the lock, which a measurement holds
+        self._paint()
+        self._say("idle: press Measure")
+
+    def run(self) -> None:
+        """Measure every solver at every length up to `longest`."""
+        self._halted, self.timings = False, []
+        lengths = [length for length in LENGTHS if length <= self.longest]
+        jobs = [(length, name) for length in lengths for name in SOLVERS]
+        began = time.perf_counter()
+        for k, (length, name) in enumerate(jobs):
+            left = (time.perf_counter() - began) / k * (len(jobs) - k) if k else None
+            tail = "" if left is None else f", about {left:.0f} s left"
+            self._say(f"running {k + 1} of {len(jobs)}: {name} at T {length}{tail}")
+            self.timings.append(self._measure(name, length))
+            self._paint()
+            if self._halted:
+                break
+        self._say(f"{'stopped' if self._halted else 'finished'}: {len(self.timings)} of {len(jobs)} measured")
+
+    def speedup(self, solver: str, length: int) -> float:
+        """Seconds of the sequential solver divided by seconds of this one."""
+        taken = {(t.solver, t.length): t.seconds for t in self.timings}
+        if (solver, length) not in taken:
+            raise KeyError(f"{solver!r} at T {length} was not measured; press Measure, or choose from {sorted(taken)}")
+        return taken["Sequential", length] / taken[solver, length]
+
+    def _halt(self) -> None:
+        self._halted = True
+
+    def _measure(self, name: str, length: int) -> Timing:
+        if (name, length) not in self._programs:
+            self._programs[name, length] = _compiled(name, length, self._hidden_dim)
+        run, compiling = self._programs[name, length]
+        alpha = jnp.float32(self.alpha)
+        answer = jax.block_until_ready(run(alpha))
+        seconds = []
+        for _ in range(_REPEATS):
+            began = time.perf_counter()
+            jax.block_until_ready(run(alpha))
+            seconds.append(time.perf_counter() - began)
+        exact = answer if name == "Sequential" else self._programs["Sequential", length][0](alpha)
+        error = float(jnp.max(jnp.abs(answer.states - exact.states)))
+        return Timing(
+            name, length, min(seconds), compiling, int(answer.iterations), error, Status(int(answer.code)).name
+        )
+
+    def _paint(self) -> None:
+        sheet = canvas(10.6, 4.2)
+        times, compiling = sheet.subplots(1, 2, width_ratios=(1.6, 1))
+        sheet.subplots_adjust(bottom=0.14, top=0.9)
+        for name, (colour, marker, line) in LOOKS.items():
+            mine = [t for t in self.timings if t.solver == name]
+            good = [t for t in mine if t.status == "CONVERGED"]
+            look = {"color": colour, "marker": marker, "linestyle": line}
+            times.plot([t.length for t in good], [1e3 * t.seconds for t in good], label=f"{name}, here", **look)
+            compiling.plot([t.length for t in mine], [t.compile for t in mine], **look)
+            for device, results in self._stored.items():
+                other = np.asarray(results.get(name, np.empty((0, 2))), float).reshape(-1, 2)
+                faint = {**look, "linewidth": 0.8, "markerfacecolor": "none"}
+                times.plot(other[:, 0], 1e3 * other[:, 1], label=f"{name}, {device} (stored)", **faint)
+        if self.timings:
+            for ax in (times, compiling):
+                ax.set_xscale("log")
+            times.set_yscale("log")
+            times.legend(frameon=False, fontsize=9, labelcolor=INK)
+        times.set_title("one solve", fontsize=10, color=INK)
+        compiling.set_title("compiling it, once", fontsize=10, color=INK)
+        dress(times, "length $T$ (samples)", "time (ms)")
+        dress(compiling, "length $T$ (samples)", "time (s)")
+        self._show(sheet, self._words())
+
+    def _words(self) -> str:
+        where = f"{jax.default_backend().upper()}, float32, M 3, H {self._hidden_dim}, B 1, alpha {self.alpha:.2f}"
+        if not self.timings:
+            return f"{where}: nothing measured yet."
+        last = self.timings[-1]
+        failed = sum(t.status != "CONVERGED" for t in self.timings)
+        note = f" {failed} did not converge and are not drawn." if failed else ""
+        worst = max(t.error for t in self.timings if t.status == "CONVERGED")
+        return (
+            f"{where}: {last.solver} at T {last.length} took {1e3 * last.seconds:.2f} ms, "
+            f"{plural(last.iterations, 'iteration')}; largest difference from step by step so far: {worst:.0e}.{note}"
+        )
+
+
+def _compiled(name: str, length: int, hidden_dim: int) -> tuple[Any, float]:
+    """A compiled solve as a function of alpha, and the seconds it took to compile."""
+    task = task_of(data.Lorenz63(), length=length)
+    model = models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=hidden_dim, rngs=nnx.Rngs(0))
+    forced, jacobian = forcing.force(model.step), forcing.force_jacobian(model.jacobian)
+
+    def run(alpha: Any) -> Any:
+        guess = task.teacher[:length]
+        inputs = task.inputs(alpha, length)
+        return solve(forced, task.start, inputs, solver=SOLVERS[name], guess=guess, jacobian=jacobian)
+
+    began = time.perf_counter()
+    program = jax.jit(run).lower(jnp.float32(0.2)).compile()
+    return program, time.perf_counter() - began

@@ -1,0 +1,318 @@
+"""TrainingPanel: choose data, model and forcing, press Start, and watch the attractor grow.
+
+Training runs in a thread of its own in Jupyter, so that Stop answers at once and other cells run; elsewhere (scripts,
+Colab, whose widgets are not redrawn from threads) it runs in the foreground, where a keyboard interrupt stops it.
+Whatever ends it, `panel.reconstruction` is what was learned by then.
+"""
+
+from __future__ import annotations
+
+import base64
+import contextvars
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import ipywidgets as widgets
+import jax
+import numpy as np
+from flax import nnx
+
+from .. import Reconstruction, data, fit, forcing, measures, models, plots, solvers
+from ..fit import Moment
+from ..plots.canvas import INK, dress
+from .panel import Panel, Setting, button, canvas, menu, slider
+
+__all__ = ["TrainingPanel"]
+
+MODELS = {"shallow PLRNN": models.ShallowPLRNN, "clipped shallow PLRNN": models.ClippedShallowPLRNN}
+SOLVERS = {"Auto": solvers.Auto, "Sequential": solvers.Sequential, "DEER": solvers.DEER, "Shooting": solvers.Shooting}
+_LEARNING_RATE, _LAST_RATE = 5e-3, 1e-5
+_PICTURE_EVERY = 1.0  # seconds
+_RUN = 5000  # steps of the free run that is drawn and scored
+
+
+def _noisy(system: data.System) -> data.Series:
+    return data.simulate(system, length=20_000, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
+
+
+DATA: dict[str, Callable[[], data.Series]] = {
+    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
+    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
+    "electrocardiogram, 5 delays": lambda: _beginning(data.electrocardiogram(), 20_000).delay_embed(5),
+}
+
+
+def _beginning(series: data.Series, length: int) -> data.Series:
+    return replace(series, values=series.values[:length])
+
+
+class TrainingPanel(Panel):
+    """Train with Start, Stop, Resume, Reset and Download.
+
+    Controls: `data_menu`, `model_menu`, `window_menu`, `forcing_menu`, `alpha_slider`, `solver_menu`, `updates_slider`,
+    `where_menu`, `start_button`, `stop_button`, `resume_button`, `reset_button`, `download_button`.
+
+    Args:
+        series: your own recording, offered beside the built-in ones.
+        hidden_dim: hidden units of the model.
+        strict: raise errors instead of only showing them; those of the training thread are raised by `wait`.
+
+    Attributes:
+        reconstruction: what was learned by now, or None before the first look.
+        history: as `Reconstruction.history`, over all stretches of training.
+        score: D_stsp of the last free run against the data (5,000 steps), or None.
+    """
+
+    alpha = Setting("alpha_slider")
+    window = Setting("window_menu")
+    updates = Setting("updates_slider")
+    where = Setting("where_menu")
+
+    def __init__(self, series: data.Series | None = None, *, hidden_dim: int = 50, strict: bool = False) -> None:
+        super().__init__(strict=strict)
+        self._series, self._hidden_dim = series, hidden_dim
+        names = [*([] if series is None else ["your recording"]), *DATA]
+        self.data_menu = menu("data", names, names[0])
+        self.model_menu = menu("model", [*MODELS], "shallow PLRNN")
+        self.window_menu = menu("length T", (50, 200, 800), 200)
+        self.forcing_menu = menu("alpha schedule", ("adaptive", "annealed", "constant"), "adaptive")
+        self.alpha_slider = slider("constant alpha", 0.15, 0.0, 1.0, 0.01)
+        self.solver_menu = menu("solver", [*SOLVERS], "Auto")
+        self.updates_slider = slider("updates", 4000, 100, 30_000, 100)
+        self.where_menu = menu("training runs in", ("auto", "background", "foreground"), "auto")
+        self.start_button, self.stop_button = button("Start"), button("Stop")
+        self.resume_button, self.reset_button = button("Resume"), button("Reset")
+        self.download_button = button("Download")
+        self._link = widgets.HTML()
+        self._settings = (
+            self.data_menu,
+            self.model_menu,
+            self.window_menu,
+            self.forcing_menu,
+            self.alpha_slider,
+            self.solver_menu,
+            self.updates_slider,
+            self.where_menu,
+        )
+        buttons = (self.start_button, self.stop_button, self.resume_button, self.reset_button, self.download_button)
+        self._arrange(self._settings[:3], self._settings[3:6], self._settings[6:], (*buttons, self._link))
+        self._press(self.start_button, self.start)
+        self._press(self.resume_button, self.resume)
+        self._press(self.reset_button, self.reset)
+        self._press(self.download_button, self.download)
+        self.stop_button.on_click(lambda _: self.stop())  # not through the lock: a foreground run holds it
+        self._halt, self._thread = threading.Event(), None
+        self.reset()
+
+    @property
+    def running(self) -> bool:
+        return self._thread is not None and self._thread.is_alive()
+
+    def start(self) -> None:
+        """Train a new model with what the controls say."""
+        if not self.running:
+            self._clear()
+            self._prepare()
+            self._launch(self._fresh(), self.updates)
+
+    def resume(self) -> None:
+        """Train on from where the last run stopped, up to `updates`; the optimiser's averages begin anew."""
+        left = self.updates - len(self.history.get("loss", ()))
+        if self.running:
+            return
+        if self.reconstruction is None:
+            self._say("idle: nothing to resume; press Start")
+        elif left < 1:
+            self._say("finished: raise the number of updates to go on")
+        else:
+            self._before = self.history
+            self._launch(self.reconstruction.model, left)
+
+    def stop(self) -> None:
+        """End training within a fraction of a second; `reconstruction` keeps what was learned."""
+        self._halt.set()
+        if self.running:
+            self._say("stopping")
+
+    def reset(self) -> None:
+        """Stop, and forget what was learned."""
+        self.stop()
+        self.wait()
+        self._clear()
+        self._prepare()
+        self._paint()
+        self._say("idle: press Start")
+
+    def wait(self, timeout: float = 600.0) -> None:
+        """Block until training has ended; with `strict`, raise what went wrong in it."""
+        if self._thread is not None:
+            self._thread.join(timeout)
+            if self.running:
+                raise TimeoutError(f"still {self.status} after {timeout:g} s; press Stop, or wait longer")
+        if self.strict and self.error is not None:
+            raise self.error
+
+    def download(self) -> bytes:
+        """Offer the reconstruction as one `.npz` file; returns its bytes."""
+        if self.reconstruction is None:
+            self._say("idle: nothing to download; press Start")
+            return b""
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "reconstruction.npz"
+            self.reconstruction.save(path)
+            content = path.read_bytes()
+        address = f"data:application/octet-stream;base64,{base64.b64encode(content).decode('ascii')}"
+        self._link.value = f'<a download="reconstruction.npz" href="{address}">save reconstruction.npz</a>'
+        return content
+
+    def _clear(self) -> None:
+        self.reconstruction: Reconstruction | None = None
+        self.score: float | None = None
+        self.history: dict[str, np.ndarray] = {}
+        self._before: dict[str, np.ndarray] = {}
+        self._orbit: np.ndarray | None = None
+        self._link.value = ""
+        self._forget_error()
+
+    def _prepare(self) -> None:
+        name = self.data_menu.value
+        made = self._series if name == "your recording" else DATA[name]()
+        assert made is not None
+        self._train = made.standardise()
+
+    def _fresh(self) -> models.Model:
+        columns = self._train.columns
+        return MODELS[self.model_menu.value](latent_dim=columns, hidden_dim=self._hidden_dim, rngs=nnx.Rngs(0))
+
+    def _launch(self, model: models.Model, updates: int) -> None:
+        self._halt.clear()
+        self._drawn = 0.0
+        self._say("compiling: the first update takes some seconds")
+        for control in self._settings:
+            control.disabled = True
+        if self._in_background():
+            # without a copy of the context some kernels cannot find the cell that a widget belongs to
+            run = contextvars.copy_context().run
+            self._thread = threading.Thread(target=run, args=(self._train_safely, model, updates), daemon=True)
+            self._thread.start()
+        else:
+            self._train_model(model, updates)
+
+    def _in_background(self) -> bool:
+        if self.where != "auto":
+            return self.where == "background"
+        ipython = sys.modules.get("IPython")
+        shell = None if ipython is None else ipython.get_ipython()
+        return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
+
+    def _train_safely(self, model: models.Model, updates: int) -> None:
+        try:
+            self._train_model(model, updates)
+        except Exception as problem:
+            self._fail(problem)  # raised by `wait`
+
+    def _train_model(self, model: models.Model, updates: int) -> None:
+        done = len(self._before.get("loss", ()))
+        try:
+            rec = fit(
+                model,
+                self._train,
+                window=self.window,
+                updates=updates,
+                forcing=self._schedule(),
+                solver=SOLVERS[self.solver_menu.value](),
+                learning_rate=_LEARNING_RATE * (_LAST_RATE / _LEARNING_RATE) ** (done / (done + updates)),
+                looks=0,  # what is seen is what is kept
+                callbacks=[self._look],
+                key=jax.random.key(done),
+                progress=False,
+            )
+        finally:
+            for control in self._settings:
+                control.disabled = False
+        self._remember(rec.model, rec.history, rec.ending)
+        self._paint()
+        count = len(self.history["loss"])
+        ended = rec.ending if rec.ending.startswith("finished") else f"stopped: {rec.ending.removeprefix('stopped: ')}"
+        self._say(f"{ended} after {count} updates")
+
+    def _schedule(self) -> forcing.Schedule:
+        kind, past = self.forcing_menu.value, self._before.get("alpha", np.ones(1))
+        if kind == "constant":
+            return forcing.Constant(self.alpha)
+        first = float(np.clip(past[-1], 0.01, 1.0))
+        return forcing.Adaptive(first=first) if kind == "adaptive" else forcing.Annealed(first=first, last=0.01)
+
+    def _look(self, moment: Moment) -> None:
+        """What `fit` calls a few times a second."""
+        if self._halt.is_set():
+            moment.stop()
+        done = len(self._before.get("loss", ()))
+        left = float(np.median(moment.history["seconds"][-50:])) * (moment.updates - moment.update)
+        self._say(f"running {done + moment.update} of {done + moment.updates}, about {left:.0f} s left")
+        if time.monotonic() - self._drawn > _PICTURE_EVERY:
+            self._remember(moment.model, moment.history, "still training")
+            self._paint()
+            self._drawn = time.monotonic()
+
+    def _remember(self, model: models.Model, history: dict[str, np.ndarray], ending: str) -> None:
+        old = self._before
+        self.history = {k: np.concatenate([old[k], v]) if old else v for k, v in history.items()}
+        self.reconstruction = Reconstruction(
+            model=model,
+            scaling=self._train.scaling,
+            dt=self._train.dt,
+            first=np.asarray(self._train.values[0], np.float32),
+            name=self._train.name,
+            embedding=self._train.embedding,
+            history=self.history,
+            ending=ending,
+            update=len(self.history["loss"]),
+        )
+        run = self.reconstruction.free_run(_RUN, self._train.values[0])
+        self._orbit = run
+        bounded = np.isfinite(run).all()
+        self.score = measures.state_space_divergence(self._train.values[:_RUN], run) if bounded else None
+
+    def _paint(self) -> None:
+        sheet = canvas(10.6, 5.0)
+        grid = sheet.add_gridspec(3, 3)
+        loss, alpha, count = (sheet.add_subplot(grid[i, 0]) for i in range(3))
+        for ax, name, role, label in (
+            (loss, "loss", plots.ERROR, "loss"),
+            (alpha, "alpha", plots.FORCED, r"$\alpha$"),
+            (count, "iterations", plots.TRUTH, "iterations"),
+        ):
+            values = self.history.get(name, np.zeros(0))
+            ax.plot(np.arange(1, len(values) + 1), values, color=role.colour, linewidth=1.2)
+            dress(ax, "update (count)" if ax is count else "", label)
+        loss.set_yscale("log" if len(self.history.get("loss", ())) else "linear")
+        alpha.set_ylim(-0.05, 1.05)
+        pair = (0, min(2, self._train.columns - 1))
+        truth = self._train.values[:_RUN]
+        for place, values, role in ((1, truth, plots.DATA), (2, self._orbit, plots.MODEL)):
+            ax = sheet.add_subplot(grid[:, place])
+            if values is not None:
+                ax.plot(values[:, pair[0]], values[:, pair[1]], **{**role.line(len(values)), "linestyle": "-"})
+            ax.set(xlim=_limits(truth[:, pair[0]]), ylim=_limits(truth[:, pair[1]]))
+            dress(ax, f"column {pair[0] + 1} (s.d.)", f"column {pair[1] + 1} (s.d.)")
+            ax.set_title("data" if role is plots.DATA else "model, running free", fontsize=11, color=INK)
+        self._show(sheet, self._words())
+
+    def _words(self) -> str:
+        if not self.history:
+            return f"{self._train!r}. Nothing learned yet."
+        loss, alpha = self.history["loss"][-50:].mean(), self.history["alpha"][-1]
+        score = "it leaves all bounds" if self.score is None else f"D_stsp {self.score:.2f} (0 is perfect)"
+        return f"{len(self.history['loss'])} updates: loss {loss:.4f}, alpha {alpha:.3f}; free run: {score}."
+
+
+def _limits(values: np.ndarray) -> tuple[float, float]:
+    low, high = float(np.nanmin(values)), float(np.nanmax(values))
+    margin = 0.15 * (high - low)
+    return low - margin, high + margin
