@@ -40,3 +40,25 @@ def test_the_floors_are_what_colab_ships():
     floors = dict(r.split(">=") for r in PROJECT["dependencies"])
     assert floors["jax"] == floors["jaxlib"] == "0.7.2"
     assert floors["flax"] == "0.11.2"
+
+
+def test_the_floor_that_is_tested_is_the_floor_that_is_promised():
+    pins = dict(re.findall(r"^([\w-]+)==(\S+)$", (ROOT / "requirements-floor.txt").read_text(), re.M))
+    floors = dict(r.split(">=") for r in PROJECT["dependencies"])
+    assert {name: pins[name] for name in ("jax", "jaxlib", "flax")} == {
+        name: floors[name] for name in ("jax", "jaxlib", "flax")
+    }
+    assert pins["numpy"].startswith("2.1.")
+    assert pins["ipywidgets"] == "7.7.1"
+    assert pins["ipykernel"].startswith("6.17.")
+
+
+def test_both_ends_of_the_version_range_are_part_of_what_must_pass():
+    script = (ROOT / ".ci/run").read_text()
+    assert all(f"make {target}\n" in script for target in ("check", "docs", "test", "fast-floor", "fast-newest"))
+
+
+def test_the_fast_tests_exist():
+    names = re.search(r"^FAST := (.*?[^\\])$", (ROOT / "Makefile").read_text(), re.M | re.S)[1].replace("\\\n", " ")
+    assert len(names.split()) > 3
+    assert not [name for name in names.split() if not (ROOT / name).exists()]
