@@ -30,10 +30,12 @@ __all__ = [
     "Adaptive",
     "Annealed",
     "Constant",
+    "Contraction",
     "Forced",
     "Schedule",
     "arithmetic_mean",
     "batch_maximum",
+    "contraction",
     "explog_approx",
     "force",
     "force_jacobian",
@@ -143,6 +145,65 @@ def optimal_alpha(size: Float[Array, ""]) -> Float[Array, ""]:
     Array(0.5, dtype=float32)
     """
     return jnp.where(jnp.isfinite(size), jnp.clip(1 - 1 / size, 0, 1), 1)
+
+
+# --- Does the forced map contract? ---
+
+
+class Contraction(NamedTuple):
+    """What forcing leaves of a map's expansion, per unit of time; below zero the forced map forgets its start."""
+
+    exponent: Any
+    """Largest Lyapunov exponent of the forced map along the states."""
+    bound: Any
+    """Mean logarithm of its Jacobians' norms: never below the exponent."""
+
+
+def contraction(
+    step: Callable[[Any], Any], states: Float[Array, "time latent"], alpha: Any, dt: float = 1.0
+) -> Contraction:
+    """The largest Lyapunov exponent of a forced map along given states, and the bound from norms.
+
+        exponent = ln ||J_T .. J_1|| / (T dt),    bound = sum_t ln ||J_t|| / (T dt),    J_t = J_F(s_t) (I - alpha_t)
+
+    A diagnostic: with every unit forced, some alpha below 1 makes both negative; with units that are never forced
+    (alpha zero there) perhaps none does, and a solve in parallel over time may then fail: watch its status.
+
+    Args:
+        step: the unforced map F, `(M,) -> (M,)`.
+        states: `(T, M)` the states s_t that F was applied to, such as the teacher's.
+        alpha: a number, `(T,)` per step, `(T, M)` or `(1, M)` per unit, in [0, 1].
+        dt: time of a step; the results are rates per unit of time.
+
+    Raises:
+        ValueError: if shapes do not fit or alpha is outside [0, 1].
+
+    >>> found = contraction(lambda z: 2 * z, jnp.zeros((50, 3)), alpha=0.75)  # every step halves: -ln 2
+    >>> round(float(found.exponent), 3), round(float(found.bound), 2)
+    (-0.693, -0.69)
+    """
+    check_alpha(alpha)
+    if jnp.ndim(states) != 2 or not jnp.size(states):
+        raise ValueError(f"states has shape {jnp.shape(states)}; pass (T, M), one state a step")
+    alpha = jnp.asarray(alpha, states.dtype)
+    alpha = alpha[:, None] if alpha.ndim == 1 else alpha
+    if alpha.ndim > 2 or any(a not in (1, s) for a, s in zip(alpha.shape, states.shape, strict=False)):
+        T, M = states.shape
+        raise ValueError(f"alpha has shape {alpha.shape}; pass a number, ({T},), ({T}, {M}) or (1, {M})")
+    J = jax.vmap(jax.jacfwd(step))(states) * (1 - jnp.broadcast_to(alpha, states.shape))[:, None, :]
+    tiny = jnp.finfo(states.dtype).tiny
+
+    def multiply(carry: tuple[Array, Array], J: Array) -> tuple[tuple[Array, Array], None]:
+        product, log_size = carry
+        product = jnp.dot(J, product, precision="highest")
+        size = jnp.max(jnp.abs(product))
+        return (product / jnp.maximum(size, tiny), log_size + jnp.log(size)), None
+
+    first = jnp.eye(states.shape[1], dtype=states.dtype), jnp.zeros((), states.dtype)
+    (product, log_size), _ = jax.lax.scan(multiply, first, J)
+    duration = states.shape[0] * dt
+    exponent = (log_size + jnp.log(spectral_norm(product))) / duration
+    return Contraction(exponent, jnp.sum(jnp.log(spectral_norm(J))) / duration)
 
 
 # --- Schedules: alpha over training ---

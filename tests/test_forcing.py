@@ -164,6 +164,41 @@ def of_size(size):
     return lambda: jnp.full((2, 7, 1, 1), size)
 
 
+# --- does the forced map contract? ---
+
+
+@pytest.mark.parametrize("alpha", [0.0, 0.3, 0.9])
+def test_contraction_of_a_linear_map_is_its_largest_eigenvalue(alpha):
+    """Forcing all units shifts every exponent by ln(1 - alpha)."""
+    A = jnp.array([[1.2, 5.0], [0.0, 0.5]])
+    found = forcing.contraction(lambda z: A @ z, jnp.zeros((400, 2)), alpha, dt=0.1)
+    expected = math.log(1.2 * (1 - alpha)) / 0.1
+    assert float(found.exponent) == pytest.approx(expected, abs=0.1)  # ln(condition) / 40 units of time
+    norm = np.linalg.norm(np.asarray(A), 2) * (1 - alpha)
+    assert float(found.bound) == pytest.approx(math.log(norm) / 0.1, abs=0.3)  # spectral_norm is 3 % high at most
+    assert found.bound > found.exponent
+
+
+def test_a_unit_that_is_never_forced_keeps_its_expansion():
+    states, two = jnp.zeros((50, 2)), jnp.array([2.0, 1.5])
+    partly = forcing.contraction(lambda z: two * z, states, jnp.array([[0.9, 0.0]]))
+    assert float(partly.exponent) == pytest.approx(math.log(1.5), abs=0.01)  # the Frobenius-like norm: ln M / T
+    assert float(forcing.contraction(lambda z: two * z, states, 0.9).exponent) == pytest.approx(math.log(0.2), abs=0.01)
+
+
+def test_sparse_forcing_forgets_at_every_interval():
+    """alpha 1 once: the product of Jacobians is zero, its exponent minus infinity, and no NaN."""
+    found = forcing.contraction(lambda z: 2 * z, jnp.zeros((7, 1)), forcing.sparse(7, 3))
+    assert float(found.exponent) == -np.inf
+    assert float(found.bound) == -np.inf
+
+
+@pytest.mark.parametrize("alpha", [np.full(3, 0.5), np.full((7, 3), 0.5), np.full((1, 1, 1), 0.5)], ids=np.shape)
+def test_contraction_refuses_an_alpha_of_another_shape(alpha):
+    with pytest.raises(ValueError, match=r"alpha has shape .*pass a number, \(7,\)"):
+        forcing.contraction(lambda z: z, jnp.zeros((7, 2)), alpha)
+
+
 def test_constant_stays():
     for strength in (0.15, jnp.linspace(0, 1, 6), jnp.ones((1, 3))):
         schedule = Constant(strength)

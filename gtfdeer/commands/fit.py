@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import inspect
 from argparse import ArgumentParser, Namespace
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,11 +23,12 @@ if TYPE_CHECKING:
 
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _HIDDEN_UNITS = 50  # of a model that has hidden units: the published Lorenz-63 model (arXiv 2306.04406)
+_NOUNS = {"hidden_dim": "hidden units", "width": "width", "depth": "depth"}
 
 
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument(
-        "recordings", nargs="+", metavar="recording", help="one file, or several of the same quantities"
+        "recordings", nargs="*", metavar="recording", help="one file, or several of the same quantities"
     )
     parser.add_argument("--out", type=Path, required=True, metavar="FILE", help="the model file to write, a .npz")
     parser.add_argument(
@@ -38,6 +40,7 @@ def add_options(parser: ArgumentParser) -> None:
     _add_preparation(parser)
     _add_model(parser)
     _add_training(parser)
+    _add_checkpoints(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -73,11 +76,13 @@ def _add_model(parser: ArgumentParser) -> None:
         "--latent-dim",
         type=int,
         metavar="M",
-        help="latent units; by default as many as the data have columns",
+        help="latent units; by default the model's own number, or as many as the data have columns",
     )
     group.add_argument(
         "--hidden-dim", type=int, metavar="H", help=f"hidden units, in a model with these ({_HIDDEN_UNITS})"
     )
+    group.add_argument("--width", type=int, metavar="H", help="features of a state-space model (32)")
+    group.add_argument("--depth", type=int, metavar="L", help="layers of a state-space model (2)")
 
 
 def _add_training(parser: ArgumentParser) -> None:
@@ -105,8 +110,28 @@ def _add_training(parser: ArgumentParser) -> None:
     group.add_argument("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
 
 
+def _add_checkpoints(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("long runs")
+    group.add_argument(
+        "--checkpoint", type=Path, metavar="RUN.npz", help="keep a recent state of the run here, to go on after a crash"
+    )
+    group.add_argument("--every", type=int, metavar="U", help="updates between two checkpoints (1000)")
+    group.add_argument(
+        "--resume",
+        type=Path,
+        metavar="RUN.npz",
+        help="go on with the run kept here, in place of recordings and options",
+    )
+
+
 def run(options: Namespace) -> None:
     require_writable(options.out)
+    if options.resume is not None:
+        return _resume(options)
+    if not options.recordings:
+        raise ValueError("no recording came; pass the file of one, or --resume with a checkpoint")
+    if options.every is not None and options.checkpoint is None:
+        raise ValueError("--every came without --checkpoint; pass --checkpoint run.npz, or leave --every out")
     say = _silent if options.quiet else print
     import jax
 
@@ -122,14 +147,35 @@ def run(options: Namespace) -> None:
     say(f"model  {_described(model)}")
     key = jax.random.key(options.seed)
     reconstruction = gtfdeer.fit(model, train, key=key, progress=not options.quiet, **settings)
-    if not reconstruction.history["loss"].size:
-        raise KeyboardInterrupt
-    reconstruction.save(options.out)
-    say(f"training {_told(reconstruction)}")
-    say(f"saved  {options.out}")
+    _save(reconstruction, options.out, say)
     for series in held_out:
         say(f"\nfree run against the held-out end of {series.name}:\n{reconstruction.score(series)}")
     _require_success(reconstruction, options.out)
+
+
+def _resume(options: Namespace) -> None:
+    """Go on with a run; its checkpoint holds everything but where the model goes."""
+    parser = ArgumentParser()
+    add_options(parser)
+    unset = vars(parser.parse_args(["--out", "x"]))
+    own = {"out", "resume", "quiet", "debug", "run"}
+    extra = [name for name, value in vars(options).items() if name not in own and value != unset[name]]
+    if extra:
+        named = ", ".join("recordings" if name == "recordings" else f"--{name.replace('_', '-')}" for name in extra)
+        raise ValueError(f"--resume came with {named}, which the checkpoint holds already; leave that out")
+    import gtfdeer
+
+    reconstruction = gtfdeer.resume(options.resume, progress=not options.quiet)
+    _save(reconstruction, options.out, _silent if options.quiet else print)
+    _require_success(reconstruction, options.out)
+
+
+def _save(reconstruction: Reconstruction, path: Path, say: Callable[[str], None]) -> None:
+    if not reconstruction.history["loss"].size:
+        raise KeyboardInterrupt
+    reconstruction.save(path)
+    say(f"training {_told(reconstruction)}")
+    say(f"saved  {path}")
 
 
 def _prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
@@ -162,7 +208,8 @@ def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
     from gtfdeer import solvers
 
-    given = {name: getattr(options, name) for name in ("window", "batch", "updates", "learning_rate", "noise")}
+    names = ("window", "batch", "updates", "learning_rate", "noise", "checkpoint", "every")
+    given = {name: getattr(options, name) for name in names}
     chosen = {name: value for name, value in given.items() if value is not None}
     solver = _exported(solvers, solvers.Solver, options.solver, "solver")
     return {**chosen, "forcing": _forcing(options), "solver": solver()}
@@ -189,14 +236,20 @@ def _model(options: Namespace, columns: int) -> Model:
 
     kind = _exported(models, models.Model, options.model, "model")
     keywords = inspect.signature(kind.__init__).parameters
-    sizes = {
-        "latent_dim": columns if options.latent_dim is None else options.latent_dim,
-        "observed_dim": columns,
-    }
+    sizes: dict[str, int] = {"observed_dim": columns}
+    if options.latent_dim is not None:
+        sizes["latent_dim"] = options.latent_dim
+    elif (own := keywords["latent_dim"].default) is inspect.Parameter.empty or own < columns:
+        sizes["latent_dim"] = columns
     if "hidden_dim" in keywords:
-        sizes["hidden_dim"] = _HIDDEN_UNITS if options.hidden_dim is None else options.hidden_dim
-    elif options.hidden_dim is not None:
-        raise ValueError(f"--hidden-dim is {options.hidden_dim}, but {options.model} has no hidden units; leave it out")
+        sizes["hidden_dim"] = _HIDDEN_UNITS
+    for name in ("hidden_dim", "width", "depth"):
+        size = getattr(options, name)
+        if size is not None and name not in keywords:
+            option = "--" + name.replace("_", "-")
+            raise ValueError(f"{option} is {size}, but {options.model} has no {_NOUNS[name]}; leave it out")
+        if size is not None:
+            sizes[name] = size
     return kind(**sizes, rngs=nnx.Rngs(options.seed))
 
 
@@ -231,7 +284,8 @@ def _told(reconstruction: Reconstruction) -> str:
         f"{history['alpha'][-1]:.3f}, solver iterations {np.median(history['iterations']):.0f} (median)"
     )
     for name, meaning in (
-        ("retried", "solved again step by step"),
+        ("damped", "tried again damped"),
+        ("sequential", "solved again step by step"),
         ("skipped", "not applied, because not finite"),
     ):
         if total := int(history[name].sum()):
@@ -262,6 +316,7 @@ COMMAND = Command(
     ),
     example=(
         "  gtfdeer fit recording.csv --dt 0.004 --delay-embed 5 --test-fraction 0.2 --out heart.npz\n"
+        "  gtfdeer fit --resume run.npz --out heart.npz    # begun with --checkpoint run.npz\n"
         "  gtfdeer fit monday.npy tuesday.npy --dt 0.01 --model ClippedShallowPLRNN --hidden-dim 100 --out "
         "two.npz"
     ),

@@ -146,6 +146,36 @@ def test_an_unknown_model_is_refused_by_naming_the_known(files, refused, tmp_pat
     assert "RecurrentModel" not in sentence
 
 
+MODELS = ["AlmostLinearRNN", "ClippedShallowPLRNN", "GRU", "LRU", "LSTM", "Mamba", "S5", "ShallowPLRNN", "VanillaRNN"]
+
+
+def test_the_sentence_about_an_unknown_model_lists_every_model(files, refused, tmp_path):
+    sentence = refused("fit", files / "train.csv", "--model", "Oracle", "--out", tmp_path / "m.npz")
+    assert sentence.strip().endswith(f"pass --model with one of {', '.join(MODELS)}")
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_every_model_can_be_named(model, files, monkeypatch, tmp_path):
+    seen = {}
+
+    def spy(model, series, **settings):
+        seen.update(model=model)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(gtfdeer, "fit", spy)
+    main(["fit", str(files / "train.csv"), "--model", model, "--quiet", "--out", str(tmp_path / "m.npz")])
+    assert type(seen["model"]).__name__ == model
+    assert seen["model"].observed_dim == 2
+
+
+@pytest.mark.parametrize(
+    ("model", "option", "noun"), [("GRU", "--hidden-dim", "hidden units"), ("ShallowPLRNN", "--depth", "depth")]
+)
+def test_a_size_that_the_model_lacks_is_refused(model, option, noun, files, refused, tmp_path):
+    words = ["--model", model, option, 3, "--out", tmp_path / "m.npz"]
+    assert f"{option} is 3, but {model} has no {noun}" in refused("fit", files / "train.csv", *words)
+
+
 def test_an_unknown_solver_is_refused_by_naming_the_known(files, refused, tmp_path):
     sentence = refused("fit", files / "train.csv", "--solver", "Oracle", "--out", tmp_path / "m.npz")
     assert "DEER" in sentence

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import gtfdeer as gd
 from gtfdeer import models, solvers
 from gtfdeer.solve import Status
 
@@ -63,15 +64,18 @@ def series(length=T, columns=N, seed=1):
 @every_model
 def test_shapes_follow_the_contract(model_class):
     model = build(model_class, observed_dim=N)
-    x = series()
-    z = model.start(x[0])
-    assert (model.observed_dim, z.shape) == (N, (model.latent_dim,))
-    assert model.step(z).shape == z.shape
-    assert model.observe(z).shape == (N,)
-    assert model.infer(x[0]).shape == z.shape
-    assert model.forecast(x, 0.3, solvers.Sequential()).shape == (T - 1, N)
+    x, z, sequential = series(), jnp.zeros(model.latent_dim), solvers.Sequential()
     forced = model.latent_dim if model_class in RECURRENT else N
-    assert model.teacher_jacobians(x).shape == (T, forced, forced)
+    assert model.observed_dim == N
+    for function, came, shape in (
+        (model.start, x[0], z.shape),
+        (model.step, z, z.shape),
+        (model.observe, z, (N,)),
+        (model.infer, x[0], z.shape),
+        (lambda x: model.forecast(x, 0.3, sequential), x, (T - 1, N)),
+        (model.teacher_jacobians, x, (T, forced, forced)),
+    ):
+        assert jax.eval_shape(function, came).shape == shape
 
 
 @every_model
@@ -102,7 +106,7 @@ def test_same_seed_same_model(model_class):
 @both_observations
 def test_jit_and_batches_give_the_same_forecast(model_class, observation):
     model = build(model_class, observed_dim=N, observation=observation)
-    batch = jnp.stack([series(seed=s) for s in range(3)])
+    batch = jnp.stack([series(seed=s) for s in range(2)])
     alone = [model.forecast(x, 0.3, solvers.Sequential()) for x in batch]
 
     @nnx.jit
@@ -117,10 +121,13 @@ def test_jit_and_batches_give_the_same_forecast(model_class, observation):
 @pytest.mark.usefixtures("x64")
 def test_double_precision_goes_all_the_way(model_class, observation):
     model = build(model_class, observed_dim=N, observation=observation)
-    x = series().astype(jnp.float64)
-    z = model.start(x[0])
-    arrays = [z, model.step(z), model.observe(z), model.infer(x[0]), model.forecast(x, 0.3, solvers.Sequential())]
-    assert {a.dtype for a in arrays} == {jnp.dtype("float64")}
+    x, z = series().astype(jnp.float64), jnp.zeros(model.latent_dim)
+
+    def everything(x, z):
+        forecast = model.forecast(x, 0.3, solvers.Sequential())
+        return model.start(x[0]), model.step(z), model.observe(z), model.infer(x[0]), forecast
+
+    assert {a.dtype for a in jax.eval_shape(everything, x, z)} == {jnp.dtype("float64")}
 
 
 # --- the Jacobian ---
@@ -131,13 +138,13 @@ def test_double_precision_goes_all_the_way(model_class, observation):
 @pytest.mark.usefixtures("x64")
 def test_analytic_jacobian_equals_autodiff(model_class, observation):
     model = build(model_class, observed_dim=N, observation=observation, input_dim=K)
+    analytic, automatic = jax.jit(model.jacobian), jax.jit(jax.jacfwd(model.step))
     for seed in range(5):
         rng = np.random.default_rng(seed)
         z, u = jnp.asarray(3 * rng.normal(size=model.latent_dim)), jnp.asarray(rng.normal(size=K))
         # float64 rounding of sums of a few products
-        np.testing.assert_allclose(model.jacobian(z), jax.jacfwd(model.step)(z), atol=1e-13)
-        if takes(model_class, "input_dim"):
-            np.testing.assert_allclose(model.jacobian(z, u), jax.jacfwd(model.step)(z, u), atol=1e-13)
+        np.testing.assert_allclose(analytic(z), automatic(z), atol=1e-13)
+        np.testing.assert_allclose(analytic(z, u), automatic(z, u), atol=1e-13)
 
 
 @every_recurrent
@@ -155,7 +162,8 @@ def test_analytic_jacobian_equals_autodiff_on_the_kink(model_class):
 @every_recurrent
 def test_teacher_jacobians_are_those_at_the_teacher_states(model_class):
     model, x = build(model_class, observed_dim=N), series()
-    expected = [model.jacobian(model.infer(row)) for row in x]
+    jacobian = jax.jit(lambda row: model.jacobian(model.infer(row)))
+    expected = [jacobian(row) for row in x]
     np.testing.assert_allclose(model.teacher_jacobians(x), np.stack(expected), atol=1e-6)  # float32
 
 
@@ -226,7 +234,8 @@ def test_full_forcing_is_one_step_prediction(model_class):
     """The guard against shifts by one: row t predicts x[t + 1] from x[t] alone."""
     model, x = build(model_class), series(columns=M)
     found = model.forecast(x, 1.0, solvers.DEER())
-    expected = [model.observe(model.step(model.infer(row))) for row in x[:-1]]
+    predict = jax.jit(lambda row: model.observe(model.step(model.infer(row))))
+    expected = [predict(row) for row in x[:-1]]
     np.testing.assert_allclose(found, np.stack(expected), rtol=1e-4, atol=1e-5)  # float32
 
 
@@ -236,17 +245,20 @@ def test_the_future_never_enters_a_forecast(model_class, observation):
     """Row t may depend on x[0..t] only; the last observation on nothing at all."""
     model = build(model_class, observed_dim=N, observation=observation)
     x = series()
-    before = model.forecast(x, 0.5, solvers.Sequential())
-    changed = model.forecast(x.at[7:].add(10.0), 0.5, solvers.Sequential())
+    forecast = jax.jit(lambda x: model.forecast(x, 0.5, solvers.Sequential()))
+    before = forecast(x)
+    changed = forecast(x.at[7:].add(10.0))
     np.testing.assert_array_equal(changed[:7], before[:7])
     assert np.all(np.any(changed[7:] != before[7:], axis=1))
-    np.testing.assert_array_equal(model.forecast(x.at[-1].add(10.0), 0.5, solvers.Sequential()), before)
+    np.testing.assert_array_equal(forecast(x.at[-1].add(10.0)), before)
 
 
 @every_recurrent
 def test_units_that_nobody_observes_are_never_forced(model_class):
     """Otherwise full forcing would set them to zero: the gradient still reaches the first state through them."""
-    model, x = build(model_class, observed_dim=N, observation=models.IdentityObservation), series()
+    # one ReLU only: an AL-RNN with both unobserved units switched off has no way from them to the others
+    model = build(model_class, observed_dim=N, observation=models.IdentityObservation, relu_units=1)
+    x = series()
     moved = jax.jacobian(lambda first: model.forecast(x.at[0].set(first), 1.0, solvers.Sequential())[3])(x[0])
     assert np.any(moved != 0)
 
@@ -288,7 +300,134 @@ def test_teaching_reports_the_solve_behind_the_forecast(model_class):
     np.testing.assert_array_equal(predictions, jax.vmap(model.observe)(solution.states))
 
 
+# --- linear state-space models: one scan, and the same map step by step ---
+
+
+@every_linear
+@pytest.mark.usefixtures("x64")
+def test_one_scan_equals_the_loop_that_is_fed_the_data(model_class):
+    """Values and gradients; full forcing of the observation, none of the layers' states."""
+    model = build(model_class, observed_dim=N, input_dim=K)
+    x, u = series().astype(jnp.float64), series(columns=K, seed=5).astype(jnp.float64)
+    graph, parameters = nnx.split(model)
+
+    def by_loop(parameters):
+        model = nnx.merge(graph, parameters)
+
+        def step(z, now):
+            z = model.step(z.at[:N].set(now[0]), now[1])
+            return z, model.observe(z)
+
+        return jax.lax.scan(step, model.start(x[0]), (x[:-1], u[1:]))[1]
+
+    def by_scan(parameters):
+        return nnx.merge(graph, parameters).forecast(x, 1.0, solvers.Sequential(), u)
+
+    def value_and_gradient(forecast):
+        def loss(parameters):
+            prediction = forecast(parameters)
+            return jnp.sum(jnp.sin(prediction)), prediction
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True))(parameters)
+
+    found, expected = value_and_gradient(by_scan), value_and_gradient(by_loop)
+    for a, b in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-12)  # float64, 11 steps in another order
+
+
+@every_linear
+def test_no_state_of_a_layer_grows_on_its_own(model_class):
+    """Every transition is inside the unit disc, whatever is fed."""
+    model = build(model_class, observed_dim=N, depth=2)
+    for layer in (model.layer_0, model.layer_1):
+        for seed in range(3):
+            v = 5 * series(1, H, seed=seed)[0]
+            assert np.all(np.abs(layer.transition(v)[0]) < 1)
+
+
+# --- the whole way: learn, run freely, be judged, be kept ---
+
+
+@pytest.fixture(scope="session")
+def lorenz():
+    series = gd.data.simulate(gd.data.Lorenz63(), length=1200, dt=0.02, key=jax.random.key(0))
+    return series.standardise()
+
+
+@pytest.fixture(scope="session")
+def fitted(lorenz):
+    """Every model after 200 updates, each trained once and when it is first asked for."""
+
+    @functools.cache
+    def fit(model_class):
+        model = build(model_class, latent_dim=8, hidden_dim=16, width=8, observed_dim=3, depth=1)
+        sizes = {"window": 20, "batch": 8, "updates": 200, "looks": 0, "progress": False}
+        return gd.fit(model, lorenz, forcing=gd.forcing.Constant(0.2), solver=solvers.Sequential(), **sizes)
+
+    return fit
+
+
+@every_model
+def test_two_hundred_updates_halve_the_loss(model_class, fitted):
+    loss = fitted(model_class).history["loss"]
+    assert np.isfinite(loss).all()
+    assert np.mean(loss[-20:]) < 0.5 * np.mean(loss[:3])
+
+
+@every_model
+def test_a_saved_model_comes_back_bit_by_bit(model_class, fitted, tmp_path):
+    rec = fitted(model_class)
+    rec.save(tmp_path / "model.npz")
+    again = gd.load(tmp_path / "model.npz")
+    assert type(again.model) is model_class
+    assert again.model.config() == rec.model.config()
+    states = [nnx.to_pure_dict(nnx.state(r.model, nnx.Param)) for r in (rec, again)]
+    assert jax.tree.all(jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), *states))
+    run = rec.free_run(50, rec.first)
+    assert run.shape == (50, 3)
+    np.testing.assert_array_equal(again.free_run(50, again.first), run)
+
+
+@every_model
+def test_a_free_run_begins_as_a_forecast_does(model_class, fitted, lorenz):
+    """The first step has nothing to be forced with: one map, in training and in use."""
+    rec = fitted(model_class)
+    x = jnp.asarray(lorenz.values[:3])
+    first = rec.model.forecast(x, 0.3, solvers.Sequential())[0]
+    np.testing.assert_allclose(rec.free_run(1, x[0])[0], first, atol=1e-5)  # float32
+
+
+# --- sizes ---
+
+
+@every_model
+def test_models_of_any_family_can_be_made_equally_large(model_class):
+    model = models.matched(model_class, 2000, rngs=nnx.Rngs(0), **matched_keywords(model_class))
+    assert models.parameter_count(model) == pytest.approx(2000, rel=0.06)  # one size more or less
+
+
+def matched_keywords(model_class):
+    wanted = {"latent_dim": 4, "depth": 1, "observed_dim": 3}
+    return {k: v for k, v in wanted.items() if takes(model_class, k) and k != model_class.grows_by}
+
+
+def test_matching_refuses_what_it_is_to_find():
+    with pytest.raises(ValueError, match="latent_dim=5 came, but it is what matched"):
+        models.matched(models.GRU, 1000, latent_dim=5, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match="parameters is 0"):
+        models.matched(models.GRU, 0, rngs=nnx.Rngs(0))
+
+
 # --- refusals ---
+
+
+@pytest.mark.parametrize("model_class", [models.LSTM, models.GRU, models.LRU], ids=lambda c: c.__name__)
+def test_a_state_of_another_structure_is_refused(model_class):
+    model = build(model_class, observed_dim=N)
+    with pytest.raises(ValueError, match=r"the state is a tuple; pass one vector of shape \("):
+        model.step((jnp.zeros(M), jnp.zeros(M)))
+    with pytest.raises(ValueError, match=r"the state is an array of shape \(1, "):
+        model.step(jnp.zeros((1, model.latent_dim)))
 
 
 @every_model
