@@ -1,5 +1,5 @@
 """Benchmarks: they report, they assert nothing."""
 
-from .solvers import Case, Measurement, cases, compare, table
+from .solvers import BASELINE, Case, Measurement, cases, compare, table
 
-__all__ = ["Case", "Measurement", "cases", "compare", "table"]
+__all__ = ["BASELINE", "Case", "Measurement", "cases", "compare", "table"]

@@ -19,7 +19,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .. import data, models, scan, solvers
+from .. import data, forcing, models, scan, solvers
+from ..solve import solve
 from ..solvers import Solver
 
 if TYPE_CHECKING:
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Case", "Measurement", "cases", "compare", "table"]
 
 BASELINE = "lax.scan"
+TEXTBOOK = "textbook DEER"
+_ROOM = 2**29  # bytes of working memory: above it a solver is left out
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,7 @@ class Measurement:
         ratio_spread: half the distance between the quartiles of the gradient's ratio.
         compile: of loss and gradient.
         temporary: memory that the compiled gradient asks for beside its inputs and outputs.
+        estimated: what `gtfdeer.solvers.memory_needed` says of it; 0 for the baseline.
         iterations: most in the batch.
         error, gradient_error: largest difference of the loss's predictions and of the gradient from the baseline's,
             relative to the largest entry.
@@ -68,6 +72,7 @@ class Measurement:
     ratio_spread: float
     compile: float
     temporary: int
+    estimated: int
     iterations: int
     error: float
     gradient_error: float
@@ -94,23 +99,32 @@ def cases(*, full: bool) -> list[Case]:
 
 
 def candidates(case: Case) -> dict[str, Solver]:
-    """The solvers that are worth a turn on this case; dense Jacobians only where they fit into a gigabyte."""
+    """Every solver that this case leaves room for; "textbook" is DEER by an associative scan, without analytic J."""
     every: dict[str, Solver] = {
         "Auto": solvers.Auto(),
         "Sequential": solvers.Sequential(),
         "Shooting": solvers.Shooting(),
+        "QuasiDEER": solvers.QuasiDEER(),
+        "DEER": solvers.DEER(),
+        TEXTBOOK: solvers.DEER(method=scan.associative),
+        "ELK": solvers.ELK(),
     }
-    dense_bytes = 4 * case.batch * case.length * case.latent_dim**2
-    if dense_bytes < 2**26:
-        every |= {"DEER": solvers.DEER(), "DEER, tree": solvers.DEER(method=scan.associative)}
-    return every
+    room = {
+        name: solvers.memory_needed(
+            solver, length=case.length, latent_dim=case.latent_dim, batch=case.batch, gradient=True
+        )
+        < _ROOM
+        for name, solver in every.items()
+    }
+    return {name: solver for name, solver in every.items() if room[name]}
 
 
 def compare(case: Case, *, turns: int = 9) -> Iterator[Measurement]:
     """Measure the baseline and every candidate on one case, in turns."""
     loss, parameters, x = _task(case)
     programs = {BASELINE: partial(_baseline, case, loss)} | {
-        name: partial(_solved, case, solver, loss) for name, solver in candidates(case).items()
+        name: partial(_solved, case, solver, loss, analytic=name != TEXTBOOK)
+        for name, solver in candidates(case).items()
     }
     ready = {name: _compile(program, parameters, x) for name, program in programs.items()}
     times = {name: (_Times(), _Times()) for name in ready}
@@ -131,6 +145,7 @@ def compare(case: Case, *, turns: int = 9) -> Iterator[Measurement]:
             ratio_spread=float(np.subtract(*np.percentile(ratios, [75, 25])) / 2),
             compile=program.seconds,
             temporary=program.temporary,
+            estimated=_estimate(case, candidates(case).get(name)),
             iterations=int(program.outcome[0][1][1]),
             error=_difference(program.outcome[0][1][0], reference[0][1][0]),
             gradient_error=_difference(program.outcome[1], reference[1]),
@@ -141,16 +156,22 @@ def table(rows: Sequence[Measurement]) -> str:
     """Measurements as text, one line each, grouped by case."""
     lines = []
     for case in dict.fromkeys(row.case for row in rows):
-        lines += ["", str(case), f"{'':14}{'value':>10}{'x':>7}{'gradient':>11}{'x':>7}{'+-':>6}"]
+        lines += ["", str(case), f"{'':15}{'value':>10}{'x':>7}{'gradient':>11}{'x':>7}{'+-':>6}"]
         lines[-1] += f"{'compile':>9}{'memory':>9}{'it':>4}{'error':>9}{'grad err':>9}"
         lines += [
-            f"{r.solver:14}{1e3 * r.value:8.2f}ms{r.value_ratio:7.2f}{1e3 * r.gradient:9.2f}ms{r.gradient_ratio:7.2f}"
+            f"{r.solver:15}{1e3 * r.value:8.2f}ms{r.value_ratio:7.2f}{1e3 * r.gradient:9.2f}ms{r.gradient_ratio:7.2f}"
             f"{r.ratio_spread:6.2f}{r.compile:8.1f}s{r.temporary / 2**20:7.0f}MB{r.iterations:4d}{r.error:9.0e}"
             f"{r.gradient_error:9.0e}"
             for r in rows
             if r.case == case
         ]
     return "\n".join(lines[1:])
+
+
+def _estimate(case: Case, solver: Solver | None) -> int:
+    if solver is None:
+        return 0
+    return solvers.memory_needed(solver, length=case.length, latent_dim=case.latent_dim, batch=case.batch)
 
 
 def _task(case: Case) -> tuple[Callable, Any, Float[Array, "batch time latent"]]:
@@ -163,12 +184,17 @@ def _task(case: Case) -> tuple[Callable, Any, Float[Array, "batch time latent"]]
     return lambda p: nnx.merge(graph, p), parameters, x
 
 
-def _solved(case: Case, solver: Solver, build: Callable, parameters: Any, x: Array):
+def _solved(case: Case, solver: Solver, build: Callable, parameters: Any, x: Array, *, analytic: bool = True):
     model = build(parameters)
 
     def one(x: Array):
-        predicted, solution = model.teach(x, case.alpha, solver)
-        return predicted, solution.iterations
+        if analytic:
+            predicted, solution = model.teach(x, case.alpha, solver)
+            return predicted, solution.iterations
+        alphas = jnp.full((len(x) - 1, 1), case.alpha).at[0].set(0)
+        forced = forcing.Forced(x[:-1], alphas)
+        solution = solve(forcing.force(model.step), x[0], forced, solver=solver, guess=x[1:])
+        return solution.states, solution.iterations
 
     predicted, iterations = jax.vmap(one)(x)
     return jnp.mean((predicted - x[:, 1:]) ** 2), (predicted, jnp.max(iterations))

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import json
+import math
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ..files import write_whole
 from .command import Command
 from .files import require_writable
 from .info import environment
+
+if TYPE_CHECKING:
+    from gtfdeer.benchmarks import Measurement
 
 __all__ = ["COMMAND"]
 
@@ -18,7 +24,9 @@ __all__ = ["COMMAND"]
 def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("--full", action="store_true", help="the whole grid, up to 131,072 steps (about ten minutes)")
     parser.add_argument("--turns", type=int, default=9, metavar="K", help="timings of each program (default 9)")
-    parser.add_argument("--out", type=Path, metavar="FILE.json", help="also write the measurements as JSON")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE.json", help="also write the measurements as JSON, and a figure beside it"
+    )
 
 
 def run(options: Namespace) -> None:
@@ -41,7 +49,21 @@ def run(options: Namespace) -> None:
     if options.out is not None:
         facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "environment": environment()}
         write_whole(options.out, json.dumps(facts | {"rows": [row.as_row() for row in rows]}, indent=1).encode())
-        print(f"\nwritten to {options.out}")
+        picture = options.out.with_suffix(".png")
+        write_whole(picture, _picture(rows))
+        print(f"\nwritten to {options.out} and {picture}")
+
+
+def _picture(rows: Sequence[Measurement]) -> bytes:
+    """Loss and gradient: how many times as fast as the baseline each solver is."""
+    from gtfdeer import plots
+    from gtfdeer.benchmarks import BASELINE
+
+    tasks = list(dict.fromkeys(row.case for row in rows))
+    found = {(row.solver, row.case): row.gradient_ratio for row in rows}
+    names = [name for name in dict.fromkeys(row.solver for row in rows) if name != BASELINE]
+    ratios = {name: [found.get((name, task), math.nan) for task in tasks] for name in names}
+    return plots.png(plots.speedup([str(task) for task in tasks], ratios, baseline=f"{BASELINE}, loss and gradient"))
 
 
 COMMAND = Command(

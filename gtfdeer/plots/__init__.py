@@ -17,6 +17,7 @@ from gtfdeer.plots.canvas import DATA, ERROR, FORCED, MODEL, TRUTH, Role, figure
 from gtfdeer.plots.learning import convergence, exponents, newton_heatmap, training
 from gtfdeer.plots.orbits import attractor, attractors
 from gtfdeer.plots.series import spectra, spectrum, time_series
+from gtfdeer.plots.speed import speedup
 
 __all__ = [
     "DATA",
@@ -35,6 +36,7 @@ __all__ = [
     "png",
     "spectra",
     "spectrum",
+    "speedup",
     "time_series",
     "training",
 ]

@@ -4,8 +4,9 @@ from .auto import Auto
 from .base import Problem, Solver
 from .deer import DEER
 from .elk import ELK
+from .memory import memory_needed
 from .quasi import QuasiDEER
 from .sequential import Sequential
 from .shooting import Shooting
 
-__all__ = ["DEER", "ELK", "Auto", "Problem", "QuasiDEER", "Sequential", "Shooting", "Solver"]
+__all__ = ["DEER", "ELK", "Auto", "Problem", "QuasiDEER", "Sequential", "Shooting", "Solver", "memory_needed"]

@@ -68,6 +68,9 @@ class Auto(Solver):
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        return self.choice(length, latent_dim).numbers_per_step(length, latent_dim, gradient=gradient)
+
     def choice(self, length: int, latent_dim: int) -> Solver:
         """The solver that this device is given for `length` steps of `latent_dim` units."""
         return choose(length, latent_dim, jax.default_backend(), self.tol, self.max_iterations)

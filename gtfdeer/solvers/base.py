@@ -129,6 +129,10 @@ class Solver(abc.ABC):
     def tolerance(self, dtype: Any) -> float:
         """The relative residual up to which a trajectory counts as converged."""
 
+    @abc.abstractmethod
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        """Numbers of working memory for each time step of a solve, see `gtfdeer.solvers.memory_needed`."""
+
 
 class NewtonLike(Solver):
     """Solvers that move a whole trajectory at a time, `z <- move(z, r(z))`, until nothing is left to move.

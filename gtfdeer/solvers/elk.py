@@ -83,3 +83,6 @@ class ELK(NewtonLike):
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return dense_adjoint(problem, states, cotangents, scan.for_this_device())
+
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        return 11 * latent_dim + 6 * latent_dim**2 if gradient else 9 * latent_dim + 5 * latent_dim**2

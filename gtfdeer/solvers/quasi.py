@@ -52,3 +52,6 @@ class QuasiDEER(NewtonLike):
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         tol = min(self.tolerance(states.dtype), default_tolerance(states.dtype))
         return windowed_adjoint(problem, states, cotangents, tol=tol)
+
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        return (14.5 if gradient else 9) * latent_dim

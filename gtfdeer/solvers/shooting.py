@@ -94,6 +94,9 @@ class Shooting(Solver):
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        return (14.5 if gradient else 5) * latent_dim
+
     def _length(self, steps: int) -> int:
         return min(steps, self.length or window_length(steps))
 
