@@ -27,7 +27,7 @@ from flax import nnx
 from . import models
 from ._version import __version__
 from .data import Embedding, Scaling, Series
-from .files import alone_with, remove_drafts, write_whole
+from .files import alone_with, as_path, remove_drafts, write_whole
 from .fit import Standing
 from .job import Job
 from .models import Model
@@ -58,11 +58,9 @@ class Checkpoints:
     """
 
     def __init__(self, path: str | Path, every: int) -> None:
-        if not isinstance(path, str | Path):
-            raise TypeError(f"checkpoint is {path!r}; pass the path of a file, such as 'run.npz'")
         if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
             raise ValueError(f"every is {every!r}; pass a whole number of updates of at least 1, such as 1000")
-        self.path, self.every = Path(path), int(every)
+        self.path, self.every = as_path(path, "run.npz"), int(every)
         if self.path.suffix != ".npz" or self.path.name.endswith(".previous.npz"):
             raise ValueError(f"checkpoint is {str(self.path)!r}; pass a name that ends in .npz, such as 'run.npz'")
         self.previous = self.path.with_suffix(".previous.npz")
@@ -73,7 +71,7 @@ class Checkpoints:
     @classmethod
     def at(cls, path: str | Path) -> Checkpoints:
         """Those of the run that wrote `path`, or that kept it as its previous one."""
-        source = Path(path)
+        source = as_path(path, "run.npz")
         if not source.is_file():
             raise FileNotFoundError(f"there is no file {str(source)!r}; pass a checkpoint written by gtfdeer.fit")
         name = source.name.removesuffix(".previous.npz")

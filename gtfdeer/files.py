@@ -20,13 +20,25 @@ try:
 except ImportError:  # Windows, where two runs on one path are not told of each other
     fcntl = None
 
-__all__ = ["alone_with", "remove_drafts", "write_whole"]
+__all__ = ["alone_with", "as_path", "remove_drafts", "write_whole"]
 
 _ADVICE = {
     errno.ENOSPC: "free some space on that disk, or pass a path on another one",
     errno.EDQUOT: "free some of your quota on that disk, or pass a path on another one",
     errno.ENAMETOOLONG: "pass a shorter name",
 }
+
+
+def as_path(path: object, example: str) -> Path:
+    """The path, or a sentence about what is none.
+
+    >>> as_path(None, "model.npz")
+    Traceback (most recent call last):
+    TypeError: path is None; pass the path of a file, such as 'model.npz'
+    """
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path is {path!r}; pass the path of a file, such as {example!r}")
+    return Path(path)
 
 
 def write_whole(path: str | os.PathLike[str], content: bytes, kept: Path | None = None) -> None:

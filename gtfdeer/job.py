@@ -78,6 +78,7 @@ def prepare(model: Any, recordings: Sequence[Series], u: Any, recipe: Recipe, ke
         ValueError, TypeError: with what came, what was expected and what to type.
     """
     model = _observing(model, recordings[0].columns)
+    _require_float32(recordings)
     inputs = _check_inputs(model, u, recordings)
     new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if not new_style or key.shape != ():
@@ -108,10 +109,18 @@ def _scaling(recordings: list[Series]) -> Scaling:
     first = recordings[0].scaling
     if first is not None:
         return first
-    pooled = Series(np.concatenate([s.unscaled().values for s in recordings]), dt=recordings[0].dt)
+    pooled = Series(np.concatenate([s.unscaled().values for s in recordings]), dt=recordings[0].dt, wide=True)
     scaling = pooled.standardise().scaling
     assert scaling is not None
     return scaling
+
+
+def _require_float32(recordings: Sequence[Series]) -> None:
+    largest = max(float(np.nanmax(np.abs(s.values))) for s in recordings)
+    if largest > np.finfo(np.float32).max:
+        raise ValueError(
+            f"the values reach {largest:.3g}, more than float32 holds; leave standardise=True, or take another unit"
+        )
 
 
 def _observing(model: Model, columns: int) -> Model:
@@ -141,9 +150,15 @@ def _check_inputs(model: Model, u: Any, recordings: Sequence[Series]) -> list[np
         if input_dim:
             raise ValueError(f"the model has input_dim={input_dim} but no input came; pass u, one row a time step")
         return None
-    arrays = [np.asarray(a, np.float32) for a in (u if isinstance(u, list | tuple) else [u])]
-    arrays = [a[:, None] if a.ndim == 1 else a for a in arrays]
+    came = [np.asarray(a) for a in (u if isinstance(u, list | tuple) else [u])]
+    for array in came:
+        if array.dtype.kind not in "fiub":
+            kind = "complex numbers" if array.dtype.kind == "c" else f"{array.dtype}"
+            raise TypeError(f"u holds {kind}; pass real numbers, one row a time step")
+    arrays = [a[:, None] if a.ndim == 1 else a for a in (array.astype(np.float32) for array in came)]
     shapes, wanted = [a.shape for a in arrays], [(s.length, input_dim) for s in recordings]
+    if shapes != wanted and [shape[::-1] for shape in shapes] == wanted:
+        raise ValueError(f"u has shapes {shapes}, with time along the second axis; pass u.T, of shapes {wanted}")
     if shapes != wanted or not all(np.isfinite(a).all() for a in arrays):
         raise ValueError(
             f"u has shapes {shapes}; pass finite arrays of shapes {wanted}, one for each recording, and a model with "

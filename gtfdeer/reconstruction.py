@@ -80,15 +80,14 @@ class Reconstruction:
         Raises:
             ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
         """
-        if not isinstance(steps, int | np.integer) or steps < 1:
-            raise ValueError(f"steps is {steps!r}; pass a whole number of at least 1")
+        _require_steps(steps)
         if isinstance(start, Series):
             values = self.standardised(start).values
             start = values[np.isfinite(values).all(axis=1).argmax()]
         elif start is None:
             start = self.first
         else:
-            start = self._in_model_units(np.asarray(start, np.float32))
+            start = self._in_model_units(np.asarray(start))
         values = self.free_run(steps, start, u)
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
@@ -114,6 +113,7 @@ class Reconstruction:
         Raises:
             ValueError: if columns or sampling step differ from the training data's.
         """
+        _require_steps(steps)
         reference = longest_stretch(self.standardised(test))
         other = None if floor is None else longest_stretch(self.standardised(floor))
         run = self.free_run
@@ -167,6 +167,10 @@ class Reconstruction:
         return free_run(self.model, steps, start, u)
 
     def _in_model_units(self, start: np.ndarray) -> np.ndarray:
+        if start.dtype.kind not in "fiub":
+            kind = "complex numbers" if start.dtype.kind == "c" else f"{start.dtype}"
+            raise TypeError(f"start holds {kind}; pass a Series or one observation ({self.model.observed_dim},)")
+        start = start.astype(np.float32)
         if start.shape != (self.model.observed_dim,) or not np.isfinite(start).all():
             raise ValueError(
                 f"start has shape {start.shape}; pass a Series or one finite observation ({self.model.observed_dim},)"
@@ -294,7 +298,7 @@ def _train(
         job.recipe,
         key=job.key,
         inputs=job.inputs,
-        callbacks=[*callbacks, best],
+        callbacks=[*_callable(callbacks), best],
         moments=best.moments,
         begin=begin,
         save=None if checkpoints is None else lambda standing: checkpoints.save(job, best, standing),
@@ -322,3 +326,19 @@ def load(path: str | Path) -> Reconstruction:
         FileNotFoundError, ValueError: if there is no such file, or it is not a reconstruction of this version or older.
     """
     return Reconstruction(**storage.read(path))
+
+
+def _require_steps(steps: Any) -> None:
+    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
+        raise ValueError(f"steps is {steps!r}; pass a whole number of at least 1")
+
+
+def _callable(callbacks: Any) -> list[Callable[[Moment], Any]]:
+    if not isinstance(callbacks, Iterable):
+        name = getattr(callbacks, "__name__", repr(callbacks))
+        raise TypeError(f"callbacks is {name}; pass a list of functions of a Moment, [{name}]")
+    listed = list(callbacks)
+    for each in listed:
+        if not callable(each):
+            raise TypeError(f"callbacks holds {each!r}, which cannot be called; pass functions of a Moment")
+    return listed

@@ -19,7 +19,7 @@ from flax import nnx
 from . import models
 from ._version import __version__
 from .data import Embedding, Scaling
-from .files import write_whole
+from .files import as_path, write_whole
 from .models import Model
 from .sealed import Broken, pack, unpack
 
@@ -62,12 +62,12 @@ def write(
     if scaling is not None:
         arrays |= {"scaling/mean": np.asarray(scaling.mean), "scaling/std": np.asarray(scaling.std)}
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    write_whole(path, pack(arrays))
+    write_whole(as_path(path, "model.npz"), pack(arrays))
 
 
 def read(path: str | Path) -> dict[str, Any]:
     """The fields of a `Reconstruction`, its model rebuilt; refuses what is not such a file before using any of it."""
-    path = Path(path)
+    path = as_path(path, "model.npz")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
     try:
@@ -189,6 +189,8 @@ def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
         raise ValueError(
             f"{str(path)!r} is not a model file of gtfdeer (no header); pass one written by Reconstruction.save"
         ) from error
+    if header["format"] == "gtfdeer checkpoint":
+        raise ValueError(f"{str(path)!r} is a checkpoint of a run; pass it to gtfdeer.resume")
     if not known:
         raise ValueError(f"{str(path)!r} is a {header['format']!r} file; pass one written by Reconstruction.save")
     if version > _FORMAT_VERSION:

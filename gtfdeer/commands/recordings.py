@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gtfdeer.data import Series
 
-__all__ = ["add_reading_options", "describe", "longest_stretch", "read"]
+__all__ = ["add_reading_options", "describe", "longest_stretch", "read", "read_as_trained"]
 
 
 def add_reading_options(parser: ArgumentParser) -> None:
@@ -29,6 +29,19 @@ def read(path: str, dt: float | None, options: Namespace) -> Series:
 
     columns = options.columns and [int(column) if column.isdecimal() else column for column in options.columns]
     return read_series(path, dt=dt, columns=columns, field=options.field)
+
+
+def read_as_trained(path: str, dt: float, options: Namespace) -> Series:
+    """The series in a file that must be sampled as the training data were."""
+    from gtfdeer.data.columns import ClockContradiction
+
+    try:
+        return read(path, dt, options)
+    except ClockContradiction as error:
+        raise ValueError(
+            f"column {error.name!r} of {path!r} steps by {error.measured:.6g} but the model was trained at dt={dt:g}; "
+            "resample the recording, or take the other columns with --columns if its clock is wrong or in another unit"
+        ) from error
 
 
 def longest_stretch(series: Series) -> int:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import json
 from argparse import ArgumentParser, Namespace
+from typing import TYPE_CHECKING
 
 from .command import Command
-from .recordings import add_reading_options, describe, read
+from .recordings import add_reading_options, describe, read, read_as_trained
+
+if TYPE_CHECKING:
+    from gtfdeer.data import Series
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -30,16 +34,19 @@ def run(options: Namespace) -> None:
     if options.steps < 1:
         raise ValueError(f"--steps is {options.steps}; pass a whole number of at least 1")
     reconstruction = load(options.model)
-    dt = reconstruction.dt if options.dt is None else options.dt
-    test = read(options.recording, dt, options)
-    floor = None if options.floor is None else read(options.floor, dt, options)
+    test = _read(options.recording, reconstruction.dt, options)
+    floor = None if options.floor is None else _read(options.floor, reconstruction.dt, options)
     scores = reconstruction.score(test, steps=options.steps, floor=floor)
     if options.json:
-        about = {"model": options.model, "recording": options.recording, "dt": dt, "gtfdeer": __version__}
+        about = {"model": options.model, "recording": options.recording, "dt": test.dt, "gtfdeer": __version__}
         print(json.dumps({**about, **scores.as_dict()}, indent=2, allow_nan=False))
     else:
         print(f"test  {describe(test)}")
         print(scores)
+
+
+def _read(path: str, trained_at: float, options: Namespace) -> Series:
+    return read_as_trained(path, trained_at, options) if options.dt is None else read(path, options.dt, options)
 
 
 COMMAND = Command(

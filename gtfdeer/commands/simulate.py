@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from ..files import write_whole
 from .command import Command
 from .files import require_writable
-from .recordings import add_reading_options, read
+from .recordings import add_reading_options, read_as_trained
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,7 +43,7 @@ def run(options: Namespace) -> None:
     from gtfdeer import load
 
     reconstruction = load(options.model)
-    start = None if options.start is None else read(options.start, reconstruction.dt, options)
+    start = None if options.start is None else read_as_trained(options.start, reconstruction.dt, options)
     orbit = reconstruction.simulate(options.steps, start=start)
     write_whole(options.out, encode(orbit, reconstruction))
     print(

@@ -60,6 +60,8 @@ def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) ->
     >>> positions(["t", "x", "y"], ["y", 1])
     [2, 1]
     """
+    if not isinstance(columns, int | str | Sequence | np.ndarray):
+        raise TypeError(f"columns is {columns!r}; pass a position from 0, a name, or a list of these")
     wanted = [columns] if isinstance(columns, int | str) else list(columns)
     if not wanted:
         raise ValueError("columns is empty; pass at least one position or name")
@@ -81,11 +83,28 @@ def _position(names: Sequence[str], column: int | str) -> int:
     raise ValueError(f"there is no column {column!r}; pass columns= out of these: {named}")
 
 
+class ClockContradiction(ValueError):
+    """The clock of a file steps otherwise than it should.
+
+    Args:
+        name: of the clock column.
+        measured: its step.
+        expected: what was asked for.
+    """
+
+    def __init__(self, name: str, measured: float, expected: float) -> None:
+        super().__init__(
+            f"dt={expected} was passed but column {name!r} steps by {measured:.6g}; leave dt out, or choose the "
+            "other columns with columns= if the clock is wrong or in another unit"
+        )
+        self.name, self.measured = name, measured
+
+
 def uniform_step(stamps: Float[np.ndarray, " time"]) -> float:
     """Return the time step of equally spaced stamps: dt = (t_{T-1} - t_0) / (T - 1).
 
-    A stamp may be off the straight line by 1 % of dt or by one unit of its last decimal place (times written
-    with few digits), but never by 0.3 dt or more: then a row is missing.
+    A stamp may be off the straight line by 1 % of dt or by one unit of the last digit that it was written with (the
+    same decimals for all, or the same significant digits), but never by 0.3 dt or more: then a row is missing.
 
     Raises: ValueError for a missing, repeated, decreasing or irregular stamp, with its row counted from 0.
 
@@ -100,6 +119,16 @@ def uniform_step(stamps: Float[np.ndarray, " time"]) -> float:
             f"the time column has no number in row {row}; write times as numbers, or pass dt= and columns= for the rest"
         )
     gaps = np.diff(stamps)
+    dt = float((stamps[-1] - stamps[0]) / (len(stamps) - 1))
+    off_line = np.abs(stamps - (stamps[0] + dt * np.arange(len(stamps))))
+    unit = max(_last_decimal(stamps), _last_digit(stamps))
+    too_few_digits = len(stamps) >= 20 and 0 < dt < 0.9 * unit and off_line.max() <= 2 * unit
+    if too_few_digits and (gaps == 0).any():
+        row = int(np.argmax(gaps == 0)) + 1
+        raise ValueError(
+            f"the time column repeats {stamps[row]:.10g} in row {row}, because it is written with too few digits for "
+            f"steps of about {dt:.3g}; write it with more, or pass dt= and columns= for the rest"
+        )
     if (gaps <= 0).any():
         row = int(np.argmax(gaps <= 0)) + 1
         raise ValueError(
@@ -107,9 +136,7 @@ def uniform_step(stamps: Float[np.ndarray, " time"]) -> float:
             f"{stamps[row - 1]:.10g}; sort the rows, remove the repeated ones, and pass each recording as a "
             "file of its own"
         )
-    dt = float((stamps[-1] - stamps[0]) / (len(stamps) - 1))
-    off_line = np.abs(stamps - (stamps[0] + dt * np.arange(len(stamps))))
-    if off_line.max() > max(0.01 * dt, min(_last_decimal(stamps), 0.3 * dt)):
+    if off_line.max() > max(0.01 * dt, min(unit, 0.3 * dt)):
         row = int(np.argmax(np.abs(gaps - np.median(gaps)))) + 1
         raise ValueError(
             f"the time column is irregular: row {row} comes {gaps[row - 1]:.6g} after the one before, the "
@@ -125,4 +152,15 @@ def _last_decimal(stamps: Float[np.ndarray, " time"]) -> float:
         scaled = stamps * 10.0**places
         if np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-4):
             return 10.0**-places
+    return 0.0
+
+
+def _last_digit(stamps: Float[np.ndarray, " time"]) -> float:
+    """The unit of the last significant digit of the largest stamp (%.6g writes six), 0 if they need ten or more."""
+    size = np.floor(np.log10(np.abs(np.where(stamps == 0, 1, stamps))))
+    for digits in range(1, 10):
+        units = 10.0 ** (size - digits + 1)
+        scaled = stamps / units
+        if np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-4):
+            return float(units.max())
     return 0.0

@@ -152,7 +152,7 @@ def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:
             f"{where} holds records with fields {list(dtype.names)}; pass one as a plain array, values['name']"
         )
     promised, there = math.prod(shape) * dtype.itemsize, total_bytes - file.tell()
-    if promised != there:
+    if promised != there or not all(0 <= size < 2**62 for size in shape):
         raise ValueError(
             f"{where} promises {promised} bytes of {dtype} in shape {shape} but holds {there}; copy or save "
             "the file again"

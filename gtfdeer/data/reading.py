@@ -19,7 +19,15 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from .columns import Table, clock_column, needed_positions, positions, row_number_column, uniform_step
+from .columns import (
+    ClockContradiction,
+    Table,
+    clock_column,
+    needed_positions,
+    positions,
+    row_number_column,
+    uniform_step,
+)
 from .numpy_files import read_npy, read_npz
 from .series import Series
 from .text_files import TEXT_SUFFIXES, read_text
@@ -166,8 +174,5 @@ def _step_by_the_clock(stamps: np.ndarray, name: str, dt: float | None, *, overr
         return dt
     measured = uniform_step(stamps)
     if dt is not None and not np.isclose(dt, measured, rtol=1e-3):
-        raise ValueError(
-            f"dt={dt} was passed but column {name!r} steps by {measured:.6g}; leave dt out, or choose the "
-            "other columns with columns= if the clock is wrong or in another unit"
-        )
+        raise ClockContradiction(name, measured, dt)
     return measured

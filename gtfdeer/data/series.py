@@ -125,7 +125,9 @@ class Series:
                 f"column {column} of {self.name!r} is always {np.nanmax(exact[:, column]):.6g}, so it has no "
                 f"std to divide by; {advice}"
             )
-        return data.scaled_by(Scaling(np.nanmean(exact, axis=0), np.nanstd(exact, axis=0)))
+        size = 2.0 ** np.floor(np.log2(np.nanmax(np.abs(exact), axis=0)))  # squares of 1e200 overflow, of 1e-200 vanish
+        exact = exact / size
+        return data.scaled_by(Scaling(size * np.nanmean(exact, axis=0), size * np.nanstd(exact, axis=0)))
 
     def scaled_by(self, scaling: Scaling) -> Series:
         """The same data under another scaling, usually that of the training data; its own is undone first."""
@@ -149,6 +151,8 @@ class Series:
 
         Raises: ValueError if `fraction` is not between 0 and 1, or a part would hold no complete row.
         """
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.integer | np.floating):
+            raise TypeError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
         if not 0 < fraction < 1:
             raise ValueError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
         cut = round(fraction * self.length)

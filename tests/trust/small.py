@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
+import time
+
 import jax
 from flax import nnx
 
@@ -29,3 +34,22 @@ SETTINGS = {
     "key": jax.random.key(7),
     "progress": False,
 }
+
+
+def run_slowly(path: str, fatal: str, count: int) -> None:
+    """The run with a checkpoint after every update; `fatal`, a function of `os`, kills it at its `count`-th call."""
+    if fatal:
+        deadly = getattr(os, fatal)
+        calls = iter(range(1, count))
+
+        def die_in_the_end(*arguments):
+            if next(calls, None) is None:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return deadly(*arguments)
+
+        setattr(os, fatal, die_in_the_end)
+    gd.fit(model(), recording(), checkpoint=path, every=1, callbacks=[lambda _: time.sleep(0.01)], **SETTINGS)
+
+
+if __name__ == "__main__":
+    run_slowly(sys.argv[1], sys.argv[2], int(sys.argv[3]))

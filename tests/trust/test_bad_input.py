@@ -1,0 +1,253 @@
+"""A table of bad input at every door: the right class of error, what came, and what to type. Nothing is trained.
+
+Rows that a door's own tests hold (tests/data, tests/test_solve.py, tests/commands) are not repeated here.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import gtfdeer as gd
+
+from .small import model as small_model
+
+V, T = ValueError, TypeError
+TABLE = np.random.default_rng(0).normal(size=(200, 3)).cumsum(axis=0)
+
+
+def series(values=TABLE, dt=0.1, **more):
+    return gd.data.Series(values, dt=dt, **more)
+
+
+def fit(data=None, model=None, **settings):
+    """A fit that must be refused at the door: were it not, it would train for one update and fail the test."""
+    quick = {"window": 20, "batch": 2, "updates": 1, "progress": False}
+    return gd.fit(small_model() if model is None else model, series() if data is None else data, **quick | settings)
+
+
+def driven():
+    return gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=4, input_dim=2, rngs=nnx.Rngs(0))
+
+
+def plrnn(**sizes):
+    return gd.models.ShallowPLRNN(**{"latent_dim": 3, "hidden_dim": 4, "rngs": nnx.Rngs(0)} | sizes)
+
+
+def rec():
+    return gd.Reconstruction(small_model(), series().standardise().scaling, dt=0.1, first=np.zeros(3, np.float32))
+
+
+def read(tmp_path, raw, **more):
+    path = tmp_path / "x.csv"
+    path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
+    return gd.data.read_series(path, **more)
+
+
+def with_nan(values, row, column):
+    values = values.copy()
+    values[row, column] = np.nan
+    return values
+
+
+SERIES = {
+    "axes swapped": (lambda: series(TABLE.T), V, ["3, 200", "values.T", "(T, N)"]),
+    "dates": (lambda: series(np.arange("2024-01", "2024-03", dtype="datetime64[D]")), T, ["datetime64", "float32"]),
+    "booleans of Python objects": (lambda: series(np.array([True, None])), T, ["object"]),
+    "complex": (lambda: series(TABLE + 1j), T, ["complex", "values.real"]),
+    "no rows": (lambda: series(np.zeros((0, 3))), V, ["(0, 3)"]),
+    "dt of zero": (lambda: series(dt=0), V, ["dt", "positive"]),
+    "dt below zero": (lambda: series(dt=-0.1), V, ["-0.1", "positive"]),
+    "dt not a number": (lambda: series(dt=float("nan")), V, ["nan", "positive"]),
+    "dt as text": (lambda: series(dt="0.1"), T, ["'0.1'", "dt=0.01"]),
+    "dt complex": (lambda: series(dt=1j), T, ["dt=0.01"]),
+    "dt as array": (lambda: series(dt=np.array([0.1, 0.2])), T, ["dt=0.01"]),
+    "a constant column": (lambda: series(with_nan(TABLE, 0, 0) * [1, 0, 1]).standardise(), V, ["column 1", "select"]),
+    "split by a number of rows": (lambda: series().split(100), V, ["100", "split(0.8)"]),
+    "split by text": (lambda: series().split("half"), T, ["'half'", "split(0.8)"]),
+    "a column that is not there": (lambda: series().select([0, 3]), V, ["[0, 3]", "0 to 2"]),
+    "an embedding longer than the data": (lambda: series().delay_embed(5, 100), V, ["400 rows", "200"]),
+    "an embedding of half a lag": (lambda: series().delay_embed(2.5, 1), T, ["2.5", "whole number"]),
+    "an embedding of an embedding": (lambda: series().delay_embed(2, 1).delay_embed(2, 1), V, ["embedded already"]),
+    "noise without a key": (lambda: series().with_noise(0.1, key=None), T, ["None", "jax.random.key(0)"]),
+    "noise of two keys": (lambda: series().with_noise(0.1, key=jax.random.split(jax.random.key(0))), T, ["key(0)"]),
+}
+
+READING = {
+    "bytes": (lambda p: gd.data.read_series(b"x.csv"), T, ["bytes", "path"]),
+    "a generator": (lambda p: gd.data.read_series(x for x in [1]), T, ["generator", "array (T, N)"]),
+    "an address": (lambda p: gd.data.read_series("https://a.b/c.csv"), V, ["nothing is downloaded"]),
+    "a folder": (lambda p: gd.data.read_series(p), V, ["folder", "one file"]),
+    "UTF-16 without its mark": (lambda p: read(p, "1,2\n3,4\n".encode("utf-16-le")), V, ["UTF-8"]),
+    "a mark and nothing else": (lambda p: read(p, b"\xef\xbb\xbf"), V, ["no line of numbers"]),
+    "decimal commas behind a mark": (lambda p: read(p, b"\xef\xbb\xbfx;y\r\n0,5;1,5\r\n"), V, ["decimal comma"]),
+    "another separator": (lambda p: read(p, "1|2\n3|4\n5|6\n"), V, ["'1|2'"]),
+    "ragged": (lambda p: read(p, "1,2\n3,4\n5,6\n7\n8,9\n"), V, ["line 4", "1 cells", "2"]),
+    "stamps repeated": (lambda p: read(p, "t,x\n0,1\n0,2\n1,3\n"), V, ["row 1", "repeated"]),
+    "stamps with too few digits": (
+        lambda p: read(p, "t,x\n" + "".join(f"{1000 + k / 360:.6g},{k}\n" for k in range(50))),
+        V,
+        ["too few digits", "dt="],
+    ),
+    "columns by a fraction": (lambda p: read(p, "1,2\n3,4\n", columns=0.5), T, ["0.5", "position"]),
+    "no columns": (lambda p: read(p, "1,2\n3,4\n", columns=[]), V, ["at least one"]),
+    "a column that is not there": (lambda p: read(p, "x,y\n1,2\n3,4\n", columns="z"), V, ["'z'", "'x'", "'y'"]),
+    "a field of a text file": (lambda p: read(p, "1,2\n3,4\n", field="x"), V, ["leave field out"]),
+    "a name that is none": (lambda p: read(p, "1\n2\n3\n", name=3), T, ["name='heart'"]),
+    "one row of many columns": (lambda p: read(p, "1,2,3,4\n"), V, ["1 time step", "values.T"]),
+}
+
+FITTING = {
+    "no series": (lambda: fit([]), T, ["empty list", "read_series"]),
+    "an array among series": (lambda: fit([series(), TABLE]), T, ["ndarray", "read_series"]),
+    "a path": (lambda: fit("x.csv"), T, ["str", "read_series"]),
+    "a number": (lambda: fit(3), T, ["int", "read_series"]),
+    "no model": (lambda: gd.fit(None, series()), T, ["None", "ShallowPLRNN"]),
+    "a class of models": (lambda: gd.fit(gd.models.ShallowPLRNN, series()), T, ["latent_dim"]),
+    "a model of two columns": (lambda: fit(model=plrnn(latent_dim=2, observed_dim=2)), V, ["observed_dim=3"]),
+    "series of two steps": (lambda: fit([series(), series(dt=0.2)]), V, ["dt=0.1", "dt=0.2", "same columns, dt"]),
+    "a constant column": (lambda: fit(series(TABLE * [1, 0, 1])), V, ["column 1"]),
+    "one time step": (lambda: fit(series(TABLE[:1], wide=True)), V, ["always"]),
+    "a window longer than the data": (lambda: fit(window=201), V, ["201", "200"]),
+    "a window longer than any stretch": (lambda: fit(series(with_nan(TABLE, 100, 0)), window=150), V, ["150", "100"]),
+    "a window of text": (lambda: fit(window="20"), V, ["'20'", "whole number"]),
+    "a window of True": (lambda: fit(window=True), V, ["True", "whole number"]),
+    "no updates": (lambda: fit(updates=0), V, ["updates is 0", "at least 1"]),
+    "a fraction of a batch": (lambda: fit(batch=0.5), V, ["batch is 0.5"]),
+    "alpha instead of a schedule": (lambda: fit(forcing=0.2), T, ["0.2", "Constant(0.15)"]),
+    "a class of schedules": (lambda: fit(forcing=gd.forcing.Constant), T, ["Constant(0.15)"]),
+    "a class of solvers": (lambda: fit(solver=gd.solvers.DEER), T, ["Auto()"]),
+    "alpha above one": (lambda: gd.forcing.Constant(1.5), V, ["1.5", "[0, 1]"]),
+    "alpha below zero": (lambda: gd.forcing.Annealed(first=-0.1), V, ["-0.1", "[0, 1]"]),
+    "alpha that is no number": (lambda: gd.forcing.Constant(float("nan")), V, ["nan", "[0, 1]"]),
+    "alpha for other times": (lambda: fit(forcing=gd.forcing.Constant(np.ones(7))), V, ["(7, 1)", "(19,)"]),
+    "noise of NaN": (lambda: fit(noise=float("nan")), V, ["noise", "at least 0"]),
+    "noise as text": (lambda: fit(noise="much"), T, ["'much'", "0.05"]),
+    "an infinite rate": (lambda: fit(learning_rate=float("inf")), V, ["inf", "5e-3"]),
+    "a rate as text": (lambda: fit(learning_rate="fast"), T, ["'fast'", "5e-3"]),
+    "an optimiser by name": (lambda: fit(optimiser="adam"), T, ["'adam'", "optax.adam(1e-3)"]),
+    "a seed for a key": (lambda: fit(key=7), T, ["7", "jax.random.key(0)"]),
+    "two keys": (lambda: fit(key=jax.random.split(jax.random.key(0))), T, ["one key"]),
+    "looks below zero": (lambda: fit(looks=-1), V, ["-1", "at least 0"]),
+    "callbacks not in a list": (lambda: fit(callbacks=print), T, ["print", "[print]"]),
+    "a callback that cannot be called": (lambda: fit(callbacks=[3]), T, ["3", "callbacks"]),
+    "inputs for a model without": (lambda: fit(u=np.zeros((200, 2))), V, ["(200, 2)", "input_dim=2"]),
+    "no inputs for a model with": (lambda: fit(model=driven()), V, ["input_dim=2", "pass u"]),
+    "inputs with axes swapped": (lambda: fit(model=driven(), u=np.zeros((2, 200))), V, ["(2, 200)", "u.T"]),
+    "inputs with gaps": (lambda: fit(model=driven(), u=np.full((200, 2), np.nan)), V, ["finite"]),
+    "complex inputs": (lambda: fit(model=driven(), u=np.zeros((200, 2), complex)), T, ["complex", "u"]),
+    "inputs of text": (lambda: fit(model=driven(), u=np.full((200, 2), "a")), T, ["u"]),
+    "beyond single precision, unscaled": (lambda: fit(series(1e39 * TABLE), standardise=False), V, ["float32", "unit"]),
+}
+
+USING = {
+    "no steps": (lambda: rec().simulate(0), V, ["steps is 0", "at least 1"]),
+    "steps of True": (lambda: rec().simulate(True), V, ["True"]),
+    "a start of two columns": (lambda: rec().simulate(5, start=np.zeros(2)), V, ["(2,)", "(3,)"]),
+    "a start with a gap": (lambda: rec().simulate(5, start=np.array([0, np.nan, 0])), V, ["finite"]),
+    "a table as start": (lambda: rec().simulate(5, start=TABLE), V, ["(200, 3)", "Series"]),
+    "a complex start": (lambda: rec().simulate(5, start=np.zeros(3, complex)), T, ["complex", "start"]),
+    "text as start": (lambda: rec().simulate(5, start="first"), T, ["start"]),
+    "a series of two columns as start": (lambda: rec().simulate(5, start=series(TABLE[:, :2])), V, ["2 columns", "3"]),
+    "inputs for a model without": (lambda: rec().simulate(5, u=np.zeros((5, 1))), V, ["input_dim=0", "u=None"]),
+    "an array to score": (lambda: rec().score(TABLE), T, ["ndarray", "read_series"]),
+    "an array as floor": (lambda: rec().score(series(), floor=TABLE), T, ["ndarray", "read_series"]),
+    "another step": (lambda: rec().score(series(dt=0.2)), V, ["dt=0.2", "dt=0.1"]),
+    "too short a test": (lambda: rec().score(series(TABLE[:50])), V, ["50 steps", "at least 100"]),
+    "no steps ahead": (lambda: rec().score(series(), steps=0), V, ["steps", "at least 1"]),
+    "half a step ahead": (lambda: rec().score(series(), steps=0.5), V, ["steps", "whole number"]),
+    "inputs with axes swapped": (lambda: rec().simulate(5, u=np.zeros((1, 5))), V, ["input_dim=0"]),
+    "no path": (lambda: gd.load(None), T, ["None", "path"]),
+    "no path to resume": (lambda: gd.resume(None), T, ["None", "path"]),
+    "no path to save": (lambda: rec().save(None), T, ["None", "path"]),
+}
+
+BUILDING = {
+    "no units": (lambda: plrnn(latent_dim=0), V, ["latent_dim is 0", "latent_dim=3"]),
+    "half a unit": (lambda: plrnn(latent_dim=2.5), V, ["2.5", "whole number"]),
+    "hidden units of text": (lambda: plrnn(hidden_dim="50"), V, ["'50'", "whole number"]),
+    "more columns than units": (lambda: plrnn(observed_dim=5), V, ["observed_dim=5", "AffineObservation"]),
+    "inputs below zero": (lambda: plrnn(input_dim=-1), V, ["-1", "at least 0"]),
+    "an observation by name": (lambda: plrnn(observation="affine"), T, ["'affine'", "AffineObservation"]),
+    "alpha above one in a forecast": (
+        lambda: plrnn().forecast(jnp.ones((5, 3)), 1.5, gd.solvers.Sequential()),
+        V,
+        ["1.5", "[0, 1]"],
+    ),
+    "a window of other columns": (
+        lambda: plrnn().forecast(jnp.ones((5, 2)), 0.5, gd.solvers.Sequential()),
+        V,
+        ["(5, 2)", "(T, 3)"],
+    ),
+}
+
+
+def check(case, kind, words):
+    with pytest.raises((V, T, OSError)) as caught:
+        case()
+    sentence = str(caught.value)
+    assert caught.type is kind, f"{caught.type.__name__}: {sentence}"
+    assert not [word for word in words if word not in sentence], sentence
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_series(name):
+    check(*SERIES[name])
+
+
+@pytest.mark.parametrize("name", READING)
+def test_reading(name, tmp_path):
+    case, kind, words = READING[name]
+    check(lambda: case(tmp_path), kind, words)
+
+
+@pytest.mark.parametrize("name", FITTING)
+def test_fitting(name):
+    check(*FITTING[name])
+
+
+@pytest.mark.parametrize("name", USING)
+def test_using(name):
+    check(*USING[name])
+
+
+@pytest.mark.parametrize("name", BUILDING)
+def test_building(name):
+    check(*BUILDING[name])
+
+
+@pytest.mark.parametrize("kind", [k for k in vars(gd.models).values() if isinstance(k, type)], ids=lambda k: k.__name__)
+def test_every_model_refuses_a_latent_state_without_units(kind):
+    if not issubclass(kind, gd.models.Model) or kind.__abstractmethods__:
+        pytest.skip("no model")
+    sizes = {"hidden_dim": 4} if "hidden_dim" in kind.__init__.__code__.co_varnames else {}
+    with pytest.raises(ValueError, match="latent_dim is 0"):
+        kind(latent_dim=0, rngs=nnx.Rngs(0), **sizes)
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30, 1e300, 1e-200])
+def test_huge_and_tiny_units_are_as_good_as_any(scale):
+    """Not refused: standardised values are of order one whatever the unit."""
+    plain, scaled = series(TABLE), series(scale * TABLE)
+    np.testing.assert_allclose(scaled.standardise().values, plain.standardise().values, rtol=1e-6)  # float64
+    np.testing.assert_allclose(scaled.standardise().unscaled().values, scale * TABLE, rtol=1e-6, atol=1e-6 * scale)
+
+
+@pytest.mark.parametrize("digits", ["%.6g", "%.7g", "%.4f", "%.17g"])
+def test_a_clock_may_be_written_with_few_digits(digits, tmp_path):
+    clock = np.arange(40_000) / 360  # 111 seconds: six digits leave a thousandth, a third of a step
+    path = tmp_path / "x.csv"
+    path.write_text("t,x\n" + "".join(f"{digits % t},{k % 7}\n" for k, t in enumerate(clock)))
+    assert gd.data.read_series(path).dt == pytest.approx(1 / 360, rel=1e-5)
+
+
+@pytest.mark.parametrize("gone", [100, 20_000, 39_990])
+def test_a_missing_row_is_seen_however_few_the_digits(gone, tmp_path):
+    clock = np.delete(np.arange(40_000) / 360, gone)
+    path = tmp_path / "x.csv"
+    path.write_text("t,x\n" + "".join(f"{t:.6g},{k % 7}\n" for k, t in enumerate(clock)))
+    with pytest.raises(ValueError, match="irregular"):
+        gd.data.read_series(path)
