@@ -25,7 +25,7 @@ from ..plots import png
 __all__ = ["Panel", "Setting", "button", "canvas", "menu", "plural", "slider"]
 
 _WIDE = {"description_width": "9em"}
-_ROOMY = {"width": "22em"}
+_ROOMY = {"width": "30em"}
 
 
 class Setting:

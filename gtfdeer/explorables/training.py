@@ -22,7 +22,7 @@ import jax
 import numpy as np
 from flax import nnx
 
-from .. import Reconstruction, data, fit, forcing, measures, models, plots, solvers
+from .. import Reconstruction, data, fit, forcing, measures, models, plots, resume, solvers
 from ..fit import Moment
 from ..plots.canvas import INK, dress
 from .panel import Panel, Setting, button, canvas, menu, slider
@@ -31,7 +31,6 @@ __all__ = ["TrainingPanel"]
 
 MODELS = {"shallow PLRNN": models.ShallowPLRNN, "clipped shallow PLRNN": models.ClippedShallowPLRNN}
 SOLVERS = {"Auto": solvers.Auto, "Sequential": solvers.Sequential, "DEER": solvers.DEER, "Shooting": solvers.Shooting}
-_LEARNING_RATE, _LAST_RATE = 5e-3, 1e-5
 _PICTURE_EVERY = 1.0  # seconds
 _RUN = 5000  # steps of the free run that is drawn and scored
 
@@ -106,32 +105,30 @@ class TrainingPanel(Panel):
         self._press(self.reset_button, self.reset)
         self._press(self.download_button, self.download)
         self.stop_button.on_click(lambda _: self.stop())  # not through the lock: a foreground run holds it
-        self._halt, self._thread = threading.Event(), None
+        self._halt, self._thread, self._folder = threading.Event(), None, _folder()
         self.reset()
 
     @property
     def running(self) -> bool:
         return self._thread is not None and self._thread.is_alive()
 
-    def start(self) -> None:
-        """Train a new model with what the controls say."""
+    def start(self, until: int | None = None) -> None:
+        """Train a new model with what the controls say; stop after `until` updates where that is given."""
         if not self.running:
             self._clear()
             self._prepare()
-            self._launch(self._fresh(), self.updates)
+            self._launch(self._fit, until)
 
-    def resume(self) -> None:
-        """Train on from where the last run stopped, up to `updates`; the optimiser's averages begin anew."""
-        left = self.updates - len(self.history.get("loss", ()))
+    def resume(self, until: int | None = None) -> None:
+        """Go on with a run that was stopped, to the very result that it would have had."""
         if self.running:
             return
-        if self.reconstruction is None:
+        if self.reconstruction is None or not self._checkpoint.exists():
             self._say("idle: nothing to resume; press Start")
-        elif left < 1:
-            self._say("finished: raise the number of updates to go on")
+        elif self.reconstruction.ending == "finished":
+            self._say("finished: nothing left to resume; press Start for a new run")
         else:
-            self._before = self.history
-            self._launch(self.reconstruction.model, left)
+            self._launch(lambda: resume(self._checkpoint, callbacks=[self._look], progress=False), until)
 
     def stop(self) -> None:
         """End training within a fraction of a second; `reconstruction` keeps what was learned."""
@@ -174,7 +171,9 @@ class TrainingPanel(Panel):
         self.reconstruction: Reconstruction | None = None
         self.score: float | None = None
         self.history: dict[str, np.ndarray] = {}
-        self._before: dict[str, np.ndarray] = {}
+        self._folder.cleanup()
+        self._folder = _folder()
+        self._checkpoint = Path(self._folder.name) / "run.npz"
         self._orbit: np.ndarray | None = None
         self._link.value = ""
         self._forget_error()
@@ -189,19 +188,19 @@ class TrainingPanel(Panel):
         columns = self._train.columns
         return MODELS[self.model_menu.value](latent_dim=columns, hidden_dim=self._hidden_dim, rngs=nnx.Rngs(0))
 
-    def _launch(self, model: models.Model, updates: int) -> None:
+    def _launch(self, work: Callable[[], Reconstruction], until: int | None) -> None:
         self._halt.clear()
-        self._drawn = 0.0
+        self._until, self._drawn = until, 0.0
         self._say("compiling: the first update takes some seconds")
         for control in self._settings:
             control.disabled = True
         if self._in_background():
             # without a copy of the context some kernels cannot find the cell that a widget belongs to
             run = contextvars.copy_context().run
-            self._thread = threading.Thread(target=run, args=(self._train_safely, model, updates), daemon=True)
+            self._thread = threading.Thread(target=run, args=(self._train_safely, work), daemon=True)
             self._thread.start()
         else:
-            self._train_model(model, updates)
+            self._train_to_the_end(work)
 
     def _in_background(self) -> bool:
         if self.where != "auto":
@@ -210,72 +209,70 @@ class TrainingPanel(Panel):
         shell = None if ipython is None else ipython.get_ipython()
         return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
 
-    def _train_safely(self, model: models.Model, updates: int) -> None:
+    def _train_safely(self, work: Callable[[], Reconstruction]) -> None:
         try:
-            self._train_model(model, updates)
+            self._train_to_the_end(work)
         except Exception as problem:
             self._fail(problem)  # raised by `wait`
 
-    def _train_model(self, model: models.Model, updates: int) -> None:
-        done = len(self._before.get("loss", ()))
+    def _train_to_the_end(self, work: Callable[[], Reconstruction]) -> None:
         try:
-            rec = fit(
-                model,
-                self._train,
-                window=self.window,
-                updates=updates,
-                forcing=self._schedule(),
-                solver=SOLVERS[self.solver_menu.value](),
-                learning_rate=_LEARNING_RATE * (_LAST_RATE / _LEARNING_RATE) ** (done / (done + updates)),
-                looks=0,  # what is seen is what is kept
-                callbacks=[self._look],
-                key=jax.random.key(done),
-                progress=False,
-            )
+            rec = work()
         finally:
             for control in self._settings:
                 control.disabled = False
-        self._remember(rec.model, rec.history, rec.ending)
+        self._remember(rec)
         self._paint()
-        count = len(self.history["loss"])
-        ended = rec.ending if rec.ending.startswith("finished") else f"stopped: {rec.ending.removeprefix('stopped: ')}"
-        self._say(f"{ended} after {count} updates")
+        ended = "finished" if rec.ending == "finished" else f"stopped: {rec.ending.removeprefix('stopped: ')}"
+        self._say(f"{ended} after {len(self.history['loss'])} updates")
+
+    def _fit(self) -> Reconstruction:
+        return fit(
+            self._fresh(),
+            self._train,
+            window=self.window,
+            updates=self.updates,
+            forcing=self._schedule(),
+            solver=SOLVERS[self.solver_menu.value](),
+            looks=0,  # what is seen is what is kept
+            callbacks=[self._look],
+            checkpoint=self._checkpoint,
+            progress=False,
+        )
 
     def _schedule(self) -> forcing.Schedule:
-        kind, past = self.forcing_menu.value, self._before.get("alpha", np.ones(1))
+        kind = self.forcing_menu.value
         if kind == "constant":
             return forcing.Constant(self.alpha)
-        first = float(np.clip(past[-1], 0.01, 1.0))
-        return forcing.Adaptive(first=first) if kind == "adaptive" else forcing.Annealed(first=first, last=0.01)
+        return forcing.Adaptive() if kind == "adaptive" else forcing.Annealed(first=1.0, last=0.01)
 
     def _look(self, moment: Moment) -> None:
         """What `fit` calls a few times a second."""
-        if self._halt.is_set():
+        enough = self._until is not None and moment.update >= self._until
+        if self._halt.is_set() or enough:
             moment.stop()
-        done = len(self._before.get("loss", ()))
         left = float(np.median(moment.history["seconds"][-50:])) * (moment.updates - moment.update)
-        self._say(f"running {done + moment.update} of {done + moment.updates}, about {left:.0f} s left")
+        self._say(f"running {moment.update} of {moment.updates}, about {left:.0f} s left")
         if time.monotonic() - self._drawn > _PICTURE_EVERY:
-            self._remember(moment.model, moment.history, "still training")
+            self._remember(
+                Reconstruction(
+                    model=moment.model,
+                    scaling=self._train.scaling,
+                    dt=self._train.dt,
+                    first=np.asarray(self._train.values[0], np.float32),
+                    name=self._train.name,
+                    embedding=self._train.embedding,
+                    history=moment.history,
+                    ending="still training",
+                    update=moment.update,
+                )
+            )
             self._paint()
             self._drawn = time.monotonic()
 
-    def _remember(self, model: models.Model, history: dict[str, np.ndarray], ending: str) -> None:
-        old = self._before
-        self.history = {k: np.concatenate([old[k], v]) if old else v for k, v in history.items()}
-        self.reconstruction = Reconstruction(
-            model=model,
-            scaling=self._train.scaling,
-            dt=self._train.dt,
-            first=np.asarray(self._train.values[0], np.float32),
-            name=self._train.name,
-            embedding=self._train.embedding,
-            history=self.history,
-            ending=ending,
-            update=len(self.history["loss"]),
-        )
-        run = self.reconstruction.free_run(_RUN, self._train.values[0])
-        self._orbit = run
+    def _remember(self, rec: Reconstruction) -> None:
+        self.reconstruction, self.history = rec, rec.history
+        self._orbit = run = rec.free_run(_RUN, self._train.values[0])
         bounded = np.isfinite(run).all()
         self.score = measures.state_space_divergence(self._train.values[:_RUN], run) if bounded else None
 
@@ -310,6 +307,10 @@ class TrainingPanel(Panel):
         loss, alpha = self.history["loss"][-50:].mean(), self.history["alpha"][-1]
         score = "it leaves all bounds" if self.score is None else f"D_stsp {self.score:.2f} (0 is perfect)"
         return f"{len(self.history['loss'])} updates: loss {loss:.4f}, alpha {alpha:.3f}; free run: {score}."
+
+
+def _folder() -> tempfile.TemporaryDirectory[str]:
+    return tempfile.TemporaryDirectory(prefix="gtfdeer-")
 
 
 def _limits(values: np.ndarray) -> tuple[float, float]:
