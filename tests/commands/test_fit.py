@@ -207,3 +207,31 @@ def test_a_place_that_cannot_be_written_is_refused_before_anything_is_read(place
     (tmp_path / "folder").mkdir()
     sentence = refused("fit", "no such recording.csv", "--dt", 1, "--out", tmp_path / place)
     assert "cannot write" in sentence
+
+
+def test_a_run_stopped_on_its_way_goes_on_from_its_checkpoint(files, tmp_path, capsys):
+    run, first, second = tmp_path / "run.npz", tmp_path / "first.npz", tmp_path / "second.npz"
+    words = ["fit", str(files / "train.csv"), "--dt", str(DT), *TINY, "--forcing", "constant", "--quiet"]
+    assert main([*words, "--checkpoint", str(run), "--every", "1", "--out", str(first)]) == 0
+    older = run.with_suffix(".previous.npz")  # after one update of two
+    assert main(["fit", "--resume", str(older), "--out", str(second)]) == 0
+    assert "finished after 2 updates" in capsys.readouterr().out
+    models = [gtfdeer.load(path) for path in (first, second)]
+    assert np.array_equal(models[0].model.W1[...], models[1].model.W1[...])
+    assert np.array_equal(models[0].history["loss"], models[1].history["loss"])
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["--resume", "none.npz"], "none.npz"),
+        (["--resume", "none.npz", "--window", "30"], "leave that out"),
+        (["--resume", "none.npz", "x.csv"], "recordings"),
+        ([], "no recording came"),
+        (["x.csv", "--every", "5"], "--checkpoint"),
+        (["train.csv", "--checkpoint", "run.txt"], ".npz"),
+    ],
+)
+def test_what_does_not_go_with_a_checkpoint_is_refused(words, said, files, refused, tmp_path, monkeypatch):
+    monkeypatch.chdir(files)
+    assert said in refused("fit", *words, "--out", tmp_path / "m.npz")

@@ -73,3 +73,11 @@ def test_a_damaged_model_is_refused(damage, trained, files, refused, tmp_path):
     broken = tmp_path / "broken.npz"
     broken.write_bytes(io.BytesIO(content).getvalue())
     refused("score", broken, files / "test.csv")
+
+
+def test_a_clock_that_steps_otherwise_than_the_model_is_told_so(trained, refused, tmp_path):
+    path = tmp_path / "clock.csv"
+    path.write_text("t,x,y\n" + "".join(f"{0.5 * k},{k % 7},{k % 5}\n" for k in range(300)))
+    sentence = refused("score", trained, path)
+    assert "steps by 0.5 but the model was trained at dt=0.02" in sentence
+    assert "was passed" not in sentence
