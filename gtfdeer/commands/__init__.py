@@ -1,8 +1,17 @@
 """The commands of `gtfdeer`, one a file. A new one is a module with a `COMMAND`, and a line here."""
 
-from . import bench, demo, fit, info, lab, score, simulate
+from . import bench, demo, fit, info, lab, score, simulate, study
 from .command import Command, Failure, add_debug_option
 
 __all__ = ["COMMANDS", "Command", "Failure", "add_debug_option"]
 
-COMMANDS = (demo.COMMAND, fit.COMMAND, score.COMMAND, simulate.COMMAND, info.COMMAND, bench.COMMAND, lab.COMMAND)
+COMMANDS = (
+    demo.COMMAND,
+    fit.COMMAND,
+    score.COMMAND,
+    simulate.COMMAND,
+    study.COMMAND,
+    info.COMMAND,
+    bench.COMMAND,
+    lab.COMMAND,
+)

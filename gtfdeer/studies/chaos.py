@@ -1,0 +1,327 @@
+"""Chaos against Newton: how many iterations does DEER need, and where does forcing begin to help?
+
+Under forcing of strength alpha the map of a chaotic system, `F((1 - alpha) z + alpha z_hat)`, expands or contracts at
+the rate of its largest Lyapunov exponent, `ln ||J_T .. J_1|| / (T dt)` with `J_t = (1 - alpha) J_F`, along the forced
+orbit. With s_t = ||J_F|| at the teacher's states, three values of alpha have been named beyond which it contracts:
+
+    average           alpha = 1 - exp(-lambda_max dt)     the exponent of the data themselves
+    geometric mean    alpha = 1 - 1 / geomean_t s_t       (arXiv 2306.04406)
+    supremum          alpha = 1 - 1 / max_t s_t           every single step contracts
+
+A run is one solve in float32: the teacher is the standardised orbit with 5 % noise, the guess the teacher or zeros. The
+systems' maps are Runge-Kutta steps between samples, in standardised units; the networks are shallow PLRNNs (M 3, H 50)
+taught by Lorenz-63, as they begin and after training.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .. import data, forcing, models, solvers
+from ..plots.canvas import ERROR, FORCED, INK, TRUTH, dress, figure
+from ..reconstruction import fit
+from ..solve import Status, solve
+from .study import Row, Study
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["STUDY", "Run"]
+
+SYSTEMS: dict[str, data.System] = {
+    "Lorenz-63": data.Lorenz63(),
+    "Rossler": data.Rossler(),
+    "Lorenz-96": data.Lorenz96(),
+}
+UNTRAINED, TRAINED = "untrained network", "trained network"
+ALPHAS = (0.0, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4)
+GUESSES = ("teacher", "zeros")
+BOUNDS = {"average": ":", "geometric": "--", "supremum": "-"}
+NOISE = 0.05
+CAP = 60
+_TRAINING_LENGTH = 100_000
+
+
+@dataclass(frozen=True)
+class Run:
+    """One solve: `steps` time steps of `system` under forcing `alpha`, from a guess."""
+
+    seed: int
+    system: str
+    steps: int
+    alpha: float
+    guess: str
+
+
+class Setup(NamedTuple):
+    """What the solves of one system and length have in common."""
+
+    rule: Any
+    """A `System`, or the graph of a model: what does not change with the seed."""
+    constants: Any
+    """Mean and standard deviation of the data, or the model's parameters."""
+    dt: float
+    teacher: Float[Array, "time latent"]
+    bounds: dict[str, float]
+
+
+def plan(full: bool, seed: int) -> list[Run]:
+    """Three systems and an untrained network; the full study has longer sequences and a trained network too."""
+    lengths = (1000, 10_000, 100_000) if full else (1000, 10_000)
+    systems = [*SYSTEMS, UNTRAINED, *([TRAINED] if full else [])]
+    return [
+        Run(seed, system, steps, alpha, guess)
+        for system in systems
+        for steps in lengths
+        for alpha in ALPHAS
+        for guess in GUESSES
+    ]
+
+
+def measure(run: Run) -> list[Row]:
+    """Solve, and judge by the states that a step by step computation gives."""
+    setup = _setup(run.system, run.steps, run.seed)
+    common = setup.rule, setup.constants, setup.teacher, jnp.asarray(run.alpha)
+    guess = setup.teacher[1:] if run.guess == "teacher" else jnp.zeros_like(setup.teacher[1:])
+    states, code, iterations = _deer(*common, guess)
+    truth, exponent, norms = _forced_orbit(*common, setup.dt)
+    converged = int(code) == Status.CONVERGED
+    return [
+        {
+            "status": Status(int(code)).name,
+            "iterations": int(iterations),
+            "error": float(jnp.max(jnp.abs(states - truth))) if converged else None,
+            "exponent": _finite(exponent),
+            "norms": _finite(norms),
+            **setup.bounds,
+        }
+    ]
+
+
+def _finite(x: Array) -> float | None:
+    """None where the forced orbit itself left all bounds."""
+    return float(x) if bool(jnp.isfinite(x)) else None
+
+
+@lru_cache(maxsize=2)
+def _setup(system: str, steps: int, seed: int) -> Setup:
+    key, noise = jax.random.split(jax.random.key(seed))
+    simulated = SYSTEMS.get(system, SYSTEMS["Lorenz-63"])
+    clean = data.simulate(simulated, length=steps + 1, key=key).standardise()
+    teacher = jnp.asarray(clean.with_noise(NOISE, key=noise).values)
+    scaling: Any = clean.scaling  # standardise() has just made it
+    if system in SYSTEMS:
+        rule: Any = simulated
+        constants: Any = jnp.asarray(scaling.mean, jnp.float32), jnp.asarray(scaling.std, jnp.float32)
+    else:
+        rule, constants = nnx.split(_trained(seed) if system == TRAINED else _network(seed))
+    average, geometric, supremum = (float(x) for x in _bounds(rule, constants, jnp.asarray(clean.values), teacher))
+    bounds = {"average": average, "geometric": geometric, "supremum": supremum}
+    return Setup(rule, constants, clean.dt, teacher, bounds)
+
+
+def _network(seed: int) -> models.Model:
+    return models.ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(seed))
+
+
+@lru_cache(maxsize=1)
+def _trained(seed: int) -> models.Model:
+    key_data, key_noise, key = jax.random.split(jax.random.key(10_000 + seed), 3)
+    series = data.simulate(SYSTEMS["Lorenz-63"], length=_TRAINING_LENGTH, key=key_data)
+    reconstruction = fit(_network(seed), series.with_noise(NOISE, key=key_noise), key=key, progress=False)
+    if reconstruction.ending == "interrupted":
+        raise KeyboardInterrupt
+    return reconstruction.model
+
+
+def _map(rule: Any, constants: Any) -> Any:
+    """`F(z, u)` in standardised units."""
+    if not isinstance(rule, data.System):
+        return nnx.merge(rule, constants).step
+    mean, std = constants
+    substeps = max(1, round(rule.default_dt / rule.step_size))
+    flow = data.rk4_step(rule.vector_field, rule.default_dt, substeps)
+    return lambda z, u=None: (flow(z * std + mean) - mean) / std
+
+
+def _inputs(teacher: Array, alpha: Array) -> forcing.Forced:
+    alphas = jnp.full((len(teacher) - 1, 1), alpha).at[0].set(0)  # the first step leaves from the teacher itself
+    return forcing.Forced(teacher[:-1], alphas)
+
+
+@partial(jax.jit, static_argnums=0)
+def _deer(rule: Any, constants: Any, teacher: Array, alpha: Array, guess: Array) -> tuple[Array, Array, Array]:
+    step = forcing.force(_map(rule, constants))
+    solver = solvers.DEER(max_iterations=CAP)
+    solution = solve(step, teacher[0], _inputs(teacher, alpha), solver=solver, guess=guess)
+    return solution.states, solution.code, solution.iterations
+
+
+@partial(jax.jit, static_argnums=0)
+def _forced_orbit(rule: Any, constants: Any, teacher: Array, alpha: Array, dt: Any) -> tuple[Array, Array, Array]:
+    """The states step by step, and the forced map's exponent along them with its bound from norms."""
+    step, inputs = _map(rule, constants), _inputs(teacher, alpha)
+    forced = forcing.force(step)
+
+    def advance(z: Array, given: forcing.Forced) -> tuple[Array, Array]:
+        z = forced(z, given)
+        return z, z
+
+    states = jax.lax.scan(advance, teacher[0], inputs)[1]
+    before = jnp.concatenate([teacher[:1], states[:-1]])
+    fed = (1 - inputs.alpha) * before + inputs.alpha * inputs.z_hat
+    found = forcing.contraction(step, fed, jnp.full(teacher.shape[1:], alpha)[None], dt)
+    return states, found.exponent, found.bound
+
+
+@partial(jax.jit, static_argnums=0)
+def _bounds(rule: Any, constants: Any, clean: Array, teacher: Array) -> tuple[Array, Array, Array]:
+    """The three bounds of the module's page."""
+    step = _map(rule, constants)
+    free = forcing.contraction(step, clean, jnp.zeros((1, clean.shape[1])))  # per step
+    jacobians = jax.vmap(jax.jacfwd(step))(teacher)
+    geometric = forcing.optimal_alpha(forcing.product_upper_bound(jacobians))
+    supremum = forcing.optimal_alpha(forcing.batch_maximum(jacobians))
+    return jnp.maximum(0, 1 - jnp.exp(-free.exponent)), geometric, supremum
+
+
+# --- What the table shows ---
+
+
+def draw(rows: list[Row]) -> Figure:
+    """Iterations above, the forced map's exponent below, both over alpha; a column a system."""
+    systems = _distinct(rows, "system")
+    sheet = figure(3.1 * len(systems), 5.4)
+    panels = sheet.subplots(2, len(systems), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 2))
+    for (above, below), system in zip(panels.T, systems, strict=True):
+        own = [row for row in rows if row["system"] == system]
+        _iterations(above, own)
+        _exponents(below, own)
+        for ax in (above, below):
+            for name, style in BOUNDS.items():
+                ax.axvline(_median(own, name), color="#888888", linestyle=style, linewidth=1, label=name)
+        above.set_title(system, fontsize=10, color=INK)
+    panels[0, 0].set_ylabel("Newton iterations", fontsize=10, color=INK)
+    panels[1, 0].set_ylabel("exponent of the\nforced map (per step)", fontsize=10, color=INK)
+    handles, labels = panels[0, 0].get_legend_handles_labels()
+    labels = [f"{label} bound" if label in BOUNDS else label for label in labels]
+    sheet.legend(handles, labels, loc="outside upper center", ncols=5, frameon=False, fontsize=8.5, labelcolor=INK)
+    return sheet
+
+
+def _iterations(ax: Axes, rows: list[Row]) -> None:
+    roles = {"teacher": FORCED, "zeros": ERROR}
+    lengths = _distinct(rows, "steps")
+    for guess in GUESSES:
+        for place, steps in enumerate(lengths):
+            own = [row for row in rows if row["guess"] == guess and row["steps"] == steps]
+            alphas = _distinct(own, "alpha")
+            counts = [_worst([row for row in own if row["alpha"] == alpha]) for alpha in alphas]
+            look = {**roles[guess].line(), "linewidth": 0.8 + 0.9 * place, "label": f"guess {guess}, T {steps:,}"}
+            ax.plot(alphas, [min(c, 1.6 * CAP) for c in counts], **look, marker=roles[guess].marker, markersize=4)
+    ax.axhspan(1.25 * CAP, 2.1 * CAP, color="#F0C9B5", linewidth=0)
+    ax.text(0.4, 1.6 * CAP, "fails", fontsize=8.5, color=INK, ha="right", va="center")
+    ax.set_yscale("log")
+    ax.set_ylim(1, 2.1 * CAP)
+    ax.set_yticks([1, 3, 10, 30], ["1", "3", "10", "30"])
+    ax.minorticks_off()
+    dress(ax)
+
+
+def _exponents(ax: Axes, rows: list[Row]) -> None:
+    longest = [row for row in rows if row["steps"] == _distinct(rows, "steps")[-1]]
+    alphas = _distinct(longest, "alpha")
+    dts = {name: system.default_dt for name, system in SYSTEMS.items()}
+    dt = dts.get(rows[0]["system"], SYSTEMS["Lorenz-63"].default_dt)
+    rates = []
+    for alpha in alphas:
+        known = [row["exponent"] for row in longest if row["alpha"] == alpha and row["exponent"] is not None]
+        rates.append(statistics.median(known) * dt if known else np.nan)
+    ax.plot(alphas, rates, color=FORCED.colour, linewidth=1.6, marker="o", markersize=4)
+    ax.axhline(0, **TRUTH.line())
+    ax.set_xscale("symlog", linthresh=0.01, linscale=0.6)
+    ax.set_xlim(-0.001, 0.5)
+    ax.set_xticks([0, 0.01, 0.1, 0.4], ["0", "0.01", "0.1", "0.4"])
+    ax.minorticks_off()
+    dress(ax, "forcing $\\alpha$")
+
+
+def caption(rows: list[Row]) -> str:
+    """For every system: from which alpha on all seeds converge at the longest T, against the bounds."""
+    longest = _distinct(rows, "steps")[-1]
+    seeds = len(_distinct(rows, "seed"))
+    parts = []
+    for system in _distinct(rows, "system"):
+        own = [row for row in rows if row["system"] == system and row["steps"] == longest]
+        converges = [
+            f"{_edge([row for row in own if row['guess'] == guess], _converged)} ({guess})" for guess in GUESSES
+        ]
+        contracts = _edge(own, _contracts)
+        bounds = " / ".join(f"{_median(own, name):.2g}" for name in BOUNDS)
+        parts.append(f"{system}: converges {', '.join(converges)}, contracts {contracts}; bounds {bounds}.")
+    failing = ", ".join(f"{_share_failed(rows, steps):.0%} at T = {steps:,}" for steps in _distinct(rows, "steps"))
+    return (
+        f"DEER in float32, at most {CAP} iterations; the worst of {seeds} seed{'s' * (seeds > 1)} counts. At T = "
+        f"{longest:,}, in all seeds (guess in brackets; bounds average / geometric / supremum): {' '.join(parts)} "
+        f"Without forcing, from the teacher, solves of the chaotic systems fail: {failing}."
+    )
+
+
+def _edge(rows: list[Row], holds: Callable[[Row], bool]) -> str:
+    """From which alpha on something holds in every row."""
+    alphas = _distinct(rows, "alpha")
+    failing = [alpha for alpha in alphas if not all(holds(row) for row in rows if row["alpha"] == alpha)]
+    above = [alpha for alpha in alphas if not failing or alpha > max(failing)]
+    return f"from alpha {above[0]:g}" if above else "nowhere"
+
+
+def _converged(row: Row) -> bool:
+    return row["status"] == Status.CONVERGED.name
+
+
+def _contracts(row: Row) -> bool:
+    return row["exponent"] is not None and row["exponent"] < 0
+
+
+def _share_failed(rows: list[Row], steps: int) -> float:
+    unforced = [
+        not _converged(row)
+        for row in rows
+        if row["steps"] == steps and row["alpha"] == 0 and row["guess"] == "teacher" and row["system"] in SYSTEMS
+    ]
+    return sum(unforced) / max(1, len(unforced))
+
+
+def _worst(rows: list[Row]) -> float:
+    """Most iterations over the seeds; infinite where one failed."""
+    return max(row["iterations"] if _converged(row) else np.inf for row in rows)
+
+
+def _median(rows: list[Row], column: str) -> float:
+    return statistics.median(row[column] for row in rows)
+
+
+def _distinct(rows: Sequence[Row], column: str) -> list[Any]:
+    """The values of a column in the order in which they come."""
+    return list(dict.fromkeys(row[column] for row in rows))
+
+
+STUDY = Study(
+    name="chaos",
+    question="when does Newton's method over a whole trajectory converge, and what does forcing change?",
+    plan=plan,
+    measure=measure,
+    draw=draw,
+    caption=caption,
+)

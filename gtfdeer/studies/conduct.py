@@ -1,0 +1,149 @@
+"""Make the runs of a study that its table does not hold yet, then draw the figure and write what was found.
+
+NAME.csv    the table, one or more rows a run, written anew after every run
+NAME.json   question, setting, seeds, caption, and for every time that it was worked on: date, command, device, versions
+NAME.png    the figure with its caption
+"""
+
+from __future__ import annotations
+
+import json
+import textwrap
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tqdm.auto import tqdm
+
+from .. import plots
+from ..files import alone_with, write_whole
+from .study import Row, Study
+from .table import Table
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["Findings", "conduct"]
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a study leaves.
+
+    Attributes:
+        rows: the table.
+        caption: what it shows.
+        files: where table, record and figure are.
+    """
+
+    rows: list[Row]
+    caption: str
+    files: tuple[Path, ...]
+
+
+def conduct(
+    study: Study,
+    folder: Path,
+    *,
+    full: bool = False,
+    seeds: int | None = None,
+    facts: Mapping[str, Any] | None = None,
+    progress: bool = True,
+) -> Findings:
+    """Make what is missing of a study, and tell what all of it shows.
+
+    Args:
+        study: from `find`.
+        folder: where its files are, or will be; made if there is none.
+        full: the whole study instead of a miniature.
+        seeds: how many, from 0 on; by default the study's own number. More than before goes on from what there is.
+        facts: for the record, such as the command, the device, versions.
+        progress: show a bar.
+
+    Raises:
+        ValueError: for fewer than 1 seed, and if the folder holds results of another setting.
+        OSError: if the folder cannot be written in, or another run works there.
+        KeyboardInterrupt: after Ctrl-C; finished runs are kept, and the same call goes on from there.
+    """
+    seeds = study.seeds[full] if seeds is None else seeds
+    if seeds < 1:
+        raise ValueError(f"seeds is {seeds}; pass how many repetitions to make, 1 or more")
+    folder = _made(Path(folder))
+    table_file, record_file, figure_file = (folder / f"{study.name}.{kind}" for kind in ("csv", "json", "png"))
+    with alone_with(table_file):
+        record = _record(study, record_file, table_file, full)
+        table = Table(table_file)
+        runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
+        strangers = table.strangers(runs)
+        if strangers:
+            raise ValueError(
+                f"{str(table_file)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
+                "of another version; pass as many seeds as before, or another folder"
+            )
+        record["seeds"] = seeds
+        record["worked on"].append({"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})})
+        _write(record_file, record)
+        _make(study, runs, table, progress)
+        rows = table.rows
+        record["caption"] = study.caption(rows)
+        _write(record_file, record)
+        write_whole(figure_file, plots.png(captioned(study.draw(rows), record["caption"])))
+    return Findings(rows, record["caption"], (table_file, record_file, figure_file))
+
+
+def captioned(sheet: Figure, caption: str) -> Figure:
+    """The figure with its caption below the panels."""
+    lines = textwrap.fill(caption, width=int(13.5 * sheet.get_figwidth()))
+    sheet.supxlabel(lines, x=0.01, horizontalalignment="left", fontsize=9)
+    return sheet
+
+
+def _made(folder: Path) -> Path:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        raise type(error)(f"cannot make the folder {str(folder)!r} ({reason}); pass a folder of your own") from error
+    return folder
+
+
+def _make(study: Study, runs: list[Any], table: Table, progress: bool) -> None:
+    missing = [run for run in runs if not table.holds(run)]
+    done = len(runs) - len(missing)
+    bar = tqdm(total=len(runs), initial=done, disable=not progress, unit="run", desc=study.name)
+    try:
+        for run in missing:
+            table.add(run, study.measure(run))
+            bar.update()
+            done += 1
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(
+            f"{done} of {len(runs)} runs are kept in {str(table.path)!r}; the same command goes on from there"
+        ) from None
+    finally:
+        bar.close()
+
+
+def _record(study: Study, record_file: Path, table_file: Path, full: bool) -> dict[str, Any]:
+    """The record of the study in this folder, or the first one; refused if it is of another setting."""
+    setting = "full" if full else "quick"
+    if not record_file.exists():
+        if table_file.exists():
+            raise ValueError(
+                f"{str(table_file)!r} has no {record_file.name} beside it, so nothing says how it was made; "
+                "pass another folder"
+            )
+        return {"study": study.name, "question": study.question, "setting": setting, "worked on": []}
+    record = json.loads(record_file.read_text(encoding="utf-8"))
+    if record["setting"] != setting:
+        raise ValueError(
+            f"{str(record_file.parent)!r} holds results of the {record['setting']} setting, not of the {setting} one; "
+            "pass another folder"
+        )
+    return record
+
+
+def _write(path: Path, record: dict[str, Any]) -> None:
+    write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
