@@ -158,7 +158,7 @@ class AttractorExplorer(Panel):
         space.plot(*orbit[-1:, :3].T, "o", color=plots.FORCED.colour)
         space.view_init(elev=20, azim=self.angle)
         space.set_axis_off()
-        space.set_box_aspect((1, 1, 1), zoom=1.45)  # pyright: ignore[reportArgumentType]  (the stub says int)
+        space.set_box_aspect((1, 1, 1), zoom=1.25)  # pyright: ignore[reportArgumentType]  (the stub says int)
         space.set_title("in space" if self._overlay is None else "black: system, orange: model", fontsize=10, color=INK)
 
         time = sheet.add_subplot(grid[0, 1:])

@@ -136,7 +136,7 @@ class SpeedLab(Panel):
     def _paint(self) -> None:
         sheet = canvas(10.6, 4.2)
         times, compiling = sheet.subplots(1, 2, width_ratios=(1.6, 1))
-        sheet.subplots_adjust(bottom=0.14, top=0.9)
+        sheet.subplots_adjust(left=0.09, bottom=0.14, top=0.9)
         for name, (colour, marker, line) in LOOKS.items():
             mine = [t for t in self.timings if t.solver == name]
             good = [t for t in mine if t.status == "CONVERGED"]
