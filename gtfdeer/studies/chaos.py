@@ -15,8 +15,7 @@ taught by Lorenz-63, as they begin and after training.
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,6 +29,7 @@ from .. import data, forcing, models, solvers
 from ..plots.canvas import ERROR, FORCED, INK, TRUTH, dress, figure
 from ..reconstruction import fit
 from ..solve import Status, solve
+from .rows import counted, distinct, quartiles, where
 from .study import Row, Study
 
 if TYPE_CHECKING:
@@ -201,16 +201,16 @@ def _bounds(rule: Any, constants: Any, clean: Array, teacher: Array) -> tuple[Ar
 
 def draw(rows: list[Row]) -> Figure:
     """Iterations above, the forced map's exponent below, both over alpha; a column a system."""
-    systems = _distinct(rows, "system")
+    systems = distinct(rows, "system")
     sheet = figure(3.1 * len(systems), 5.4)
     panels = sheet.subplots(2, len(systems), sharex=True, sharey="row", squeeze=False, height_ratios=(3, 2))
     for (above, below), system in zip(panels.T, systems, strict=True):
-        own = [row for row in rows if row["system"] == system]
+        own = where(rows, system=system)
         _iterations(above, own)
         _exponents(below, own)
         for ax in (above, below):
             for name, style in BOUNDS.items():
-                ax.axvline(_median(own, name), color="#888888", linestyle=style, linewidth=1, label=name)
+                ax.axvline(quartiles(own, name)[1], color="#888888", linestyle=style, linewidth=1, label=name)
         above.set_title(system, fontsize=10, color=INK)
     panels[0, 0].set_ylabel("Newton iterations", fontsize=10, color=INK)
     panels[1, 0].set_ylabel("exponent of the\nforced map (per step)", fontsize=10, color=INK)
@@ -222,12 +222,12 @@ def draw(rows: list[Row]) -> Figure:
 
 def _iterations(ax: Axes, rows: list[Row]) -> None:
     roles = {"teacher": FORCED, "zeros": ERROR}
-    lengths = _distinct(rows, "steps")
+    lengths = distinct(rows, "steps")
     for guess in GUESSES:
         for place, steps in enumerate(lengths):
-            own = [row for row in rows if row["guess"] == guess and row["steps"] == steps]
-            alphas = _distinct(own, "alpha")
-            counts = [_worst([row for row in own if row["alpha"] == alpha]) for alpha in alphas]
+            own = where(rows, guess=guess, steps=steps)
+            alphas = distinct(own, "alpha")
+            counts = [_worst(where(own, alpha=alpha)) for alpha in alphas]
             look = {**roles[guess].line(), "linewidth": 0.8 + 0.9 * place, "label": f"guess {guess}, T {steps:,}"}
             ax.plot(alphas, [min(c, 1.6 * CAP) for c in counts], **look, marker=roles[guess].marker, markersize=4)
     ax.axhspan(1.25 * CAP, 2.1 * CAP, color="#F0C9B5", linewidth=0)
@@ -240,14 +240,13 @@ def _iterations(ax: Axes, rows: list[Row]) -> None:
 
 
 def _exponents(ax: Axes, rows: list[Row]) -> None:
-    longest = [row for row in rows if row["steps"] == _distinct(rows, "steps")[-1]]
-    alphas = _distinct(longest, "alpha")
+    longest = where(rows, steps=distinct(rows, "steps")[-1])
+    alphas = distinct(longest, "alpha")
     dts = {name: system.default_dt for name, system in SYSTEMS.items()}
     dt = dts.get(rows[0]["system"], SYSTEMS["Lorenz-63"].default_dt)
     rates = []
     for alpha in alphas:
-        known = [row["exponent"] for row in longest if row["alpha"] == alpha and row["exponent"] is not None]
-        rates.append(statistics.median(known) * dt if known else np.nan)
+        rates.append(dt * quartiles(where(longest, alpha=alpha), "exponent")[1])
     ax.plot(alphas, rates, color=FORCED.colour, linewidth=1.6, marker="o", markersize=4)
     ax.axhline(0, **TRUTH.line())
     ax.set_xscale("symlog", linthresh=0.01, linscale=0.6)
@@ -259,20 +258,19 @@ def _exponents(ax: Axes, rows: list[Row]) -> None:
 
 def caption(rows: list[Row]) -> str:
     """For every system: from which alpha on all seeds converge at the longest T, against the bounds."""
-    longest = _distinct(rows, "steps")[-1]
-    seeds = len(_distinct(rows, "seed"))
+    longest = distinct(rows, "steps")[-1]
     parts = []
-    for system in _distinct(rows, "system"):
-        own = [row for row in rows if row["system"] == system and row["steps"] == longest]
+    for system in distinct(rows, "system"):
+        own = where(rows, system=system, steps=longest)
         converges = [
             f"{_edge([row for row in own if row['guess'] == guess], _converged)} ({guess})" for guess in GUESSES
         ]
         contracts = _edge(own, _contracts)
-        bounds = " / ".join(f"{_median(own, name):.2g}" for name in BOUNDS)
+        bounds = " / ".join(f"{quartiles(own, name)[1]:.2g}" for name in BOUNDS)
         parts.append(f"{system}: converges {', '.join(converges)}, contracts {contracts}; bounds {bounds}.")
-    failing = ", ".join(f"{_share_failed(rows, steps):.0%} at T = {steps:,}" for steps in _distinct(rows, "steps"))
+    failing = ", ".join(f"{_share_failed(rows, steps):.0%} at T = {steps:,}" for steps in distinct(rows, "steps"))
     return (
-        f"DEER in float32, at most {CAP} iterations; the worst of {seeds} seed{'s' * (seeds > 1)} counts. At T = "
+        f"DEER in float32, at most {CAP} iterations; the worst of {counted(rows)} counts. At T = "
         f"{longest:,}, in all seeds (guess in brackets; bounds average / geometric / supremum): {' '.join(parts)} "
         f"Without forcing, from the teacher, solves of the chaotic systems fail: {failing}."
     )
@@ -280,8 +278,8 @@ def caption(rows: list[Row]) -> str:
 
 def _edge(rows: list[Row], holds: Callable[[Row], bool]) -> str:
     """From which alpha on something holds in every row."""
-    alphas = _distinct(rows, "alpha")
-    failing = [alpha for alpha in alphas if not all(holds(row) for row in rows if row["alpha"] == alpha)]
+    alphas = distinct(rows, "alpha")
+    failing = [alpha for alpha in alphas if not all(holds(row) for row in where(rows, alpha=alpha))]
     above = [alpha for alpha in alphas if not failing or alpha > max(failing)]
     return f"from alpha {above[0]:g}" if above else "nowhere"
 
@@ -295,26 +293,13 @@ def _contracts(row: Row) -> bool:
 
 
 def _share_failed(rows: list[Row], steps: int) -> float:
-    unforced = [
-        not _converged(row)
-        for row in rows
-        if row["steps"] == steps and row["alpha"] == 0 and row["guess"] == "teacher" and row["system"] in SYSTEMS
-    ]
-    return sum(unforced) / max(1, len(unforced))
+    unforced = [row for row in where(rows, steps=steps, alpha=0, guess="teacher") if row["system"] in SYSTEMS]
+    return sum(not _converged(row) for row in unforced) / max(1, len(unforced))
 
 
 def _worst(rows: list[Row]) -> float:
     """Most iterations over the seeds; infinite where one failed."""
     return max(row["iterations"] if _converged(row) else np.inf for row in rows)
-
-
-def _median(rows: list[Row], column: str) -> float:
-    return statistics.median(row[column] for row in rows)
-
-
-def _distinct(rows: Sequence[Row], column: str) -> list[Any]:
-    """The values of a column in the order in which they come."""
-    return list(dict.fromkeys(row[column] for row in rows))
 
 
 STUDY = Study(

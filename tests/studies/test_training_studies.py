@@ -1,0 +1,70 @@
+"""Tiny versions of the studies that train and of the one that times: they run, and say what their table shows."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gtfdeer.studies import conduct, linear_vs_nonlinear, long_sequences, speed
+from gtfdeer.studies.linear_vs_nonlinear import EXACT
+
+
+def tiny(module, plan, folder):
+    return conduct(replace(module.STUDY, plan=plan), folder, seeds=1, progress=False)
+
+
+@pytest.fixture(scope="module")
+def families(tmp_path_factory):
+    def plan(full, seed):
+        kinds = (EXACT, "shPLRNN", "S5")
+        return [linear_vs_nonlinear.Run(seed, "Lorenz-63", kind, 300, 2000, 20, 4, 5) for kind in kinds]
+
+    return tiny(linear_vs_nonlinear, plan, tmp_path_factory.mktemp("families"))
+
+
+def test_the_map_of_lorenz_63_moves_with_rank_two(families):
+    exact = families.rows[0]
+    assert exact["share_1"] > exact["share_2"] > 0.1 > 0.01 > exact["share_3"]
+    shares = [exact[f"share_{k}"] for k in range(1, 9)]
+    assert np.sum(np.square(shares)) == pytest.approx(1, abs=1e-4)
+    assert 0.5 < exact["exponent"] < 1.3
+    assert "rank 2" in families.caption
+
+
+def test_models_are_of_equal_size(families):
+    counts = [row["count"] for row in families.rows[1:]]
+    assert counts == pytest.approx([300, 300], rel=0.2)
+
+
+def test_long_and_short_sequences_see_as_many_steps(tmp_path):
+    def plan(full, seed):
+        return [
+            long_sequences.Run(seed, "Lorenz-63", 0.01, "shPLRNN + 3 units", T, 40 // T, 4, 200, 3000) for T in (20, 40)
+        ]
+
+    found = tiny(long_sequences, plan, tmp_path)
+    assert found.caption.startswith("40 time steps in each of 4 updates")
+    assert all(0 < row["floor_low_frequency"] < 0.5 for row in found.rows)
+    for full in (False, True):
+        assert len({run.window * run.batch for run in long_sequences.plan(full, 0)}) == 1
+
+
+def test_parallel_programs_give_the_gradient_of_the_scan(tmp_path):
+    found = tiny(speed, lambda full, seed: [speed.Run(seed, 3, 8, T) for T in (128, 256)], tmp_path)
+    assert [row["program"] for row in found.rows[:4]] == [*speed.ROLES]
+    assert all(row["gradient_error"] < 1e-4 for row in found.rows if row["gradient_error"] is not None)
+    assert all(row["seconds"] > 0 for row in found.rows)
+
+
+def test_the_caption_finds_the_crossover_in_the_table():
+    def row(program, steps, seconds):
+        ratio = steps / 1000 / seconds
+        common = {"seed": 0, "latent_dim": 3, "device": "a test", "gradient_error": None}
+        return {**common, "program": program, "steps": steps, "seconds": seconds, "ratio": ratio}
+
+    rows = [row(speed.BASELINE, steps, steps / 1000) for steps in (100, 1000, 10_000)]
+    rows += [row(name, steps, 0.5) for name in ("DEER", "Shooting", speed.SHORT) for steps in (100, 1000, 10_000)]
+    rows[0]["gradient_error"] = 0.0
+    told = speed.caption(rows)
+    assert "DEER faster from T = 1,000, x 20 at T = 10,000" in told
+    assert "power lax.scan 1.00, DEER 0.00" in told
