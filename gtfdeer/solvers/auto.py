@@ -1,7 +1,8 @@
 """Auto: the solver that is fastest here, checked, with the sequential one as its safety net.
 
-    CPU            T < 512: Sequential (nothing to win)          otherwise: Shooting
-    accelerators   T < 64: Sequential                            otherwise: DEER up to 8 latent units, else Shooting
+    CPU            T < 512: Sequential (nothing to win)    otherwise: Shooting
+    accelerators   T < 64: Sequential                      otherwise: DEER up to 8 latent units and while it needs less
+                                                           than a quarter of the device's memory, else Shooting
 
 Whatever was chosen is judged by its residual; where it did not converge, the answer is computed step by step.
 Gradients come from the chosen solver's adjoint, which is exact for any trajectory.
@@ -9,6 +10,7 @@ Gradients come from the chosen solver's adjoint, which is exact for any trajecto
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +19,7 @@ import jax.numpy as jnp
 
 from .base import Problem, Solver, check_cap, largest, magnitude, shared, tolerance_for
 from .deer import DEER
+from .memory import memory_needed
 from .sequential import Sequential
 from .shooting import Shooting
 
@@ -73,17 +76,25 @@ class Auto(Solver):
 
     def choice(self, length: int, latent_dim: int) -> Solver:
         """The solver that this device is given for `length` steps of `latent_dim` units."""
-        return choose(length, latent_dim, jax.default_backend(), self.tol, self.max_iterations)
+        device = jax.local_devices()[0]
+        memory = (device.memory_stats() or {}).get("bytes_limit", math.inf)
+        return choose(length, latent_dim, device.platform, memory, self.tol, self.max_iterations)
 
 
-def choose(length: int, latent_dim: int, backend: str, tol: float | None, cap: int) -> Solver:
-    """The rules, as a function of everything they depend on.
+def choose(length: int, latent_dim: int, platform: str, memory: float, tol: float | None, cap: int) -> Solver:
+    """The rules, as a function of everything they depend on; `memory` in bytes.
 
-    >>> type(choose(200, 3, "cpu", None, 8)).__name__, type(choose(20_000, 3, "cpu", None, 8)).__name__
-    ('Sequential', 'Shooting')
+    >>> for length, platform in [(200, "cpu"), (20_000, "cpu"), (20_000, "gpu"), (10**9, "gpu")]:
+    ...     print(type(choose(length, 3, platform, 16 * 2**30, None, 8)).__name__)
+    Sequential
+    Shooting
+    DEER
+    Shooting
     """
-    if length < (512 if backend == "cpu" else 64):
+    if length < (512 if platform == "cpu" else 64):
         return Sequential()
-    if backend == "cpu" or latent_dim > 8:
-        return Shooting(tol=tol, max_sweeps=cap)
-    return DEER(tol=tol, max_iterations=cap)
+    newton = DEER(tol=tol, max_iterations=cap)
+    fits = memory_needed(newton, length=length, latent_dim=latent_dim) < memory / 4
+    if platform != "cpu" and latent_dim <= 8 and fits:
+        return newton
+    return Shooting(tol=tol, max_sweeps=cap)

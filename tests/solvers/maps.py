@@ -19,7 +19,7 @@ except ImportError:  # jax 0.7
 
 def every_solver():
     """One of each concrete solver that the package exports, with default settings."""
-    classes = [getattr(solvers, name) for name in sorted(solvers.__all__)]
+    classes = [c for name in sorted(solvers.__all__) if isinstance(c := getattr(solvers, name), type)]
     return [c() for c in classes if issubclass(c, solvers.Solver) and c is not solvers.Solver]
 
 
