@@ -96,22 +96,17 @@ def measure(run: Run) -> list[Row]:
     guess = setup.teacher[1:] if run.guess == "teacher" else jnp.zeros_like(setup.teacher[1:])
     states, code, iterations = _deer(*common, guess)
     truth, exponent, norms = _forced_orbit(*common, setup.dt)
-    converged = int(code) == Status.CONVERGED
+    converged, bounded = int(code) == Status.CONVERGED, bool(jnp.isfinite(truth).all())
     return [
         {
             "status": Status(int(code)).name,
             "iterations": int(iterations),
             "error": float(jnp.max(jnp.abs(states - truth))) if converged else None,
-            "exponent": _finite(exponent),
-            "norms": _finite(norms),
+            "exponent": float(exponent) if bounded else None,
+            "norms": float(norms) if bounded else None,
             **setup.bounds,
         }
     ]
-
-
-def _finite(x: Array) -> float | None:
-    """None where the forced orbit itself left all bounds."""
-    return float(x) if bool(jnp.isfinite(x)) else None
 
 
 @lru_cache(maxsize=2)
@@ -262,12 +257,14 @@ def caption(rows: list[Row]) -> str:
     parts = []
     for system in distinct(rows, "system"):
         own = where(rows, system=system, steps=longest)
-        converges = [
-            f"{_edge([row for row in own if row['guess'] == guess], _converged)} ({guess})" for guess in GUESSES
-        ]
+        solves = {guess: where(own, guess=guess) for guess in GUESSES}
+        converges = [f"{_edge(found, _converged)} ({guess})" for guess, found in solves.items()]
         contracts = _edge(own, _contracts)
+        orbits = solves[GUESSES[0]]
+        lost = sum(row["exponent"] is None for row in orbits)
+        escapes = f"; {lost} of {len(orbits)} forced orbits leave all bounds" if lost else ""
         bounds = " / ".join(f"{quartiles(own, name)[1]:.2g}" for name in BOUNDS)
-        parts.append(f"{system}: converges {', '.join(converges)}, contracts {contracts}; bounds {bounds}.")
+        parts.append(f"{system}: converges {', '.join(converges)}, contracts {contracts}; bounds {bounds}{escapes}.")
     failing = ", ".join(f"{_share_failed(rows, steps):.0%} at T = {steps:,}" for steps in distinct(rows, "steps"))
     return (
         f"DEER in float32, at most {CAP} iterations; the worst of {counted(rows)} counts. At T = "

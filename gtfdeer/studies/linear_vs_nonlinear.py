@@ -66,9 +66,9 @@ class Run:
 
 
 def plan(full: bool, seed: int) -> list[Run]:
-    """The miniature: Lorenz-63, and few updates."""
+    """The miniature: Lorenz-63, smaller models and fewer updates."""
     systems = list(SYSTEMS) if full else ["Lorenz-63"]
-    size = (2000, 100_000, 200, 16, 5000) if full else (800, 10_000, 100, 16, 400)
+    size = (2000, 100_000, 200, 16, 5000) if full else (800, 10_000, 100, 16, 2000)
     kinds = {system: [*([EXACT] if SYSTEMS[system] else []), *NETWORKS] for system in systems}
     return [Run(seed, system, model, *size) for system in systems for model in kinds[system]]
 

@@ -42,7 +42,7 @@ NOISE = 0.05
 
 KINDS: dict[str, tuple[type[models.Model], Callable[[int], dict[str, Any]]]] = {
     "shPLRNN": (models.ShallowPLRNN, lambda columns: {"latent_dim": columns}),
-    "shPLRNN + 3 units": (models.ShallowPLRNN, lambda columns: {"latent_dim": columns + 3}),
+    "clipped + 3 units": (models.ClippedShallowPLRNN, lambda columns: {"latent_dim": columns + 3}),
     "AL-RNN": (models.AlmostLinearRNN, lambda columns: {}),
     "GRU": (models.GRU, lambda columns: {}),
     "LRU": (models.LRU, lambda columns: {"latent_dim": 8}),

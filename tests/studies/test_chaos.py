@@ -46,3 +46,6 @@ def test_the_caption_tells_the_edge_that_the_table_shows():
     assert "converges from alpha 0.2 (teacher), nowhere (zeros), contracts from alpha 0.1" in told
     assert "bounds 0.01 / 0.02 / 0.3" in told
     assert "fail: 100% at T = 100" in told
+    assert "leave all bounds" not in told
+    escaped = [{**each, "exponent": None} if each["alpha"] == 0 else each for each in rows]
+    assert "1 of 3 forced orbits leave all bounds" in chaos.caption(escaped)
