@@ -189,7 +189,7 @@ REFUSALS = {
     "a step for lax.scan": (dict(step=lambda z, u: (z, z)), ValueError, ["step", "float32[2]"]),
     "a step that wraps its state": (dict(step=lambda z, u: (z,)), ValueError, ["step", "float32[2]"]),
     "a step without return": (dict(step=lambda z, u: None), ValueError, ["step", "None", "float32[2]"]),
-    "a diagonal as Jacobian": (dict(jacobian=lambda z, u: z), ValueError, ["jacobian", "float32[2]", "float32[2, 2]"]),
+    "a number as Jacobian": (dict(jacobian=lambda z, u: z[0]), ValueError, ["jacobian", "float32[]", "float32[2, 2]"]),
 }
 
 

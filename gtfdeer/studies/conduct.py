@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from .. import plots
-from ..files import alone_with, write_whole
+from ..files import alone_with, remove_drafts, write_whole
 from .study import Row, Study
 from .table import Table
 
@@ -73,6 +73,8 @@ def conduct(
     folder = _made(Path(folder))
     table_file, record_file, figure_file = (folder / f"{study.name}.{kind}" for kind in ("csv", "json", "png"))
     with alone_with(table_file):
+        for file in (table_file, record_file, figure_file):
+            remove_drafts(file)
         record = _record(study, record_file, table_file, full)
         table = Table(table_file)
         runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
@@ -136,12 +138,22 @@ def _record(study: Study, record_file: Path, table_file: Path, full: bool) -> di
                 "pass another folder"
             )
         return {"study": study.name, "question": study.question, "setting": setting, "worked on": []}
-    record = json.loads(record_file.read_text(encoding="utf-8"))
+    record = _read(record_file, study.name)
     if record["setting"] != setting:
         raise ValueError(
             f"{str(record_file.parent)!r} holds results of the {record['setting']} setting, not of the {setting} one; "
             "pass another folder"
         )
+    return record
+
+
+def _read(path: Path, name: str) -> dict[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r} is damaged ({error}); pass another folder") from error
+    if not isinstance(record, dict) or record.get("study") != name:
+        raise ValueError(f"{str(path)!r} is not the record of the study {name!r}; pass another folder")
     return record
 
 

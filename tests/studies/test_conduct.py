@@ -124,6 +124,20 @@ def test_a_table_of_unknown_origin_is_refused(fall, tmp_path):
         quietly(fall, tmp_path)
 
 
+@pytest.mark.parametrize(("text", "fault"), [("{", "is damaged"), ("[]", "is not the record of the study 'fall'")])
+def test_a_record_that_is_none_is_refused(fall, tmp_path, text, fault):
+    (tmp_path / "fall.json").write_text(text)
+    with pytest.raises(ValueError, match=fault):
+        quietly(fall, tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["fall.json"]
+
+
+def test_what_a_killed_writer_left_is_removed(fall, tmp_path):
+    (tmp_path / ".fall.csv.0123abcd").write_text("half a tab")
+    quietly(fall, tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["fall.csv", "fall.json", "fall.png"]
+
+
 def test_no_seeds_are_refused(fall, tmp_path):
     with pytest.raises(ValueError, match="seeds is 0; pass how many"):
         quietly(fall, tmp_path, seeds=0)
