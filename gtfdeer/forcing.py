@@ -294,7 +294,7 @@ class Adaptive(Schedule):
         first: alpha at the beginning.
         every: updates between two estimates.
         decay: memory from one estimate to the next; published 0.999 for 250,000 updates, a time constant of 5,000
-            updates. `None` keeps the same share of the run: a time constant of a fiftieth of all updates, or of 200.
+            updates. `None` keeps the same share of the run: a time constant of a fiftieth of all updates, or of 500.
         estimator: the size of a batch of Jacobians. `arithmetic_mean` is what GTF's authors took for Lorenz-63 and the
             EEG; their general default, `product_upper_bound`, forces a little harder and is safer.
 
@@ -329,7 +329,7 @@ class Adaptive(Schedule):
         return jax.lax.cond(update % self.every == 0, estimate, lambda: state)
 
     def _decay(self, updates: int) -> Any:
-        return self.decay if self.decay is not None else jnp.exp(-self.every / jnp.maximum(updates / 50, 200.0))
+        return self.decay if self.decay is not None else jnp.exp(-self.every / jnp.maximum(updates / 50, 500.0))
 
 
 def check_alpha(alpha: Any) -> None:
