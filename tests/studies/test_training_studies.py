@@ -8,7 +8,7 @@ import pytest
 from gtfdeer.models import parameter_count
 from gtfdeer.studies import conduct, linear_vs_nonlinear, long_sequences, speed
 from gtfdeer.studies.linear_vs_nonlinear import EXACT
-from gtfdeer.studies.training import KINDS, build
+from gtfdeer.studies.training import build
 
 
 def tiny(module, plan, folder):
@@ -33,7 +33,7 @@ def test_the_map_of_lorenz_63_moves_with_rank_two(families):
     assert "rank 2" in families.caption
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", ["clipped + 3 units", "AL-RNN", "Mamba"])
 def test_models_are_of_equal_size(kind):
     model = build(kind, 800, 3, seed=0)
     assert parameter_count(model) == pytest.approx(800, rel=0.2)  # one channel of Mamba more or less
