@@ -198,12 +198,11 @@ def caption(rows: list[Row]) -> str:
         quartiles([row for row in rows if row["model"] != EXACT and (row["model"] in LINEAR) == which], "D_stsp")[1]
         for which in (False, True)
     )
-    better = "nonlinear" if nonlinear < linear else "linear"
     return (
         f"D_stsp, D_H, exponent and rank (singular values that carry 99 % of the movement of J), medians over "
         f"{counted(rows)} (quartiles), about {rows[0]['parameters']:,} parameters and {rows[0]['updates']:,} updates "
         f"each. {' '.join(parts)} Median D_stsp of the nonlinear models {nonlinear:.2g}, of the linear ones "
-        f"{linear:.2g}: here the {better} ones are ahead."
+        f"{linear:.2g}."
     )
 
 
