@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 export GTFDEER_FAST ?= 1
 
-.PHONY: help demo test coverage test-package test-floor test-newest fast-floor fast-newest lab bench docs check format \
+.PHONY: help demo test test-solutions coverage test-package test-floor test-newest fast-floor fast-newest lab bench docs check format \
   lock clean
 
 help:                 ## show this list
@@ -13,7 +13,11 @@ demo: .venv/ready     ## Lorenz-63 end to end: simulate, train, free-run, score;
 	$(BIN)/gtfdeer demo --out out/demo
 
 test: .venv/ready     ## the whole test suite, docstring examples and notebooks included
-	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=300 --durations=10 tests gtfdeer notebooks
+	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=300 --durations=10 --ignore=notebooks/solutions \
+	  tests gtfdeer notebooks
+
+test-solutions: .venv/ready ## the solutions of the exercises
+	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks/solutions
 
 coverage: .venv/ready ## the same, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=gtfdeer --cov-report=term-missing:skip-covered tests gtfdeer

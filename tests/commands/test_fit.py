@@ -18,7 +18,7 @@ def test_it_tells_what_it_found_did_and_saved(files, tmp_path, capsys):
     told = capsys.readouterr().out
     assert "410 steps x 3 columns" in told  # 70 % of 600 rows, less 2 lags of 5
     assert "embedded in 3 lags of 5 steps" in told
-    assert "ShallowPLRNN(latent_dim=3, hidden_dim=4, observed_dim=3)" in told
+    assert "ShallowPLRNN(latent_dim=3, observed_dim=3, hidden_dim=4)" in told
     assert "finished after 2 updates" in told
     assert "solver iterations 1 (median)" in told
     assert str(out) in told
