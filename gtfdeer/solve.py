@@ -146,7 +146,7 @@ def iterates(
     """
     solver = DEER() if solver is None else solver
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
-    states, iterations = jax.jit(solver.run)(problem, guess)
+    states, iterations, _ = jax.jit(solver.run)(problem, guess)
     improve = jax.jit(solver.improve)
     found = [guess]
     for _ in range(int(iterations) - 1):
@@ -160,7 +160,7 @@ def iterates(
 def _trajectory(
     solver: Solver, pure_step: Any, pure_jacobian: Any, constants: Any, z0: Any, inputs: Any, guess: Any
 ) -> Any:
-    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs), guess)
+    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs), guess)[:2]
 
 
 def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):

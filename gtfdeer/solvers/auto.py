@@ -4,7 +4,8 @@
     accelerators   T < 64: Sequential                      otherwise: DEER up to 8 latent units and while it needs less
                                                            than a quarter of the device's memory, else Shooting
 
-Whatever was chosen is judged by its residual; where it did not converge, the answer is computed step by step.
+Where the chosen solver itself does not hold its answer for solved (the last residuals of Newton's method, the edges of
+the windows), the answer is computed step by step; `gtfdeer.solve` judges what comes out.
 Gradients come from the chosen solver's adjoint, which is exact for any trajectory.
 """
 
@@ -17,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from .base import Problem, Solver, check_cap, largest, magnitude, shared, tolerance_for
+from .base import Attempt, Problem, Solver, check_cap, shared, tolerance_for
 from .deer import DEER
 from .memory import memory_needed
 from .sequential import Sequential
 from .shooting import Shooting
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Float
 
 __all__ = ["Auto", "choose"]
 
@@ -49,17 +50,15 @@ class Auto(Solver):
     def __post_init__(self) -> None:
         check_cap(self.tol, self.max_iterations)
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         chosen = self.choice(*guess.shape)
-        states, iterations = chosen.run(problem, guess)
+        attempt = chosen.run(problem, guess)
         if isinstance(chosen, Sequential):
-            return states, iterations
-        residual = largest(problem.images(states) - states)
-        converged = jnp.isfinite(residual) & (residual <= self.tolerance(states.dtype) * magnitude(states))
+            return attempt
         return jax.lax.cond(
-            shared(~converged),
-            lambda: (Sequential().improve(problem, guess), iterations + 1),
-            lambda: (states, iterations),
+            shared(~attempt.met),
+            lambda: Sequential().run(problem, guess)._replace(iterations=attempt.iterations + 1),
+            lambda: attempt._replace(met=jnp.asarray(True)),
         )
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:

@@ -14,15 +14,16 @@ import abc
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PyTree
 
 __all__ = [
+    "Attempt",
     "NewtonLike",
     "Problem",
     "Solver",
@@ -106,14 +107,20 @@ class Problem:
         return _for_all_times(pullback, self.previous(states), (self.inputs, adjoints))
 
 
+class Attempt(NamedTuple):
+    """Where a solver ended. `met`: its own view of whether this solves the problem; the judge is `solve`'s."""
+
+    states: Float[Array, "time latent"]
+    iterations: Int[Array, ""]
+    met: Bool[Array, ""]
+
+
 class Solver(abc.ABC):
     """A way to solve `z_t = f(z_{t-1}, u_t)` for all t; its settings are the fields of a frozen dataclass."""
 
     @abc.abstractmethod
-    def run(
-        self, problem: Problem, guess: Float[Array, "time latent"]
-    ) -> tuple[Float[Array, "time latent"], Int[Array, ""]]:
-        """The states `(T, M)` and the number of iterations; never judged here, see `gtfdeer.solve`."""
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+        """The whole solve, from the first iterate `(T, M)` on."""
 
     @abc.abstractmethod
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
@@ -152,7 +159,7 @@ class NewtonLike(Solver):
     ) -> Float[Array, "time latent"]:
         """The next iterate, from an iterate and its residuals."""
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         return fixed_point(
             lambda z, r, memory: (self.move(problem, z, r), memory, True),
             lambda z: problem.images(z) - z,
@@ -228,7 +235,7 @@ def fixed_point(
     *,
     tol: float,
     max_iterations: int,
-) -> tuple[Array, Array]:
+) -> Attempt:
     """Repeat `z + move(z, r(z))` until the moves or the residual vanish, something overflows, or the cap is met.
 
     It ends early when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
@@ -244,7 +251,7 @@ def fixed_point(
         max_iterations: the cap.
 
     Returns:
-        The last iterate and the number of iterations done.
+        The last iterate, the number of iterations done, and whether its residual is within `tol`.
     """
     rounding = 4 * float(jnp.finfo(guess.dtype).eps)
 
@@ -263,5 +270,5 @@ def fixed_point(
         return new, residuals(new), moved, memory, count + 1
 
     first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))
-    z, *_, count = jax.lax.while_loop(unfinished, iteration, first)
-    return z, count
+    z, r, _, _, count = jax.lax.while_loop(unfinished, iteration, first)
+    return Attempt(z, count, largest(r) <= tol * magnitude(z))

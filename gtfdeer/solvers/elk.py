@@ -21,11 +21,11 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import NewtonLike, Problem, fixed_point
+from .base import Attempt, NewtonLike, Problem, fixed_point
 from .gradient import dense_adjoint
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Float
 
 __all__ = ["ELK"]
 
@@ -57,7 +57,7 @@ class ELK(NewtonLike):
                 f"damping is {self.damping} and change {self.change}; pass damping > 0 (1e-8) and change > 1 (10)"
             )
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         def move(z: Array, r: Array, damping: Array) -> tuple[Array, Array, Array]:
             new = self.move(problem, z, r, damping)
             better = jnp.sum((problem.images(new) - new) ** 2) < jnp.sum(r**2)  # false for NaN

@@ -15,11 +15,11 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, Solver
+from .base import Attempt, Problem, Solver
 from .gradient import dense_adjoint, vjp_adjoint
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Float
 
 __all__ = ["Sequential"]
 
@@ -37,8 +37,8 @@ class Sequential(Solver):
     Array([1.  , 1.5 , 1.75], dtype=float32)
     """
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
-        return self.improve(problem, guess), jnp.asarray(1)
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+        return Attempt(self.improve(problem, guess), jnp.asarray(1), jnp.asarray(True))
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         def step(z: Array, u: Any) -> tuple[Array, Array]:

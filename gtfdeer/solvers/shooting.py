@@ -26,11 +26,11 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, Solver, check_cap, default_tolerance, largest, shared, tolerance_for
+from .base import Attempt, Problem, Solver, check_cap, default_tolerance, largest, shared, tolerance_for
 from .gradient import vjp_adjoint
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Int, PyTree
+    from jaxtyping import Array, Float, PyTree
 
 __all__ = ["Shooting", "walk_windows", "windowed_adjoint"]
 
@@ -64,8 +64,8 @@ class Shooting(Solver):
         if self.length is not None and self.length < 1:
             raise ValueError(f"length is {self.length}; pass a number of steps of at least 1, or None")
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> tuple[Array, Int[Array, ""]]:
-        states, sweeps, _ = walk_windows(
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+        return walk_windows(
             problem.step,
             problem.z0,
             problem.inputs,
@@ -74,7 +74,6 @@ class Shooting(Solver):
             tol=self.tolerance(guess.dtype),
             max_sweeps=self.max_sweeps,
         )
-        return states, sweeps
 
     def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         return walk_windows(
@@ -85,7 +84,7 @@ class Shooting(Solver):
             length=self._length(problem.length),
             tol=math.inf,
             max_sweeps=1,
-        )[0]
+        ).states
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         tol = min(self.tolerance(states.dtype), default_tolerance(states.dtype))
@@ -159,11 +158,10 @@ def walk_windows(
     tol: float,
     max_sweeps: int,
     offset: float = 1.0,
-) -> tuple[Float[Array, "time latent"], Int[Array, ""], Bool[Array, ""]]:
+) -> Attempt:
     """Solve `z_t = step(z_{t-1}, u_t)` window by window.
 
-    Tolerances are relative to `offset + max |z|`. Returns the states `(T, M)`, the number of sweeps, and whether
-    every window has met the next.
+    Tolerances are relative to `offset + max |z|`. It is met where every window's end meets the next start.
     """
     steps = guess.shape[0]
     windows = -(-steps // length)
@@ -224,7 +222,7 @@ def walk_windows(
         scale = offset + largest(w.states)
         remaining = w.mismatch / jnp.maximum(1 - w.share, 1e-6)  # geometric series of what is still to come
         met = (w.mismatch <= rounding * scale) | ((remaining <= tol * scale) & (w.share < 1))
-        return met & jnp.isfinite(w.mismatch)
+        return met & jnp.isfinite(w.mismatch) & jnp.isfinite(scale)
 
     def unfinished(w: _Walk) -> Array:
         return shared(~settled(w)) & (w.sweeps < max_sweeps)
@@ -243,7 +241,7 @@ def walk_windows(
     first = _Walk(starts, states, mismatch, jnp.ones_like(mismatch), jnp.asarray(1))
     walked = jax.lax.while_loop(unfinished, sweep, first)
     states = jnp.moveaxis(walked.states, 0, 1).reshape(windows * length, -1)[:steps]
-    return states, walked.sweeps, settled(walked)
+    return Attempt(states, walked.sweeps, settled(walked))
 
 
 def _columns(x: Array, windows: int, length: int) -> Array:
