@@ -19,6 +19,7 @@ from flax import nnx
 
 from .base import RecurrentModel, glorot, positive, scaled_diagonal
 from .observation import IdentityObservation, Observation
+from .product import product
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -70,8 +71,8 @@ class AlmostLinearRNN(RecurrentModel):
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
         A, W, h = (p[...].astype(z.dtype) for p in (self.A, self.W, self.h))
         phi = jnp.where(self._rectified(), jax.nn.relu(z), z)
-        z = A * z + jnp.dot(W, phi, precision="highest") + h
-        return z if u is None else z + jnp.dot(self.C[...].astype(z.dtype), u, precision="highest")
+        z = A * z + product(W, phi) + h
+        return z if u is None else z + product(self.C[...].astype(z.dtype), u)
 
     def jacobian(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, "latent latent"]:
         A, W = (p[...].astype(z.dtype) for p in (self.A, self.W))

@@ -31,6 +31,7 @@ from flax import nnx
 
 from .base import RecurrentModel, check_state, glorot
 from .observation import AffineObservation, Observation
+from .product import product
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -80,11 +81,11 @@ class _Gated(RecurrentModel):
         return self.W[...].astype(z.dtype)
 
     def _products(self, h: Float[Array, " units"]) -> Float[Array, " rows"]:
-        return jnp.dot(self._weights(h), h, precision="highest")
+        return product(self._weights(h), h)
 
     def _drive(self, z: Float[Array, " latent"], u: Any) -> Float[Array, " rows"]:
         b = self.b[...].astype(z.dtype)
-        return b if u is None else b + jnp.dot(self.C[...].astype(z.dtype), u, precision="highest")
+        return b if u is None else b + product(self.C[...].astype(z.dtype), u)
 
 
 class VanillaRNN(_Gated):

@@ -27,6 +27,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
+from .product import product
 from .ssm import Layer, StateSpaceModel, normal
 
 if TYPE_CHECKING:
@@ -53,14 +54,14 @@ class _Complex(Layer):
         self.W, self.w = nnx.Param(normal(rngs, width, width)), nnx.Param(jnp.zeros(width))
 
     def _driven(self, v: Float[Array, " width"]) -> Complex[Array, " states"]:
-        real, imag = (jnp.dot(p[...].astype(v.dtype), v, precision="highest") for p in (self.B_real, self.B_imag))
+        real, imag = (product(p[...].astype(v.dtype), v) for p in (self.B_real, self.B_imag))
         return jax.lax.complex(real, imag)
 
     def output(self, h: Complex[Array, " states"], v: Float[Array, " width"]) -> Float[Array, " width"]:
         real, imag, D, W, w = (p[...].astype(v.dtype) for p in (self.C_real, self.C_imag, self.D, self.W, self.w))
-        y = jnp.dot(real, h.real, precision="highest") - jnp.dot(imag, h.imag, precision="highest") + D * v
+        y = product(real, h.real) - product(imag, h.imag) + D * v
         y = jax.nn.gelu(y)
-        return y * jax.nn.sigmoid(jnp.dot(W, y, precision="highest") + w)
+        return y * jax.nn.sigmoid(product(W, y) + w)
 
 
 class _LRULayer(_Complex):

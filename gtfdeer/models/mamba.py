@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .product import product
 from .ssm import Layer, StateSpaceModel, normal
 
 if TYPE_CHECKING:
@@ -57,17 +58,17 @@ class _Selective(Layer):
         d_in, d_out, b_d, W_B, log_A = (
             p[...].astype(v.dtype) for p in (self.d_in, self.d_out, self.b_d, self.W_B, self.log_A)
         )
-        d = jax.nn.softplus(_dot(d_out, _dot(d_in, w)) + b_d)[:, None]
-        return jnp.exp(-d * jnp.exp(log_A)).ravel(), (d * w[:, None] * _dot(W_B, w)).ravel()
+        d = jax.nn.softplus(product(d_out, product(d_in, w)) + b_d)[:, None]
+        return jnp.exp(-d * jnp.exp(log_A)).ravel(), (d * w[:, None] * product(W_B, w)).ravel()
 
     def output(self, h: Float[Array, " states"], v: Float[Array, " width"]) -> Float[Array, " width"]:
         w, gate = self._split(v)
         W_C, D, W_o = (p[...].astype(v.dtype) for p in (self.W_C, self.D, self.W_o))
-        y = _dot(h.reshape(self.channels, -1), _dot(W_C, w)) + D * w
-        return _dot(W_o, y * jax.nn.silu(gate))
+        y = product(h.reshape(self.channels, -1), product(W_C, w)) + D * w
+        return product(W_o, y * jax.nn.silu(gate))
 
     def _split(self, v: Float[Array, " width"]) -> tuple[Array, Array]:
-        w, gate = jnp.split(_dot(self.W[...].astype(v.dtype), v), 2)
+        w, gate = jnp.split(product(self.W[...].astype(v.dtype), v), 2)
         return jax.nn.silu(w), gate
 
 
@@ -81,7 +82,3 @@ class Mamba(StateSpaceModel):
 
     def _layer(self, latent_dim: int, width: int, rngs: nnx.Rngs) -> Layer:
         return _Selective(latent_dim, width, rngs)
-
-
-def _dot(W: Array, v: Array) -> Array:
-    return jnp.dot(W, v, precision="highest")

@@ -18,6 +18,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .product import product
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
@@ -125,5 +127,5 @@ class NonlinearReadout(nnx.Module):
 
     def __call__(self, v: Float[Array, " width"]) -> Float[Array, " observed"]:
         W1, b1, W2, b2 = (p[...].astype(v.dtype) for p in (self.W1, self.b1, self.W2, self.b2))
-        hidden = jax.nn.gelu(jnp.dot(W1, v, precision="highest") + b1)
-        return jnp.dot(W2, hidden, precision="highest") + b2
+        hidden = jax.nn.gelu(product(W1, v) + b1)
+        return product(W2, hidden) + b2

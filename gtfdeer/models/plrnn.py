@@ -21,6 +21,7 @@ from flax import nnx
 
 from .base import RecurrentModel, glorot, positive, scaled_diagonal
 from .observation import IdentityObservation, Observation
+from .product import product
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -69,8 +70,8 @@ class _Shallow(RecurrentModel):
 
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
         A, W1, h1 = (p[...].astype(z.dtype) for p in (self.A, self.W1, self.h1))
-        z = A * z + jnp.dot(W1, self._hidden(z), precision="highest") + h1
-        return z if u is None else z + jnp.dot(self.C[...].astype(z.dtype), u, precision="highest")
+        z = A * z + product(W1, self._hidden(z)) + h1
+        return z if u is None else z + product(self.C[...].astype(z.dtype), u)
 
     def jacobian(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, "latent latent"]:
         A, W1, W2 = (p[...].astype(z.dtype) for p in (self.A, self.W1, self.W2))
@@ -83,7 +84,7 @@ class _Shallow(RecurrentModel):
         return {**self._sizes(), "hidden_dim": self.hidden_dim}
 
     def _project(self, z: Float[Array, " latent"]) -> Float[Array, " hidden"]:
-        return jnp.dot(self.W2[...].astype(z.dtype), z, precision="highest")
+        return product(self.W2[...].astype(z.dtype), z)
 
     @abc.abstractmethod
     def _first_h2(self, key: Array, bound: float) -> Float[Array, " hidden"]:

@@ -32,6 +32,7 @@ from ..solve import Solution, Status
 from ..solvers import Solver
 from .base import Model, check_input, check_series, check_state, positive, set_columns
 from .observation import NonlinearReadout
+from .product import product
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
@@ -171,8 +172,8 @@ class StateSpaceModel(Model):
 
     def _encode(self, x: Float[Array, " observed"], u: Any) -> Float[Array, " width"]:
         E, C, e = (p[...].astype(x.dtype) for p in (self.E, self.C, self.e))
-        v = jnp.dot(E, x, precision="highest") + e
-        return v if u is None else v + jnp.dot(C, u, precision="highest")
+        v = product(E, x) + e
+        return v if u is None else v + product(C, u)
 
     def _parts(self, z: Float[Array, " latent"]) -> list[Array]:
         """The observation, and the state of every layer in its own dtype."""
