@@ -18,14 +18,16 @@ from flax import nnx
 from tqdm.auto import tqdm
 
 from .data import Series, window_starts
+from .devices import everywhere, here, replicated
 from .models import Model
 from .recipe import Recipe
 from .update import CAPACITY, COUNTED, MOST_FAILURES, RECORDED, State, first_state, run_updates
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
     from jaxtyping import Array
 
-__all__ = ["History", "Moment", "Standing", "train"]
+__all__ = ["History", "Moment", "Standing", "checked_callbacks", "train"]
 
 _PULSE = 0.25  # seconds between two returns from the compiled loop
 
@@ -85,6 +87,7 @@ def train(
     save: Callable[[Standing], Any] | None = None,
     every: int | None = None,
     progress: bool = True,
+    mesh: Mesh | None = None,
 ) -> tuple[Model, Standing]:
     """Train a copy of `model` on windows of `recordings`; Ctrl-C ends early and keeps what was learned.
 
@@ -100,6 +103,7 @@ def train(
         save: called with where the run stands, after every `every` updates and at the end.
         every: updates between two calls of `save`.
         progress: show a bar with loss, alpha, iterations and time left.
+        mesh: devices that share each batch (`gtfdeer.devices`); None leaves the choice to JAX.
 
     Returns:
         The model and where the run stood when it ended.
@@ -109,9 +113,14 @@ def train(
     # gaps are filled only so that the array is finite: window_starts keeps every window clear of them
     values = jnp.asarray(np.nan_to_num(np.concatenate([s.values for s in recordings])), jnp.float32)
     u = None if inputs is None else jnp.asarray(np.concatenate(inputs), jnp.float32)
-    run = jax.jit(partial(run_updates, recipe, graph))
+    run = jax.jit(partial(run_updates, recipe, graph, mesh), out_shardings=replicated(mesh))
     state = first_state(recipe, parameters) if begin is None else begin.state
+    given = everywhere((rest, values, u, starts, key), mesh)
+    state = everywhere(state, mesh)
     history = History({} if begin is None else begin.history)
+
+    def model_at(state: State) -> Model:
+        return nnx.merge(graph, here(state.parameters, mesh), rest)
 
     def standing(ending: str) -> Standing:
         return Standing(state, history.until(int(state.update)), ending)
@@ -119,9 +128,7 @@ def train(
     def tell() -> bool:
         """Call the callbacks; whether they want to go on."""
         done, now = int(state.update), state
-        moment = Moment(
-            done, recipe.updates, lambda: history.until(done), lambda: nnx.merge(graph, now.parameters, rest)
-        )
+        moment = Moment(done, recipe.updates, lambda: history.until(done), lambda: model_at(now))
         for callback in callbacks:
             callback(moment)
         return not moment.stopped
@@ -134,7 +141,7 @@ def train(
         while goes_on and (done := int(state.update)) < recipe.updates and int(state.failures) < MOST_FAILURES:
             began = time.perf_counter()
             count = min(count, _next_stop(done, recipe.updates, moments, every) - done)
-            after, records = jax.block_until_ready(run(rest, values, u, starts, key, state, count))
+            after, records = jax.block_until_ready(run(*given, state, count))
             seconds, count = time.perf_counter() - began, int(after.update) - done
             history.record(done, count, records, seconds)
             state = after  # one assignment: an interrupt finds state and history before or after, never between
@@ -144,7 +151,7 @@ def train(
             goes_on = tell()
             if save is not None and every is not None and (done + count) % every == 0:
                 save(standing("running"))
-            count = max(1, min(CAPACITY, 2 * count, int(_PULSE * count / seconds)))
+            count = max(1, min(CAPACITY, 2 * count, _within_a_pulse(count, seconds)))
         if not goes_on:
             ending = "stopped by a callback"
         elif int(state.failures) >= MOST_FAILURES:
@@ -155,7 +162,24 @@ def train(
         bar.close()
     if save is not None:
         save(standing(ending))
-    return nnx.merge(graph, state.parameters, rest), standing(ending)
+    return model_at(state), standing(ending)
+
+
+def checked_callbacks(callbacks: Any) -> list[Callable[[Moment], Any]]:
+    """The callbacks as a list, or one sentence about what is not one."""
+    if not isinstance(callbacks, Iterable):
+        name = getattr(callbacks, "__name__", repr(callbacks))
+        raise TypeError(f"callbacks is {name}; pass a list of functions of a Moment, [{name}]")
+    listed = list(callbacks)
+    for each in listed:
+        if not callable(each):
+            raise TypeError(f"callbacks holds {each!r}, which cannot be called; pass functions of a Moment")
+    return listed
+
+
+def _within_a_pulse(count: int, seconds: float) -> int:
+    """How many updates to do before the next look; processes that share a run must agree on it."""
+    return CAPACITY if jax.process_count() > 1 else int(_PULSE * count / seconds)
 
 
 def _next_stop(done: int, updates: int, moments: Collection[int], every: int | None) -> int:

@@ -20,7 +20,8 @@ import optax
 from . import storage
 from .checkpoint import Checkpoints
 from .data import Embedding, Scaling, Series
-from .fit import Moment, Standing, train
+from .devices import mesh_over
+from .fit import Moment, Standing, checked_callbacks, train
 from .forcing import Adaptive, Schedule
 from .free import free_run
 from .job import Job, longest_stretch, prepare, standardised
@@ -31,6 +32,7 @@ from .selection import BestFreeRun
 from .solvers import Auto, Solver
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
     from jaxtyping import Array, Float
 
 __all__ = ["Reconstruction", "fit", "load", "resume"]
@@ -196,6 +198,7 @@ def fit(
     callbacks: Iterable[Callable[[Moment], Any]] = (),
     checkpoint: str | Path | None = None,
     every: int = 1000,
+    devices: int | Sequence[Any] | None = None,
     key: Array | None = None,
     progress: bool = True,
 ) -> Reconstruction:
@@ -223,6 +226,8 @@ def fit(
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.
+        devices: how many of `jax.devices()`, or which, share each batch evenly; None trains on JAX's default device.
+            The result is that of one device up to the rounding of sums.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
 
@@ -244,19 +249,21 @@ def fit(
         optimiser=optimiser,
         noise=noise,
     )
+    mesh = mesh_over(devices, recipe.batch)
     job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, looks)
     best = BestFreeRun(job.longest_stretch, recipe.updates, job.looks)
     if checkpoint is None:
-        return _train(job, best, callbacks=callbacks, progress=progress)
+        return _train(job, best, callbacks=callbacks, progress=progress, mesh=mesh)
     with Checkpoints(checkpoint, every) as checkpoints:
         checkpoints.require_room_for(job)
-        return _train(job, best, checkpoints, callbacks=callbacks, progress=progress)
+        return _train(job, best, checkpoints, callbacks=callbacks, progress=progress, mesh=mesh)
 
 
 def resume(
     path: str | Path,
     *,
     callbacks: Iterable[Callable[[Moment], Any]] = (),
+    devices: int | Sequence[Any] | None = None,
     progress: bool = True,
 ) -> Reconstruction:
     """Go on with a run that `fit(..., checkpoint=path)` began, to the very result that it would have had.
@@ -267,7 +274,7 @@ def resume(
 
     Args:
         path: of the checkpoint, or of the one before it, `run.previous.npz`.
-        callbacks: as in `fit`; they are not part of a checkpoint.
+        callbacks, devices: as in `fit`; they are not part of a checkpoint. Bit for bit holds on the same devices.
         progress: show a progress bar.
 
     Returns:
@@ -280,7 +287,8 @@ def resume(
         job, standing, seen = checkpoints.read()
         best = BestFreeRun(job.longest_stretch, job.recipe.updates, job.looks)
         best.recall(*seen)
-        return _train(job, best, checkpoints, standing, callbacks=callbacks, progress=progress)
+        mesh = mesh_over(devices, job.recipe.batch)
+        return _train(job, best, checkpoints, standing, callbacks=callbacks, progress=progress, mesh=mesh)
 
 
 def _train(
@@ -291,6 +299,7 @@ def _train(
     *,
     callbacks: Iterable[Callable[[Moment], Any]],
     progress: bool,
+    mesh: Mesh | None,
 ) -> Reconstruction:
     last, standing = train(
         job.model,
@@ -298,12 +307,13 @@ def _train(
         job.recipe,
         key=job.key,
         inputs=job.inputs,
-        callbacks=[*_callable(callbacks), best],
+        callbacks=[*checked_callbacks(callbacks), best],
         moments=best.moments,
         begin=begin,
         save=None if checkpoints is None else lambda standing: checkpoints.save(job, best, standing),
         every=None if checkpoints is None else checkpoints.every,
         progress=progress,
+        mesh=mesh,
     )
     series = job.recordings[0]
     return Reconstruction(
@@ -331,14 +341,3 @@ def load(path: str | Path) -> Reconstruction:
 def _require_steps(steps: Any) -> None:
     if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
         raise ValueError(f"steps is {steps!r}; pass a whole number of at least 1")
-
-
-def _callable(callbacks: Any) -> list[Callable[[Moment], Any]]:
-    if not isinstance(callbacks, Iterable):
-        name = getattr(callbacks, "__name__", repr(callbacks))
-        raise TypeError(f"callbacks is {name}; pass a list of functions of a Moment, [{name}]")
-    listed = list(callbacks)
-    for each in listed:
-        if not callable(each):
-            raise TypeError(f"callbacks holds {each!r}, which cannot be called; pass functions of a Moment")
-    return listed

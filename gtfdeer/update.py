@@ -22,11 +22,13 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
+from .devices import spread
 from .recipe import Recipe
 from .solve import Status
 from .solvers import ELK, Auto, Sequential, Solver
 
 if TYPE_CHECKING:
+    from jax.sharding import Mesh
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
 __all__ = ["CAPACITY", "COUNTED", "MOST_FAILURES", "RECORDED", "State", "climb", "first_state", "ladder", "run_updates"]
@@ -73,7 +75,7 @@ def ladder(solver: Solver, latent_dim: int, backend: str) -> tuple[Solver, ...]:
 
 
 def run_updates(
-    recipe: Recipe, graph, rest, values, u, starts, key, state: State, count
+    recipe: Recipe, graph, mesh: Mesh | None, rest, values, u, starts, key, state: State, count
 ) -> tuple[State, dict[str, Array]]:
     """Up to `count` updates in one loop, fewer where too many fail; it compiles once for all counts to the capacity."""
     records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in RECORDED}
@@ -85,17 +87,17 @@ def run_updates(
 
     def body(carry: tuple[State, dict]) -> tuple[State, dict]:
         state, records = carry
-        after, record = _update(recipe, graph, rest, values, u, starts, key, state)
+        after, record = _update(recipe, graph, mesh, rest, values, u, starts, key, state)
         return after, {name: records[name].at[state.update - begun].set(record[name]) for name in records}
 
     return jax.lax.while_loop(goes_on, body, (state, records))
 
 
-def _update(recipe: Recipe, graph, rest, values, u, starts, key, state: State) -> tuple[State, dict]:
+def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: State) -> tuple[State, dict]:
     key_starts, key_noise = jax.random.split(jax.random.fold_in(key, state.update))
     chosen = jax.random.choice(key_starts, starts, (recipe.batch,))
-    x = _cut(values, chosen, recipe.window)
-    x_u = None if u is None else _cut(u, chosen, recipe.window)
+    x = spread(_cut(values, chosen, recipe.window), mesh)
+    x_u = None if u is None else spread(_cut(u, chosen, recipe.window), mesh)
     x_in = x + recipe.noise * jax.random.normal(key_noise, x.shape) if recipe.noise else x
 
     def jacobians() -> Float[Array, "batch time latent latent"]:

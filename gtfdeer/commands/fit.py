@@ -41,6 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
     _add_model(parser)
     _add_training(parser)
     _add_checkpoints(parser)
+    _add_devices(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
 
 
@@ -124,8 +125,20 @@ def _add_checkpoints(parser: ArgumentParser) -> None:
     )
 
 
+def _add_devices(parser: ArgumentParser) -> None:
+    group = parser.add_argument_group("several devices")
+    group.add_argument("--devices", type=int, metavar="D", help="devices that share each batch (JAX's default device)")
+    group.add_argument(
+        "--distributed",
+        action="store_true",
+        help="one of several processes of a job (SLURM, Open MPI) that train together on all their devices",
+    )
+
+
 def run(options: Namespace) -> None:
     require_writable(options.out)
+    if options.distributed:
+        _join(options)
     if options.resume is not None:
         return _resume(options)
     if not options.recordings:
@@ -153,19 +166,31 @@ def run(options: Namespace) -> None:
     _require_success(reconstruction, options.out)
 
 
+def _join(options: Namespace) -> None:
+    """Join the other processes of the job; only the first one talks, and only it writes."""
+    import jax
+
+    if options.checkpoint is not None or options.resume is not None:
+        raise ValueError("--distributed came with a checkpoint, which several processes cannot share; leave it out")
+    jax.distributed.initialize()
+    if options.devices is None:
+        options.devices = jax.device_count()
+    options.quiet = options.quiet or jax.process_index() > 0
+
+
 def _resume(options: Namespace) -> None:
     """Go on with a run; its checkpoint holds everything but where the model goes."""
     parser = ArgumentParser()
     add_options(parser)
     unset = vars(parser.parse_args(["--out", "x"]))
-    own = {"out", "resume", "quiet", "debug", "run"}
+    own = {"out", "resume", "devices", "distributed", "quiet", "debug", "run"}
     extra = [name for name, value in vars(options).items() if name not in own and value != unset[name]]
     if extra:
         named = ", ".join("recordings" if name == "recordings" else f"--{name.replace('_', '-')}" for name in extra)
         raise ValueError(f"--resume came with {named}, which the checkpoint holds already; leave that out")
     import gtfdeer
 
-    reconstruction = gtfdeer.resume(options.resume, progress=not options.quiet)
+    reconstruction = gtfdeer.resume(options.resume, devices=options.devices, progress=not options.quiet)
     _save(reconstruction, options.out, _silent if options.quiet else print)
     _require_success(reconstruction, options.out)
 
@@ -173,6 +198,10 @@ def _resume(options: Namespace) -> None:
 def _save(reconstruction: Reconstruction, path: Path, say: Callable[[str], None]) -> None:
     if not reconstruction.history["loss"].size:
         raise KeyboardInterrupt
+    import jax
+
+    if jax.process_index():
+        return
     reconstruction.save(path)
     say(f"training {_told(reconstruction)}")
     say(f"saved  {path}")
@@ -208,7 +237,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
     from gtfdeer import solvers
 
-    names = ("window", "batch", "updates", "learning_rate", "noise", "checkpoint", "every")
+    names = ("window", "batch", "updates", "learning_rate", "noise", "checkpoint", "every", "devices")
     given = {name: getattr(options, name) for name in names}
     chosen = {name: value for name, value in given.items() if value is not None}
     solver = _exported(solvers, solvers.Solver, options.solver, "solver")
