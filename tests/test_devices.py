@@ -126,7 +126,7 @@ def test_two_tasks_of_a_slurm_job_write_one_model(tmp_path):
     short = ["--window", "40", "--batch", "4", "--updates", "10", "--dt", "0.01", "--hidden-dim", "10"]
     command = ["fit", str(tmp_path / "recording.csv"), "--out", str(out), *short]
     said = [
-        process.communicate(timeout=300) + (process.returncode,)
+        (*process.communicate(timeout=300), process.returncode)
         for process in [
             start(
                 JOB,
