@@ -1,4 +1,4 @@
-"""The command line: `gtfdeer demo | fit | score | simulate | study | info | bench | lab`, or `python -m gtfdeer ..`.
+"""The command line: `gtfdeer demo | fit | score | simulate | study | sweep | info | bench | lab`.
 
 Leaves with 0 when all went well, 1 and one sentence when something did not, 2 for a command that cannot be
 understood, 130 after Ctrl-C.

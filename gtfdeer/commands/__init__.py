@@ -1,6 +1,6 @@
 """The commands of `gtfdeer`, one a file. A new one is a module with a `COMMAND`, and a line here."""
 
-from . import bench, demo, fit, info, lab, score, simulate, study
+from . import bench, demo, fit, info, lab, score, simulate, study, sweep
 from .command import Command, Failure, add_debug_option
 
 __all__ = ["COMMANDS", "Command", "Failure", "add_debug_option"]
@@ -11,6 +11,7 @@ COMMANDS = (
     score.COMMAND,
     simulate.COMMAND,
     study.COMMAND,
+    sweep.COMMAND,
     info.COMMAND,
     bench.COMMAND,
     lab.COMMAND,

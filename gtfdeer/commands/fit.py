@@ -5,7 +5,6 @@ read -> hold out the end -> delay-embed -> train -> save -> score on what was he
 
 from __future__ import annotations
 
-import inspect
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable
 from pathlib import Path
@@ -13,17 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from .command import Command, Failure
 from .files import require_writable
-from .recordings import add_reading_options, describe, longest_stretch, read
+from .networks import add_model, build, exported
+from .preparation import add_preparation, prepare
+from .recordings import add_reading_options, describe
 
 if TYPE_CHECKING:
     from gtfdeer import Reconstruction
-    from gtfdeer.data import Series
     from gtfdeer.forcing import Schedule
     from gtfdeer.models import Model
-
-_SHORTEST_TEST = 100  # steps without a gap that scores need
-_HIDDEN_UNITS = 50  # of a model that has hidden units: the published Lorenz-63 model (arXiv 2306.04406)
-_NOUNS = {"hidden_dim": "hidden units", "width": "width", "depth": "depth"}
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -37,53 +33,12 @@ def add_options(parser: ArgumentParser) -> None:
         help="time between two rows, in any unit; by default that of the file's time column, else 1",
     )
     add_reading_options(parser)
-    _add_preparation(parser)
-    _add_model(parser)
+    add_preparation(parser)
+    add_model(parser)
     _add_training(parser)
     _add_checkpoints(parser)
     _add_devices(parser)
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
-
-
-def _add_preparation(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group("preparing the data")
-    group.add_argument(
-        "--delay-embed",
-        type=int,
-        metavar="D",
-        help="replace each column by D copies of itself, each later in the past",
-    )
-    group.add_argument(
-        "--delay",
-        type=int,
-        metavar="K",
-        help="time steps between two copies; chosen from the data by default",
-    )
-    group.add_argument(
-        "--test-fraction",
-        type=float,
-        default=0.0,
-        metavar="F",
-        help="hold out this share at the end of every recording and score on it (0: train on everything)",
-    )
-
-
-def _add_model(parser: ArgumentParser) -> None:
-    group = parser.add_argument_group("the model")
-    group.add_argument(
-        "--model", default="ShallowPLRNN", metavar="NAME", help="its class in gtfdeer.models (ShallowPLRNN)"
-    )
-    group.add_argument(
-        "--latent-dim",
-        type=int,
-        metavar="M",
-        help="latent units; by default the model's own number, or as many as the data have columns",
-    )
-    group.add_argument(
-        "--hidden-dim", type=int, metavar="H", help=f"hidden units, in a model with these ({_HIDDEN_UNITS})"
-    )
-    group.add_argument("--width", type=int, metavar="H", help="features of a state-space model (32)")
-    group.add_argument("--depth", type=int, metavar="L", help="layers of a state-space model (2)")
 
 
 def _add_training(parser: ArgumentParser) -> None:
@@ -151,12 +106,12 @@ def run(options: Namespace) -> None:
     import gtfdeer
 
     settings = _settings(options)
-    train, held_out = _prepare(options)
+    train, held_out = prepare(options)
     for series in train:
         say(f"train  {describe(series)}")
     for series in held_out:
         say(f"test   {describe(series)}")
-    model = _model(options, train[0].columns)
+    model = build(options, train[0].columns)
     say(f"model  {_described(model)}")
     key = jax.random.key(options.seed)
     reconstruction = gtfdeer.fit(model, train, key=key, progress=not options.quiet, **settings)
@@ -207,32 +162,6 @@ def _save(reconstruction: Reconstruction, path: Path, say: Callable[[str], None]
     say(f"saved  {path}")
 
 
-def _prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
-    """The series to train on and the ends held out, embedded after the cut: no row knows both parts."""
-    fraction = options.test_fraction
-    if not 0 <= fraction < 1:
-        raise ValueError(f"--test-fraction is {fraction:g}; pass a number from 0 to less than 1, such as 0.2")
-    if options.delay is not None and options.delay_embed is None:
-        raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
-    whole = [read(path, options.dt, options) for path in options.recordings]
-    parts = [series.split(1 - fraction) for series in whole] if fraction else [(series, None) for series in whole]
-    train = [part for part, _ in parts]
-    held_out = [end for _, end in parts if end is not None]
-    if options.delay_embed is not None:
-        first = train[0].delay_embed(options.delay_embed, options.delay)
-        assert first.embedding is not None
-        lags = first.embedding.dimension, first.embedding.delay
-        train = [first, *(series.delay_embed(*lags) for series in train[1:])]
-        held_out = [series.delay_embed(*lags) for series in held_out]
-    for series in held_out:
-        if longest_stretch(series) < _SHORTEST_TEST:
-            raise ValueError(
-                f"--test-fraction {fraction:g} holds out {longest_stretch(series)} steps of {series.name} "
-                f"without a gap, but scores need {_SHORTEST_TEST}; pass a larger fraction"
-            )
-    return train, held_out
-
-
 def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
     from gtfdeer import solvers
@@ -240,7 +169,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
     names = ("window", "batch", "updates", "learning_rate", "noise", "checkpoint", "every", "devices")
     given = {name: getattr(options, name) for name in names}
     chosen = {name: value for name, value in given.items() if value is not None}
-    solver = _exported(solvers, solvers.Solver, options.solver, "solver")
+    solver = exported(solvers, solvers.Solver, options.solver, "solver")
     return {**chosen, "forcing": _forcing(options), "solver": solver()}
 
 
@@ -256,41 +185,6 @@ def _forcing(options: Namespace) -> Schedule:
     if options.forcing == "annealed":
         return Annealed() if options.alpha is None else Annealed(last=options.alpha)
     return Constant() if options.alpha is None else Constant(options.alpha)
-
-
-def _model(options: Namespace, columns: int) -> Model:
-    from flax import nnx
-
-    from gtfdeer import models
-
-    kind = _exported(models, models.Model, options.model, "model")
-    keywords = inspect.signature(kind.__init__).parameters
-    sizes: dict[str, int] = {"observed_dim": columns}
-    if options.latent_dim is not None:
-        sizes["latent_dim"] = options.latent_dim
-    elif (own := keywords["latent_dim"].default) is inspect.Parameter.empty or own < columns:
-        sizes["latent_dim"] = columns
-    if "hidden_dim" in keywords:
-        sizes["hidden_dim"] = _HIDDEN_UNITS
-    for name in ("hidden_dim", "width", "depth"):
-        size = getattr(options, name)
-        if size is not None and name not in keywords:
-            option = "--" + name.replace("_", "-")
-            raise ValueError(f"{option} is {size}, but {options.model} has no {_NOUNS[name]}; leave it out")
-        if size is not None:
-            sizes[name] = size
-    return kind(**sizes, rngs=nnx.Rngs(options.seed))
-
-
-def _exported(module: Any, base: type, name: str, noun: str) -> Any:
-    """The concrete class of this name; the sentence that refuses others lists those there are."""
-    exported = [getattr(module, each) for each in module.__all__]
-    known = {
-        c.__name__: c for c in exported if isinstance(c, type) and issubclass(c, base) and not inspect.isabstract(c)
-    }
-    if name not in known:
-        raise ValueError(f"there is no {noun} {name!r}; pass --{noun} with one of {', '.join(sorted(known))}")
-    return known[name]
 
 
 def _described(model: Model) -> str:

@@ -11,9 +11,9 @@ from .command import Command
 from .files import require_writable_folder
 from .info import environment
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "FACTS"]
 
-_FACTS = ("versions", "backend", "devices", "machine", "cpu", "float64", "matmul precision")
+FACTS = ("versions", "backend", "devices", "machine", "cpu", "float64", "matmul precision")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -44,7 +44,7 @@ def _facts(options: Namespace) -> dict[str, Any]:
     words += ["--seeds", str(options.seeds)] if options.seeds is not None else []
     words += ["--out", str(options.out)] if options.out is not None else []
     known = environment()
-    return {"command": shlex.join(words), **{name: known[name] for name in _FACTS}}
+    return {"command": shlex.join(words), **{name: known[name] for name in FACTS}}
 
 
 COMMAND = Command(
