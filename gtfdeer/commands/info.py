@@ -49,6 +49,7 @@ def environment() -> dict[str, Any]:
         "advice": advice(jax.default_backend(), gpu, plugin, os.environ.get("JAX_PLATFORMS", "")),
         "cpu": _cpu(),
         "memory": memory(),
+        "needs": _needs(),
         "float64": bool(flags.jax_enable_x64),
         "matmul precision": str(flags.jax_default_matmul_precision or "default"),
     }
@@ -111,6 +112,20 @@ def _number(file: Path) -> int | None:
 
 def _size(size: int | None) -> str:
     return "unknown" if size is None else f"{size / 2**30:.1f} GiB"
+
+
+def _needs() -> dict[str, str]:
+    """What a solver's loss and gradient need on one sequence of 100,000 steps, to hold against the memory there is."""
+    from gtfdeer import solvers
+
+    def mebibytes(solver: Any, latent_dim: int) -> str:
+        return f"{solvers.memory_needed(solver, length=100_000, latent_dim=latent_dim) / 2**20:.0f} MiB"
+
+    every = (solvers.Sequential(), solvers.Shooting(), solvers.DEER())
+    return {
+        type(solver).__name__: f"{mebibytes(solver, 3)} at M 3, {mebibytes(solver, 30)} at M 30 (T 100,000, B 1)"
+        for solver in every
+    }
 
 
 def _cpu() -> dict[str, Any]:

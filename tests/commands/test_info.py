@@ -4,6 +4,7 @@ import json
 
 import jax
 
+import gtfdeer as gd
 from gtfdeer.__main__ import main
 from gtfdeer.commands.info import memory
 
@@ -17,12 +18,23 @@ def test_json_names_versions_and_devices(capsys):
     assert facts["devices"][0]["kind"] == jax.devices()[0].device_kind
     assert facts["backend"] == jax.default_backend()
     assert facts["float64"] is False
+    needed = gd.solvers.memory_needed(gd.solvers.DEER(), length=100_000, latent_dim=30)
+    assert f"{needed / 2**20:.0f} MiB at M 30" in facts["needs"]["DEER"]
 
 
 def test_the_table_has_one_fact_a_line(capsys):
     assert main(["info"]) == 0
     told = capsys.readouterr().out
-    for name in ("python", "jaxlib", "platform", "device 0", "cpu cores", "memory total", "matmul precision"):
+    for name in (
+        "python",
+        "jaxlib",
+        "platform",
+        "device 0",
+        "cpu cores",
+        "memory total",
+        "needs DEER",
+        "matmul precision",
+    ):
         assert f"\n{name} " in f"\n{told}"
 
 
