@@ -18,7 +18,7 @@ from flax import nnx
 from tqdm.auto import tqdm
 
 from .data import Series, window_starts
-from .devices import everywhere, here, replicated
+from .devices import compiled, everywhere, here
 from .models import Model
 from .recipe import Recipe
 from .update import CAPACITY, COUNTED, MOST_FAILURES, RECORDED, State, first_state, run_updates
@@ -103,7 +103,7 @@ def train(
         save: called with where the run stands, after every `every` updates and at the end.
         every: updates between two calls of `save`.
         progress: show a bar with loss, alpha, iterations and time left.
-        mesh: devices that share each batch (`gtfdeer.devices`); None leaves the choice to JAX.
+        mesh: devices that share the work (`gtfdeer.devices`); None leaves the choice to JAX.
 
     Returns:
         The model and where the run stood when it ended.
@@ -113,7 +113,7 @@ def train(
     # gaps are filled only so that the array is finite: window_starts keeps every window clear of them
     values = jnp.asarray(np.nan_to_num(np.concatenate([s.values for s in recordings])), jnp.float32)
     u = None if inputs is None else jnp.asarray(np.concatenate(inputs), jnp.float32)
-    run = jax.jit(partial(run_updates, recipe, graph, mesh), out_shardings=replicated(mesh))
+    run = compiled(partial(run_updates, recipe, graph, mesh), mesh)
     state = first_state(recipe, parameters) if begin is None else begin.state
     given = everywhere((rest, values, u, starts, key), mesh)
     state = everywhere(state, mesh)

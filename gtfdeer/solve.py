@@ -27,9 +27,11 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .solvers.auto import Auto
-from .solvers.base import Problem, Solver, largest, magnitude
+from .solvers.base import Problem, Solver
 from .solvers.deer import DEER
 from .solvers.gradient import parameter_gradient
+from .solvers.sharded import Sharded
+from .solvers.share import Share
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, PyTree
@@ -121,10 +123,10 @@ def solve(
     ((100, 2), 'CONVERGED')
     """
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
-    solved: Any = _trajectory(
-        solver, problem.pure_step, problem.pure_jacobian, problem.constants, problem.z0, problem.inputs, guess
-    )
-    return _judge(problem, solver, *solved)
+    if isinstance(solver, Sharded):
+        out: Any = Solution(*solver.layout)
+        return solver.spread(partial(_solved, solver.solver), out, problem, guess)
+    return _solved(solver, problem, guess)
 
 
 def iterates(
@@ -156,25 +158,40 @@ def iterates(
     return jnp.stack(found)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
+def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
+    solved: Any = _trajectory(
+        solver,
+        problem.pure_step,
+        problem.pure_jacobian,
+        problem.share,
+        problem.constants,
+        problem.z0,
+        problem.inputs,
+        guess,
+    )
+    return _judge(problem, solver, *solved)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _trajectory(
-    solver: Solver, pure_step: Any, pure_jacobian: Any, constants: Any, z0: Any, inputs: Any, guess: Any
+    solver: Solver, pure_step: Any, pure_jacobian: Any, share: Share, constants: Any, z0: Any, inputs: Any, guess: Any
 ) -> Any:
-    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs), guess)[:2]
+    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs, share), guess)[:2]
 
 
-def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
-    solved: Any = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
+def _forward(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess):
+    solved: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
     return solved, (constants, z0, inputs, solved[0])
 
 
-def _backward(solver, pure_step, pure_jacobian, saved, cotangents):
+def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
     constants, z0, inputs, states = saved
-    problem = Problem(pure_step, pure_jacobian, constants, z0, inputs)
+    problem = Problem(pure_step, pure_jacobian, constants, z0, inputs, share)
     adjoints = solver.adjoint(problem, states, cotangents[0])
     start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]
     of_constants, of_inputs = parameter_gradient(problem, states, adjoints)
-    return (of_constants, None), start_vjp(adjoints[0])[0], of_inputs, None
+    of_start = jnp.where(share.is_first(), start_vjp(adjoints[0])[0], 0)
+    return (of_constants, None), of_start, of_inputs, None
 
 
 _trajectory.defvjp(_forward, _backward)
@@ -183,12 +200,14 @@ _trajectory.defvjp(_forward, _backward)
 def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -> Solution:
     """The verdict rests on the returned states alone: no solver is believed."""
     known = jax.lax.stop_gradient(states)
+    largest = problem.share.largest
     residual = largest(jax.lax.stop_gradient(problem).images(known) - known)
-    finite = jnp.all(jnp.isfinite(known))
+    size = largest(known)
+    finite = jnp.isfinite(size)
     tolerance = solver.tolerance(states.dtype)
     if math.isfinite(tolerance):  # an infinite tolerance: exact by construction, so that the residual may go unused
         finite &= jnp.isfinite(residual)
-        satisfied = residual <= tolerance * magnitude(known)
+        satisfied = residual <= tolerance * (1 + size)
     else:
         satisfied = True
     code = jnp.where(finite, jnp.where(satisfied, Status.CONVERGED, Status.OUT_OF_ITERATIONS), Status.NONFINITE)

@@ -22,7 +22,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from .devices import spread
+from .devices import across, by_time, spread
 from .recipe import Recipe
 from .solve import Status
 from .solvers import ELK, Auto, Sequential, Solver
@@ -57,12 +57,13 @@ def first_state(recipe: Recipe, parameters: PyTree) -> State:
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
 
 
-def ladder(solver: Solver, latent_dim: int, backend: str) -> tuple[Solver, ...]:
+def ladder(solver: Solver, latent_dim: int, backend: str, *, damped: bool = True) -> tuple[Solver, ...]:
     """What an update is tried with, one after the other: `solver`, then what may work where it fails.
 
     The damped rung saves an accelerator from going step by step. A CPU goes step by step faster than it damps: there
-    a damped attempt took 6 to 40 times as long, and the program 1.2 to 1.7 times as long to compile (T = 200, B = 16).
-    Nor is there one for solvers that have a net of their own, nor where dense Jacobians are too many.
+    a damped attempt took 5 to 45 times as long, and the program 1.2 to 1.7 times as long to compile (T = 200, B = 16).
+    Nor is there one for solvers that have a net of their own, nor where dense Jacobians are too many, nor (`damped`)
+    where devices share time.
 
     >>> from gtfdeer.solvers import DEER
     >>> [type(rung).__name__ for rung in ladder(DEER(), 3, "gpu")], len(ladder(DEER(), 3, "cpu"))
@@ -70,7 +71,7 @@ def ladder(solver: Solver, latent_dim: int, backend: str) -> tuple[Solver, ...]:
     """
     if isinstance(solver, Sequential):
         return (solver,)
-    damping_pays = backend != "cpu" and latent_dim <= _MOST_DAMPED and not isinstance(solver, Auto | ELK)
+    damping_pays = damped and backend != "cpu" and latent_dim <= _MOST_DAMPED and not isinstance(solver, Auto | ELK)
     return (solver, ELK(), Sequential()) if damping_pays else (solver, Sequential())
 
 
@@ -108,12 +109,13 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
     alpha = recipe.forcing.alpha(forcing)
 
     def attempt(solver: Solver) -> tuple:
-        loss = partial(_loss, graph, rest, x, x_in, x_u, alpha, solver)
+        loss = partial(_loss, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
         (value, (code, iterations)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), gradient
 
     latent_dim = nnx.merge(graph, state.parameters, rest).latent_dim
-    outcome, counts = climb(ladder(recipe.solver, latent_dim, jax.default_backend()), attempt)
+    rungs = ladder(recipe.solver, latent_dim, jax.default_backend(), damped=not by_time(mesh))
+    outcome, counts = climb(rungs, attempt)
     value, _, iterations, gradient = outcome
     finite = _finite(value, gradient)
     moves, optimiser = recipe.optimisation().update(gradient, state.optimiser, state.parameters)

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "report": {"files"},
     "plots": set(),
     "recipe": {"forcing", "solvers"},
-    "devices": set(),
+    "devices": {"solvers"},
     "update": {"devices", "recipe", "solve", "solvers"},
     "fit": {"devices", "update", "recipe", "models", "data"},
     "sealed": {"data"},

@@ -56,6 +56,49 @@ for T in (50, 203):
 print(json.dumps(counts))
 """
 
+TIME = """
+for solver in (gd.solvers.Shooting(length=5), gd.solvers.DEER()):
+    settings = dict(solver=solver, batch=1, window=72, updates=12)  # 71 steps: uneven among four
+    print(json.dumps([told(trained(**settings)), told(trained(devices=4, **settings))]))
+"""
+
+SHARDED = """
+import jax.numpy as jnp
+W = 0.9 * jax.random.normal(jax.random.key(0), (3, 3))
+
+def value(W, z0, u, solver):
+    solution = gd.solve(lambda z, u: jnp.tanh(W @ z + u), z0, u, solver=solver)
+    return jnp.sum(jnp.sin(3 * solution.states)), (solution.code, solution.residual)
+
+graded = jax.jit(jax.value_and_grad(value, argnums=(0, 1, 2), has_aux=True), static_argnums=3)
+kinds = [kind(tol=1e-6) for kind in (gd.solvers.Shooting, gd.solvers.DEER, gd.solvers.QuasiDEER)]
+kinds.append(gd.solvers.Sequential())
+for T in (1, 5, 203):
+    given = (W, jnp.full(3, 0.3), jax.random.normal(jax.random.key(1), (T, 3)))
+    (expected, _), exact = graded(*given, gd.solvers.Sequential())
+    for solver in kinds:
+        (found, (code, _)), gradient = graded(*given, gd.solvers.Sharded(solver))
+        errors = [float(jnp.abs(a - b).max() / (1 + jnp.abs(b).max())) for a, b in zip(gradient, exact)]
+        print(json.dumps({"T": T, "code": int(code), "error": abs(float(found - expected)), "gradient": max(errors)}))
+"""
+
+SHARDED_COLLECTIVES = """
+import jax.numpy as jnp
+
+def loss(w, u, solver):
+    solver = gd.solvers.Sharded(solver)
+    return jnp.sum(gd.solve(lambda z, u: w * jnp.tanh(z) + u, jnp.zeros(2), u, solver=solver).states)
+
+for solver in (gd.solvers.Shooting(length=10), gd.solvers.DEER()):
+    counts = []
+    for T in (1600, 3200):
+        graded = jax.jit(jax.grad(loss), static_argnums=2)
+        text = graded.lower(0.5, jnp.ones((T, 2)), solver).compile().as_text()
+        names = ("all-reduce", "all-gather", "all-to-all", "collective-permute")
+        counts.append([text.count(f" {name}(") for name in names])
+    print(json.dumps(counts))
+"""
+
 JOB = """
 from gtfdeer.__main__ import main
 sys.exit(main(sys.argv[1:]))
@@ -105,6 +148,37 @@ def test_what_crosses_between_devices_does_not_grow_with_time():
     reduced, *others = short
     assert reduced >= 1
     assert not any(others)
+
+
+def test_four_devices_that_share_the_time_of_one_sequence_give_the_result_of_one():
+    pairs = printed(start(TIME, devices=4))
+    assert len(pairs) == 2
+    for one, four in pairs:
+        same(one, four)
+
+
+def test_a_series_cut_along_time_has_the_states_and_gradients_of_a_whole_one():
+    found = printed(start(SHARDED, devices=4))
+    assert len(found) == 12
+    for answer in found:
+        assert answer["code"] == 0, answer
+        assert answer["error"] < 1e-4 * answer["T"], answer
+        assert answer["gradient"] < 1e-4, answer
+
+
+def test_cut_along_time_as_much_crosses_between_devices_for_any_length():
+    for short, long in printed(start(SHARDED_COLLECTIVES, devices=4)):
+        assert short == long
+        reduced, gathered, everybody, neighbours = short
+        assert everybody == 0
+        assert neighbours >= 1
+        assert reduced + gathered + neighbours < 60
+
+
+@pytest.mark.parametrize("wrong", [gd.solvers.ELK(), "DEER"])
+def test_a_solver_that_cannot_be_cut_along_time_is_refused(wrong):
+    with pytest.raises(TypeError, match="cannot be cut along time; pass Shooting"):
+        gd.solvers.Sharded(wrong)
 
 
 def test_two_processes_give_the_result_of_one():
@@ -175,7 +249,9 @@ def test_devices_that_are_not_there_are_refused(devices, error, sentence):
 
 def test_a_batch_that_cannot_be_shared_is_refused_and_the_next_one_named():
     program = "try: trained(batch=6, devices=4)\nexcept ValueError as error: print(json.dumps([str(error)]))"
-    assert printed(start(program, devices=4))[0] == ["4 devices cannot share a batch of 6 evenly; pass batch=8"]
+    assert printed(start(program, devices=4))[0] == [
+        "4 devices cannot share a batch of 6 evenly; pass batch=8, or batch=1, whose time they share"
+    ]
 
 
 def test_one_device_by_number_is_one_device(tmp_path):

@@ -7,6 +7,18 @@ from .elk import ELK
 from .memory import memory_needed
 from .quasi import QuasiDEER
 from .sequential import Sequential
+from .sharded import Sharded
 from .shooting import Shooting
 
-__all__ = ["DEER", "ELK", "Auto", "Problem", "QuasiDEER", "Sequential", "Shooting", "Solver", "memory_needed"]
+__all__ = [
+    "DEER",
+    "ELK",
+    "Auto",
+    "Problem",
+    "QuasiDEER",
+    "Sequential",
+    "Sharded",
+    "Shooting",
+    "Solver",
+    "memory_needed",
+]

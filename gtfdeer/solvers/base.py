@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from .share import Share, Whole
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
@@ -30,8 +32,6 @@ __all__ = [
     "check_cap",
     "default_tolerance",
     "fixed_point",
-    "largest",
-    "magnitude",
     "shared",
     "stretch",
     "tolerance_for",
@@ -41,17 +41,18 @@ __all__ = [
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["constants", "z0", "inputs"],
-    meta_fields=["pure_step", "pure_jacobian"],
+    meta_fields=["pure_step", "pure_jacobian", "share"],
 )
 @dataclass(frozen=True)
 class Problem:
-    """One recurrence: a pure step, what it closes over, where it starts and what enters from outside."""
+    """One recurrence: a pure step, what it closes over, where it starts, what enters from outside; or a share of it."""
 
     pure_step: Callable[[PyTree, Array, PyTree], Array]
     pure_jacobian: Callable[[PyTree, Array, PyTree], Array] | None
     constants: tuple[PyTree, PyTree]
     z0: Float[Array, " latent"]
     inputs: PyTree
+    share: Share = Whole()  # noqa: RUF009 (frozen, without fields)
     length: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,7 +82,11 @@ class Problem:
 
     def previous(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`z_0, z_1, .., z_{T-1}`: the states that the steps start from."""
-        return jnp.concatenate([self.z0[None], states[:-1]])
+        return jnp.concatenate([self.share.before(self.z0, states[-1])[None], states[:-1]])
+
+    def following(self, x: Array, last: Array) -> Array:
+        """`x_2, .., x_T, last`: what belongs to the next step."""
+        return jnp.concatenate([x[1:], self.share.after(last, x[0])[None]])
 
     def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`f(z_{t-1}, u_t)` for all t at once."""
@@ -165,6 +170,7 @@ class NewtonLike(Solver):
             lambda z: problem.images(z) - z,
             guess,
             memory=None,
+            largest=problem.share.largest,
             tol=self.tolerance(guess.dtype),
             max_iterations=self.max_iterations,
         )
@@ -195,16 +201,6 @@ def tolerance_for(tol: float | None, dtype: Any) -> float:
     return default_tolerance(dtype) if tol is None else tol
 
 
-def magnitude(states: Array) -> Array:
-    """The scale that residuals and movements are measured against: `1 + max |z|`."""
-    return 1 + largest(states)
-
-
-def largest(x: Array) -> Array:
-    """`max |x|`, and infinity where anything is not finite: XLA's maximum on CPUs passes over NaN in long arrays."""
-    return jnp.where(jnp.all(jnp.isfinite(x)), jnp.max(jnp.abs(x)), jnp.inf)
-
-
 @jax.custom_batching.custom_vmap
 def shared(condition: Array) -> Array:
     """A condition that a whole batch shares: under `vmap` true while it is true for anyone.
@@ -233,13 +229,14 @@ def fixed_point(
     guess: Array,
     memory: Any,
     *,
+    largest: Callable[[Array], Array],
     tol: float,
     max_iterations: int,
 ) -> Attempt:
     """Repeat `z + move(z, r(z))` until the moves or the residual vanish, something overflows, or the cap is met.
 
-    A move is linear in the residuals that it follows from, so the next one is foretold by the last, `moved r_new / r_old`:
-    where that is a tenth of what is asked for, it is not made. (At T 200 that is one iteration of five.)
+    A move is linear in the residuals that it follows from, so the next one is foretold by the last,
+    `moved r_new / r_old`: where that is a tenth of what is asked for, it is not made.
     It ends early, too, when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
     get smaller, although nothing is left to improve.
 
@@ -249,6 +246,7 @@ def fixed_point(
         residuals: `r(z) = f(z) - z`, `(T, M)`.
         guess: `(T, M)` first iterate.
         memory: the solver's own state; any pytree.
+        largest: `max |x|` over all of time.
         tol: relative size of a move below which the iteration ends.
         max_iterations: the cap.
 
@@ -259,7 +257,7 @@ def fixed_point(
 
     def unfinished(carry: tuple) -> Array:
         z, r, moved, foretold, _, count = carry
-        scale = magnitude(z)
+        scale = 1 + largest(z)
         still_moving = (moved > tol * scale) & (foretold > tol / 10 * scale)
         above_rounding = largest(r) > rounding * scale
         finite = jnp.isfinite(largest(r)) & jnp.isfinite(scale)
@@ -275,4 +273,4 @@ def fixed_point(
     endless = jnp.asarray(jnp.inf, guess.dtype)
     first = (guess, residuals(guess), endless, endless, memory, jnp.asarray(0))
     z, r, _, _, _, count = jax.lax.while_loop(unfinished, iteration, first)
-    return Attempt(z, count, largest(r) <= tol * magnitude(z))
+    return Attempt(z, count, largest(r) <= tol * (1 + largest(z)))

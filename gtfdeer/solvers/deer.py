@@ -48,7 +48,7 @@ class DEER(NewtonLike):
     method: scan.Method | None = None
 
     def move(self, problem: Problem, states: Array, residuals: Array) -> Float[Array, "time latent"]:
-        return states + scan.affine(problem.jacobians(states), residuals, method=self._method())
+        return states + problem.share.affine(problem.jacobians(states), residuals, method=self._method())
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return dense_adjoint(problem, states, cotangents, self._method())

@@ -69,6 +69,7 @@ class ELK(NewtonLike):
             lambda z: problem.images(z) - z,
             guess,
             memory=jnp.asarray(self.damping, guess.dtype),
+            largest=problem.share.largest,
             tol=self.tolerance(guess.dtype),
             max_iterations=self.max_iterations,
         )

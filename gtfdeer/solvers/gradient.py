@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, default_tolerance, largest, shared, stretch
+from .base import Problem, default_tolerance, shared, stretch
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -32,12 +32,13 @@ def dense_adjoint(
     """
     J = problem.jacobians(states)
     transposed = J if J.ndim == 2 else jnp.swapaxes(J, 1, 2)
-    after = jnp.concatenate([transposed[1:], jnp.zeros_like(transposed[:1])])
-    adjoints = scan.affine(after, cotangents, reverse=True, method=method)
+    after = problem.following(transposed, jnp.zeros_like(transposed[0]))
+    adjoints = problem.share.affine(after, cotangents, reverse=True, method=method)
     if problem.pure_jacobian is None:
         return adjoints
     pulled = problem.pullbacks(states, adjoints)
-    residual = largest(cotangents + jnp.concatenate([pulled[1:], jnp.zeros_like(pulled[:1])]) - adjoints)
+    largest = problem.share.largest
+    residual = largest(cotangents + problem.following(pulled, jnp.zeros_like(pulled[0])) - adjoints)
     wrong = residual > default_tolerance(states.dtype) * largest(adjoints)
     return jax.lax.cond(shared(wrong), lambda: vjp_adjoint(problem, states, cotangents), lambda: adjoints)
 
@@ -52,7 +53,10 @@ def vjp_adjoint(problem: Problem, states: Array, cotangents: Array) -> Float[Arr
         return vjp(adjoint)[0], adjoint
 
     elements = (problem.previous(states), problem.inputs, cotangents)
-    return jax.lax.scan(back, jnp.zeros_like(problem.z0), elements, reverse=True)[1]
+
+    return problem.share.backwards().one_after_the_other(
+        lambda start: jax.lax.scan(back, start, elements, reverse=True), jnp.zeros_like(problem.z0)
+    )
 
 
 def parameter_gradient(problem: Problem, states: Array, adjoints: Float[Array, "time latent"]) -> tuple[PyTree, PyTree]:

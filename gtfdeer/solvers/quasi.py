@@ -47,7 +47,7 @@ class QuasiDEER(NewtonLike):
 
     def move(self, problem: Problem, states: Array, residuals: Array) -> Float[Array, "time latent"]:
         method = self.method or scan.for_this_device()
-        return states + scan.affine(problem.diagonals(states), residuals, method=method)
+        return states + problem.share.affine(problem.diagonals(states), residuals, method=method)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         tol = min(self.tolerance(states.dtype), default_tolerance(states.dtype))

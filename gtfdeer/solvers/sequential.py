@@ -45,7 +45,7 @@ class Sequential(Solver):
             z = problem.step(z, u)
             return z, z
 
-        return jax.lax.scan(step, problem.z0, problem.inputs)[1]
+        return problem.share.one_after_the_other(lambda z: jax.lax.scan(step, z, problem.inputs), problem.z0)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         if states.shape[1] <= _SMALL:

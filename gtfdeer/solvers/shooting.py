@@ -26,8 +26,9 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Attempt, Problem, Solver, check_cap, default_tolerance, largest, shared, tolerance_for
+from .base import Attempt, Problem, Solver, check_cap, default_tolerance, shared, tolerance_for
 from .gradient import vjp_adjoint
+from .share import Share
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -70,6 +71,7 @@ class Shooting(Solver):
             problem.z0,
             problem.inputs,
             guess,
+            share=problem.share,
             length=self._length(problem.length),
             tol=self.tolerance(guess.dtype),
             max_sweeps=self.max_sweeps,
@@ -81,6 +83,7 @@ class Shooting(Solver):
             problem.z0,
             problem.inputs,
             states,
+            share=problem.share,
             length=self._length(problem.length),
             tol=math.inf,
             max_sweeps=1,
@@ -113,22 +116,23 @@ def windowed_adjoint(
     Where errors are not forgotten within a few sweeps it goes step by step instead: gradients know no cap.
     """
     steps = states.shape[0]
-    if steps == 1:
-        return cotangents
 
     def back(after: Array, element: tuple) -> Array:  # l_{t+1} to l_t
         z, u, g = element
         return g + jax.vjp(lambda z: problem.step(z, u), z)[1](after)[0]
 
-    # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}.
-    elements = (states[:-1], jax.tree.map(lambda u: u[1:], problem.inputs), cotangents[:-1])
-    backwards = jax.tree.map(lambda x: x[::-1], elements)
-    earlier, _, settled = walk_windows(
+    # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}. l_T needs none: J_T, which is known to exist, times zero.
+    at_last = jnp.where(problem.share.is_last(), problem.previous(states)[-1], states[-1])
+    at = states.at[-1].set(at_last)
+    under = jax.tree.map(lambda u: problem.following(u, u[-1]), problem.inputs)
+    backwards = jax.tree.map(lambda x: x[::-1], (at, under, cotangents))
+    adjoints, _, settled = walk_windows(
         back,
-        cotangents[-1],
+        jnp.zeros_like(problem.z0),
         backwards,
         backwards[2],
-        length=min(steps - 1, length or window_length(steps - 1)),
+        share=problem.share.backwards(),
+        length=min(steps, length or window_length(steps)),
         tol=tol,
         max_sweeps=_ADJOINT_SWEEPS,
         offset=0.0,
@@ -136,7 +140,7 @@ def windowed_adjoint(
     return jax.lax.cond(
         shared(~settled),
         lambda: vjp_adjoint(problem, states, cotangents),
-        lambda: jnp.concatenate([earlier[::-1], cotangents[-1:]]),
+        lambda: adjoints[::-1],
     )
 
 
@@ -154,6 +158,7 @@ def walk_windows(
     inputs: PyTree,
     guess: Float[Array, "time latent"],
     *,
+    share: Share,
     length: int,
     tol: float,
     max_sweeps: int,
@@ -165,6 +170,8 @@ def walk_windows(
     """
     steps = guess.shape[0]
     windows = -(-steps // length)
+    last = (steps - 1) % length  # row of the last window's last step; the rows below only fill it up
+    largest = share.largest
     rounding = 4 * float(jnp.finfo(guess.dtype).eps)
     tiny = float(jnp.finfo(guess.dtype).tiny)  # stands for a first move of zero: already converged
     stride = max(d for d in range(1, _STRIDE + 1) if length % d == 0)
@@ -180,7 +187,7 @@ def walk_windows(
 
     def ends(states: Array) -> Array:
         """The starts that the windows' ends call for."""
-        return jnp.concatenate([z0[None], states[-1, :-1]])
+        return jnp.concatenate([share.before(z0, states[last, -1])[None], states[-1, :-1]])
 
     def mend(starts: Array, w: _Walk, scale: Array) -> Array:
         """Walk from new starts until the new states have merged with the old ones."""
@@ -213,10 +220,14 @@ def walk_windows(
             z, u = element
             return jax.vmap(push)(z, u, tangents), None
 
-        tangents, _ = jax.lax.scan(one, basis, (before, columns))  # (C, M, M), row k: the image of e_k
-        P = jnp.concatenate([jnp.zeros_like(tangents[:1]), jnp.swapaxes(tangents, 1, 2)[:-1]])
-        corrected = w.starts + scan.affine(P, ends(w.states) - w.starts, method=scan.sequential)
-        return jnp.where(jnp.all(jnp.isfinite(corrected)), corrected, ends(w.states))
+        known = (before, columns)
+        at_last, _ = jax.lax.scan(one, basis, jax.tree.map(lambda x: x[: last + 1], known))
+        tangents, _ = jax.lax.scan(one, at_last, jax.tree.map(lambda x: x[last + 1 :], known))
+        tangents = tangents.at[-1].set(at_last[-1])  # (C, M, M), row k: the image of e_k
+        P = jnp.swapaxes(tangents, 1, 2)
+        P = jnp.concatenate([share.before(jnp.zeros_like(P[0]), P[-1])[None], P[:-1]])
+        corrected = w.starts + share.affine(P, ends(w.states) - w.starts, method=scan.sequential)
+        return jnp.where(jnp.isfinite(largest(corrected)), corrected, ends(w.states))
 
     def settled(w: _Walk) -> Array:
         scale = offset + largest(w.states)
@@ -235,7 +246,7 @@ def walk_windows(
         mismatch = largest(ends(states) - starts)
         return _Walk(starts, states, mismatch, mismatch / w.mismatch, w.sweeps + 1)
 
-    starts = jnp.concatenate([z0[None], guess[length - 1 :: length][: windows - 1]])
+    starts = jnp.concatenate([share.before(z0, guess[-1])[None], guess[length - 1 :: length][: windows - 1]])
     states = walk(starts, columns)
     mismatch = largest(ends(states) - starts)
     first = _Walk(starts, states, mismatch, jnp.ones_like(mismatch), jnp.asarray(1))
