@@ -19,6 +19,7 @@ from tqdm.auto import tqdm
 
 from .data import Series, window_starts
 from .devices import compiled, everywhere, here
+from .manual import trouble
 from .models import Model
 from .recipe import Recipe
 from .update import CAPACITY, COUNTED, MOST_FAILURES, RECORDED, State, first_state, run_updates
@@ -196,7 +197,7 @@ def _next_stop(done: int, updates: int, moments: Collection[int], every: int | N
 def _why_it_failed(history: dict[str, np.ndarray]) -> str:
     return (
         f"stopped: {MOST_FAILURES} updates in a row were not finite, the last one at alpha "
-        f"{history['alpha'][-1]:.3g}; raise alpha, or begin its schedule higher"
+        f"{history['alpha'][-1]:.3g}; raise alpha, or begin its schedule higher ({trouble('not-finite')})"
     )
 
 

@@ -25,6 +25,7 @@ from .fit import Moment, Standing, checked_callbacks, train
 from .forcing import Adaptive, Schedule
 from .free import free_run
 from .job import Job, longest_stretch, prepare, standardised
+from .manual import trouble
 from .models import Model
 from .recipe import Recipe
 from .scores import Scores, judge
@@ -95,7 +96,8 @@ class Reconstruction:
         if not finite.all():
             raise ValueError(
                 f"the free run left all bounds after {int(finite.argmin())} of {steps} steps; start on the attractor, "
-                "train longer, or use ClippedShallowPLRNN, whose orbits stay bounded"
+                "train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
+                f"({trouble('the-free-run-runs-away')})"
             )
         return values if self.scaling is None else self.scaling.undo(values)
 

@@ -65,3 +65,14 @@ def test_the_memory_of_forcing_is_the_formula_s():
     growth = 0.9056 * 0.01
     steps = [round(1 / abs(math.log((1 - alpha) * math.exp(growth)))) for alpha in (0.1, 0.05, 0.02)]
     assert f"| steps | {' | '.join(map(str, steps))} |" in (DOCS / "choosing.md").read_text()
+
+
+def test_error_messages_lead_to_headings_that_exist():
+    headings = {
+        re.sub(r"\W+", "-", h.lower()).strip("-")
+        for h in re.findall(r"^## (.+)$", (DOCS / "trouble.md").read_text(), re.M)
+    }
+    sources = [path.read_text() for path in (ROOT / "gtfdeer").rglob("*.py") if path.name != "manual.py"]
+    named = {heading for source in sources for heading in re.findall(r"""trouble\(["']([\w-]+)["']\)""", source)}
+    assert len(named) >= 3
+    assert named <= headings

@@ -11,6 +11,8 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 
+from ..manual import trouble
+
 __all__ = ["Graphics", "advice", "cuda_plugin", "graphics"]
 
 _PLUGINS = ("jax-cuda13-plugin", "jax-cuda12-plugin")
@@ -77,5 +79,5 @@ def advice(backend: str, gpu: Graphics | None, plugin: str | None, platforms: st
         return f"the {gpu.name} is idle, because JAX has no CUDA plugin; type: pip install 'jax[{gpu.extra}]'"
     return (
         f"the {gpu.name} is idle although {plugin} is installed, which must be of jaxlib's version; type: "
-        f"pip install --upgrade 'jax[{gpu.extra}]'"
+        f"pip install --upgrade 'jax[{gpu.extra}]' (more: {trouble('no-gpu')})"
     )
