@@ -25,6 +25,7 @@ from .fit import Moment, Standing, checked_callbacks, train
 from .forcing import Adaptive, Schedule
 from .free import free_run
 from .job import Job, longest_stretch, prepare, standardised
+from .machine import require_memory_for
 from .manual import trouble
 from .models import Model
 from .recipe import Recipe
@@ -229,8 +230,7 @@ def fit(
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.
         devices: how many of `jax.devices()`, or which, share each batch evenly, or the time of `batch=1`; None trains
-            on JAX's default device.
-            The result is that of one device up to the rounding of sums.
+            on JAX's default device. The result is that of one device up to the rounding of sums.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
 
@@ -239,6 +239,7 @@ def fit(
 
     Raises:
         ValueError, TypeError: if model, data and settings do not fit together, in one sentence.
+        MemoryError: if an update needs more memory than is left.
     """
     recordings = standardised(series, standardise=standardise)
     longest = max(stop - start for s in recordings for start, stop in s.segments())
@@ -254,6 +255,7 @@ def fit(
     )
     mesh = mesh_over(devices, recipe.batch)
     job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, looks)
+    require_memory_for(job, mesh)
     best = BestFreeRun(job.longest_stretch, recipe.updates, job.looks)
     if checkpoint is None:
         return _train(job, best, callbacks=callbacks, progress=progress, mesh=mesh)
@@ -291,6 +293,7 @@ def resume(
         best = BestFreeRun(job.longest_stretch, job.recipe.updates, job.looks)
         best.recall(*seen)
         mesh = mesh_over(devices, job.recipe.batch)
+        require_memory_for(job, mesh)
         return _train(job, best, checkpoints, standing, callbacks=callbacks, progress=progress, mesh=mesh)
 
 

@@ -29,6 +29,7 @@ MAY_IMPORT = {
     "storage": {"models", "data", "files", "sealed", "_version"},
     "settings": {"forcing", "solvers"},
     "job": {"models", "data", "recipe", "storage"},
+    "machine": {"job", "manual", "solvers"},
     "checkpoint": {
         "models",
         "data",
@@ -55,6 +56,7 @@ MAY_IMPORT = {
         "measures",
         "recipe",
         "devices",
+        "machine",
         "manual",
         "fit",
         "job",

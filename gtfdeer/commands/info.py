@@ -10,13 +10,13 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from ..machine import host_memory
 from .command import Command
 from .devices import advice, cuda_plugin, graphics
 
 __all__ = ["COMMAND", "environment", "memory", "versions"]
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "ipywidgets")
-_UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -70,44 +70,9 @@ def versions() -> dict[str, str]:
 
 def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
     """Total and available memory, within the container's limit if there is one; "unknown" without /proc."""
-    total, available = _machine_memory(proc)
-    limit, used = _group_memory(control_group)
-    if limit is not None and (total is None or limit < total):
-        left = None if used is None else max(limit - used, 0)
-        available = left if available is None else available if left is None else min(available, left)
-        return {"total": _size(limit), "available": _size(available), "limited by": "control group"}
-    return {"total": _size(total), "available": _size(available)}
-
-
-def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
-    """Bytes in total and available, from /proc/meminfo."""
-    try:
-        lines = (proc / "meminfo").read_text().splitlines()
-        kibibytes = {name: int(value.split()[0]) for name, _, value in (line.partition(":") for line in lines)}
-    except (OSError, ValueError, IndexError):
-        return None, None
-    sizes = [kibibytes.get(name) for name in ("MemTotal", "MemAvailable")]
-    total, available = (None if size is None else 1024 * size for size in sizes)
-    return total, available
-
-
-def _group_memory(group: Path) -> tuple[int | None, int | None]:
-    """Bytes that this control group may use and does use; version 2, else version 1; None without a limit."""
-    for limit, used in (
-        (group / "memory.max", group / "memory.current"),
-        (group / "memory" / "memory.limit_in_bytes", group / "memory" / "memory.usage_in_bytes"),
-    ):
-        allowed = _number(limit)
-        if allowed is not None and allowed < _UNLIMITED:
-            return allowed, _number(used)
-    return None, None
-
-
-def _number(file: Path) -> int | None:
-    try:
-        return int(file.read_text())
-    except (OSError, ValueError):  # "max" means no limit
-        return None
+    found = host_memory(proc, control_group)
+    sizes = {"total": _size(found.total), "available": _size(found.available)}
+    return {**sizes, "limited by": "control group"} if found.limited else sizes
 
 
 def _size(size: int | None) -> str:
