@@ -1,4 +1,4 @@
-"""A real JupyterLab in a real browser: mouse and keyboard move the microscope of notebook 03, and the picture follows.
+"""A real JupyterLab in a real browser: notebooks 03, 04 and 05 under mouse and keyboard; picture and words follow.
 
 Skipped where Chromium or playwright is missing.
 """
@@ -19,6 +19,11 @@ playwright = pytest.importorskip("playwright.sync_api", reason="playwright is no
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+PANELS = {
+    "03_deer_from_scratch": "NewtonMicroscope",
+    "04_chaos_breaks_newton": "ForcingDial",
+    "05_training_live": "TrainingPanel",
+}
 PATIENCE = 240_000  # ms: a cold compilation on a slow machine
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
@@ -26,9 +31,10 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not instal
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab server on a copy of notebook 03; yields its address."""
+    """A JupyterLab server on copies of the notebooks; yields its address."""
     folder = tmp_path_factory.mktemp("lab")
-    shutil.copy(ROOT / "notebooks/03_deer_from_scratch.ipynb", folder)
+    for name in PANELS:
+        shutil.copy(ROOT / f"notebooks/{name}.ipynb", folder)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -68,31 +74,58 @@ def _wait_for(address, server):
 
 
 @pytest.fixture(scope="module")
-def page(lab):
-    """Notebook 03, run down to its microscope."""
+def browser():
     with playwright.sync_playwright() as p:
         browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        page = browser.new_page(viewport={"width": 1400, "height": 1250})
-        page.goto(f"{lab}/lab/tree/03_deer_from_scratch.ipynb?reset")
-        page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
-        page.wait_for_function(
-            "() => window.jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'",
-            timeout=PATIENCE,
-        )
-        page.evaluate(
-            """async () => {
-                const notebook = window.jupyterapp.shell.currentWidget.content;
-                const cells = notebook.widgets;
-                const last = cells.findIndex(cell => cell.model.sharedModel.source.includes("NewtonMicroscope"));
-                notebook.activeCellIndex = last + 1;
-                await window.jupyterapp.commands.execute("notebook:run-all-above");
-            }"""
-        )
-        page.wait_for_selector(".jp-OutputArea img.widget-image", timeout=PATIENCE)
-        page.wait_for_function("() => document.body.innerText.includes('converged in')", timeout=PATIENCE)
-        page.locator(".jp-OutputArea img.widget-image").scroll_into_view_if_needed()
-        yield page
+        yield browser
         browser.close()
+
+
+def opened(browser, lab, name):
+    """The notebook, run down to its panel."""
+    page = browser.new_page(viewport={"width": 1400, "height": 1250})
+    page.goto(f"{lab}/lab/tree/{name}.ipynb?reset")
+    page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
+    page.wait_for_function(
+        "() => window.jupyterapp.shell.currentWidget.sessionContext?.session?.kernel?.status === 'idle'",
+        timeout=PATIENCE,
+    )
+    page.evaluate(
+        """async panel => {
+            const notebook = window.jupyterapp.shell.currentWidget.content;
+            const cells = notebook.widgets;
+            const last = cells.findIndex(cell => cell.model.sharedModel.source.includes(panel + "("));
+            notebook.activeCellIndex = last + 1;
+            await window.jupyterapp.commands.execute("notebook:run-all-above");
+        }""",
+        PANELS[name],
+    )
+    page.wait_for_selector(".jp-OutputArea img.widget-image", timeout=PATIENCE)
+    page.locator(".jp-OutputArea img.widget-image").scroll_into_view_if_needed()
+    return page
+
+
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    """Notebook 03."""
+    page = opened(browser, lab, "03_deer_from_scratch")
+    page.wait_for_function("() => document.body.innerText.includes('converged in')", timeout=PATIENCE)
+    yield page
+    page.close()
+
+
+def button(page, name):
+    return page.locator("button.widget-button", has_text=name)
+
+
+def status(page):
+    return page.locator("[role=status]").inner_text()
+
+
+def wait_for_status(page, words):
+    page.wait_for_function(
+        "words => document.querySelector('[role=status]').innerText.includes(words)", arg=words, timeout=PATIENCE
+    )
 
 
 def picture(page):
@@ -131,7 +164,7 @@ def test_the_mouse_moves_alpha_and_the_picture_follows(page):
     page.mouse.up()
     wait_for_another(page, before)
     page.wait_for_function("() => !document.body.innerText.includes('alpha 0.05, T 1000')", timeout=PATIENCE)
-    assert "converged in" in page.locator("[role=status]").inner_text()
+    assert "converged in" in status(page)
     shoot(page, "microscope-mouse")
 
 
@@ -147,3 +180,41 @@ def test_the_keyboard_moves_alpha_and_iteration(page):
     wait_for_another(page, before)
     assert "iteration 1 of" in summary(page)
     shoot(page, "microscope-keyboard")
+
+
+def test_the_dial_of_notebook_04_turns_by_mouse_and_keyboard(browser, lab):
+    page = opened(browser, lab, "04_chaos_breaks_newton")
+    wait_for_status(page, "status:")
+    before = picture(page)
+    handle(page, "forcing alpha").focus()
+    page.keyboard.press("PageUp")
+    wait_for_another(page, before)
+    shoot(page, "dial-keyboard")
+    before = picture(page)
+    box = handle(page, "forcing alpha").bounding_box()
+    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 80, box["y"] + box["height"] / 2, steps=5)
+    page.mouse.up()
+    wait_for_another(page, before)
+    assert "failed" not in status(page)
+    shoot(page, "dial-mouse")
+    page.close()
+
+
+def test_training_in_notebook_05_starts_stops_and_goes_on(browser, lab):
+    page = opened(browser, lab, "05_training_live")
+    before = picture(page)
+    button(page, "Start").click()
+    wait_for_status(page, "running")
+    wait_for_another(page, before)
+    shoot(page, "training-running")
+    button(page, "Stop").focus()
+    page.keyboard.press("Enter")
+    wait_for_status(page, "stopped")
+    shoot(page, "training-stopped")
+    button(page, "Resume").click()
+    wait_for_status(page, "running")
+    button(page, "Stop").click()
+    wait_for_status(page, "stopped")
+    page.close()
