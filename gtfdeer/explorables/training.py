@@ -223,7 +223,11 @@ class TrainingPanel(Panel):
                 control.disabled = False
         self._remember(rec)
         self._paint()
-        ended = "finished" if rec.ending == "finished" else f"stopped: {rec.ending.removeprefix('stopped: ')}"
+        ended = (
+            "finished"
+            if rec.ending == "finished"
+            else f"stopped: {rec.ending.removeprefix('stopped: ').removeprefix('stopped by a callback ')}"
+        )
         self._say(f"{ended} after {len(self.history['loss'])} updates")
 
     def _fit(self) -> Reconstruction:
