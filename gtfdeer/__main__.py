@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output, such as `head`, has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
-    except (Failure, OSError, TypeError, ValueError) as error:
+    except (Failure, MemoryError, OSError, TypeError, ValueError) as error:
         if getattr(options, "debug", False):
             raise
         return _complain("error", _sentence(error), 1)

@@ -6,6 +6,7 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
+from gtfdeer.__main__ import main
 from gtfdeer.machine import available_memory, host_memory
 
 
@@ -37,6 +38,16 @@ def test_the_leaner_solver_is_named_where_it_fits_and_trains(series):
     with pytest.raises(MemoryError, match=r"pass solver=gtfdeer.solvers.Shooting\(\), a smaller batch or"):
         gd.fit(model, series, batch=batch, solver=gd.solvers.DEER(), **settings)
     assert np.isfinite(gd.fit(model, series, batch=2, solver=gd.solvers.DEER(), **settings).history["loss"]).all()
+
+
+def test_the_command_line_says_it_in_one_line(series, tmp_path, capsys):
+    np.savetxt(tmp_path / "recording.csv", series.values[:50_000], delimiter=",")
+    sizes = ["--window", "20000", "--batch", "1000000", "--solver", "DEER"]
+    assert main(["fit", str(tmp_path / "recording.csv"), "--out", str(tmp_path / "model.npz"), *sizes]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("gtfdeer: error: DEER needs about")
+    assert said.count("\n") == 1
+    assert not (tmp_path / "model.npz").exists()
 
 
 def test_a_container_has_the_memory_that_it_is_allowed(tmp_path):
