@@ -223,11 +223,8 @@ class TrainingPanel(Panel):
                 control.disabled = False
         self._remember(rec)
         self._paint()
-        ended = (
-            "finished"
-            if rec.ending == "finished"
-            else f"stopped: {rec.ending.removeprefix('stopped: ').removeprefix('stopped by a callback ')}"
-        )
+        known = {"finished": "finished", "stopped by a callback": "stopped"}
+        ended = known.get(rec.ending, f"stopped: {rec.ending.removeprefix('stopped: ')}")
         self._say(f"{ended} after {len(self.history['loss'])} updates")
 
     def _fit(self) -> Reconstruction:

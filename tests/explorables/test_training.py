@@ -43,7 +43,7 @@ def test_resume_goes_on_where_it_stopped(panel):
     panel.where, panel.updates = "foreground", 300
     panel.start(until=1)
     count = len(panel.history["loss"])
-    assert panel.status == f"stopped: after {count} updates"
+    assert panel.status == f"stopped after {count} updates"
     assert 1 <= count < 300
     before = panel.history["loss"]
     panel.resume_button.click()
@@ -66,7 +66,7 @@ def test_stop_in_the_background_keeps_what_was_learned(panel):
     panel.stop_button.click()
     panel.wait(30)
     assert not panel.running
-    assert panel.status.startswith("stopped: after")
+    assert panel.status.startswith("stopped after")
     assert 0 < len(panel.history["loss"]) < 30_000
     assert np.isfinite(panel.reconstruction.free_run(10, panel._train.values[0])).all()
     assert not any(control.disabled for control in panel._settings)
