@@ -10,7 +10,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from ..machine import host_memory
 from .command import Command
 from .devices import advice, cuda_plugin, graphics
 
@@ -70,6 +69,8 @@ def versions() -> dict[str, str]:
 
 def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
     """Total and available memory, within the container's limit if there is one; "unknown" without /proc."""
+    from ..machine import host_memory
+
     found = host_memory(proc, control_group)
     sizes = {"total": _size(found.total), "available": _size(found.available)}
     return {**sizes, "limited by": "control group"} if found.limited else sizes
