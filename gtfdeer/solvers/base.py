@@ -235,9 +235,7 @@ def fixed_point(
 ) -> Attempt:
     """Repeat `z + move(z, r(z))` until the moves or the residual vanish, something overflows, or the cap is met.
 
-    A move is linear in the residuals that it follows from, so the next one is foretold by the last,
-    `moved r_new / r_old`: where that is a tenth of what is asked for, it is not made.
-    It ends early, too, when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
+    It ends early when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
     get smaller, although nothing is left to improve.
 
     Args:
@@ -256,21 +254,19 @@ def fixed_point(
     rounding = 4 * float(jnp.finfo(guess.dtype).eps)
 
     def unfinished(carry: tuple) -> Array:
-        z, r, moved, foretold, _, count = carry
+        z, r, moved, _, count = carry
         scale = 1 + largest(z)
-        still_moving = (moved > tol * scale) & (foretold > tol / 10 * scale)
+        still_moving = moved > tol * scale
         above_rounding = largest(r) > rounding * scale
         finite = jnp.isfinite(largest(r)) & jnp.isfinite(scale)
         return shared(still_moving & above_rounding & finite) & (count < max_iterations)
 
     def iteration(carry: tuple) -> tuple:
-        z, r, _, _, memory, count = carry
+        z, r, _, memory, count = carry
         new, memory, accepted = move(z, r, memory)
         moved = jnp.where(accepted, largest(new - z), jnp.inf)
-        left = residuals(new)
-        return new, left, moved, moved * (largest(left) / largest(r)), memory, count + 1
+        return new, residuals(new), moved, memory, count + 1
 
-    endless = jnp.asarray(jnp.inf, guess.dtype)
-    first = (guess, residuals(guess), endless, endless, memory, jnp.asarray(0))
-    z, r, _, _, _, count = jax.lax.while_loop(unfinished, iteration, first)
+    first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))
+    z, r, _, _, count = jax.lax.while_loop(unfinished, iteration, first)
     return Attempt(z, count, largest(r) <= tol * (1 + largest(z)))
