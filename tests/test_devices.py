@@ -31,6 +31,11 @@ def told(rec):
     flat = {name: np.asarray(value).tolist() for name, value in storage.flat_parameters(rec.model).items()}
     orbit = np.asarray(rec.simulate(5)).tolist()
     return {"parameters": flat, "loss": rec.history["loss"].tolist(), "ending": rec.ending, "orbit": orbit}
+
+def collectives(function, *arguments):
+    text = function.lower(*arguments).compile().as_text()
+    names = ("all-reduce", "all-gather", "all-to-all", "collective-permute")
+    return [text.count(f" {name}(") for name in names]
 """
 
 FOUR = """
@@ -48,12 +53,7 @@ def loss(parameters, x):
     x = spread(x, mesh)
     model = nnx.merge(graph, parameters)
     return jnp.mean(jax.vmap(lambda x: model.forecast(x, 0.5, gd.solvers.Sequential()))(x) ** 2)
-counts = []
-for T in (50, 203):
-    text = jax.jit(jax.grad(loss)).lower(parameters, jnp.ones((8, T, 3))).compile().as_text()
-    names = ("all-reduce", "all-gather", "all-to-all", "collective-permute")
-    counts.append([text.count(f" {name}(") for name in names])
-print(json.dumps(counts))
+print(json.dumps([collectives(jax.jit(jax.grad(loss)), parameters, jnp.ones((8, T, 3))) for T in (50, 203)]))
 """
 
 TIME = """
@@ -90,13 +90,8 @@ def loss(w, u, solver):
     return jnp.sum(gd.solve(lambda z, u: w * jnp.tanh(z) + u, jnp.zeros(2), u, solver=solver).states)
 
 for solver in (gd.solvers.Shooting(length=10), gd.solvers.DEER()):
-    counts = []
-    for T in (1600, 3200):
-        graded = jax.jit(jax.grad(loss), static_argnums=2)
-        text = graded.lower(0.5, jnp.ones((T, 2)), solver).compile().as_text()
-        names = ("all-reduce", "all-gather", "all-to-all", "collective-permute")
-        counts.append([text.count(f" {name}(") for name in names])
-    print(json.dumps(counts))
+    graded = jax.jit(jax.grad(loss), static_argnums=2)
+    print(json.dumps([collectives(graded, 0.5, jnp.ones((T, 2)), solver) for T in (1600, 3200)]))
 """
 
 JOB = """
@@ -135,9 +130,10 @@ def same(one: dict, other: dict) -> None:
     np.testing.assert_allclose(one["orbit"], other["orbit"], rtol=1e-2, atol=1e-2)
 
 
-def test_four_devices_give_the_result_of_one():
-    pairs = printed(start(FOUR, devices=4))
-    assert len(pairs) == 3
+@pytest.mark.parametrize(("program", "solvers"), [(FOUR, 3), (TIME, 2)], ids=["sequences", "time"])
+def test_four_devices_that_share_a_batch_or_the_time_of_one_sequence_give_the_result_of_one(program, solvers):
+    pairs = printed(start(program, devices=4))
+    assert len(pairs) == solvers
     for one, four in pairs:
         same(one, four)
 
@@ -148,13 +144,6 @@ def test_what_crosses_between_devices_does_not_grow_with_time():
     reduced, *others = short
     assert reduced >= 1
     assert not any(others)
-
-
-def test_four_devices_that_share_the_time_of_one_sequence_give_the_result_of_one():
-    pairs = printed(start(TIME, devices=4))
-    assert len(pairs) == 2
-    for one, four in pairs:
-        same(one, four)
 
 
 def test_a_series_cut_along_time_has_the_states_and_gradients_of_a_whole_one():
@@ -182,9 +171,7 @@ def test_a_solver_that_cannot_be_cut_along_time_is_refused(wrong):
 
 
 def test_two_processes_give_the_result_of_one():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
+    port = str(_free_port(20480))
     alone = start("print(json.dumps(told(trained())))")
     both = [start(TWO, port, str(k)) for k in range(2)]
     (first,), (second,) = (printed(process) for process in both)

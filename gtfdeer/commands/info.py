@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import os
 import platform
+import shlex
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -13,9 +15,10 @@ from typing import Any
 from .command import Command
 from .devices import advice, cuda_plugin, graphics
 
-__all__ = ["COMMAND", "environment", "memory", "versions"]
+__all__ = ["COMMAND", "environment", "memory", "provenance", "versions"]
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "ipywidgets")
+_PROVENANCE = ("versions", "backend", "devices", "machine", "cpu", "float64", "matmul precision")
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -52,6 +55,12 @@ def environment() -> dict[str, Any]:
         "float64": bool(flags.jax_enable_x64),
         "matmul precision": str(flags.jax_default_matmul_precision or "default"),
     }
+
+
+def provenance(command: Sequence[str]) -> dict[str, Any]:
+    """What results kept in a file name beside them: the command, as a shell takes it, and what they depend on."""
+    known = environment()
+    return {"command": shlex.join(command), **{name: known[name] for name in _PROVENANCE}}
 
 
 def versions() -> dict[str, str]:

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
-from typing import Any
 
 from .command import Command
 from .files import require_writable_folder
-from .info import environment
+from .info import provenance
 
-__all__ = ["COMMAND", "FACTS"]
-
-FACTS = ("versions", "backend", "devices", "machine", "cpu", "float64", "matmul precision")
+__all__ = ["COMMAND"]
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -32,19 +28,17 @@ def run(options: Namespace) -> None:
     folder = options.out or Path("out") / "studies" / study.name
     require_writable_folder(folder)
     print(f"{study.name}: {study.question}", flush=True)
-    found = conduct(study, folder, full=options.full, seeds=options.seeds, facts=_facts(options))
+    found = conduct(study, folder, full=options.full, seeds=options.seeds, facts=provenance(_words(options)))
     print(found.caption)
     for file in found.files:
         print(f"  {file}")
 
 
-def _facts(options: Namespace) -> dict[str, Any]:
-    """The command that makes these results, and what they depend on."""
+def _words(options: Namespace) -> list[str]:
+    """The command that makes these results."""
     words = ["gtfdeer", "study", options.name, *(["--full"] if options.full else [])]
     words += ["--seeds", str(options.seeds)] if options.seeds is not None else []
-    words += ["--out", str(options.out)] if options.out is not None else []
-    known = environment()
-    return {"command": shlex.join(words), **{name: known[name] for name in FACTS}}
+    return words + (["--out", str(options.out)] if options.out is not None else [])
 
 
 COMMAND = Command(

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import itertools
-import shlex
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import Any
 
 from .command import Command
 from .files import require_writable_folder
-from .info import environment
+from .info import provenance
 from .networks import add_model, build
 from .preparation import add_preparation, prepare
 from .recordings import add_reading_options
-from .study import FACTS
 
 __all__ = ["COMMAND"]
 
@@ -59,22 +57,21 @@ def run(options: Namespace) -> None:
     test = max(held_out, key=lambda series: series.length)
     study = sweep(model, train, test, settings, batch=options.batch, updates=options.updates)
     print(f"sweep: {len(settings)} settings, {options.seeds} seeds, {options.updates} updates each", flush=True)
-    found = conduct(study, options.out, seeds=options.seeds, facts=_facts(options))
+    found = conduct(study, options.out, seeds=options.seeds, facts=provenance(_words(options)))
     print(found.caption)
     for file in found.files:
         print(f"  {file}")
 
 
-def _facts(options: Namespace) -> dict[str, Any]:
-    """The command that makes these results, and what they depend on."""
+def _words(options: Namespace) -> list[str]:
+    """The command that makes these results."""
     own = {name: value for name, value in vars(options).items() if name not in {"run", "debug", "recordings"}}
     words = ["gtfdeer", "sweep", *map(str, options.recordings)]
     for name, value in own.items():
         values = value if isinstance(value, list) else [value]
         if None not in values and False not in values:
             words += [f"--{name.replace('_', '-')}", *([] if value is True else map(str, values))]
-    known = environment()
-    return {"command": shlex.join(words), **{name: known[name] for name in FACTS}}
+    return words
 
 
 COMMAND = Command(

@@ -25,6 +25,7 @@ PANELS = {
     "05_training_live": "TrainingPanel",
 }
 PATIENCE = 240_000  # ms: a cold compilation on a slow machine
+STEP = 0.01  # of the slider for alpha
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -132,18 +133,29 @@ def picture(page):
     return page.locator("img.widget-image").get_attribute("src")
 
 
-def summary(page):
-    return page.locator(".jp-OutputArea p", has_text="iteration").last.inner_text()
-
-
 def wait_for_another(page, before):
     page.wait_for_function(
         "before => document.querySelector('img.widget-image').src !== before", arg=before, timeout=PATIENCE
     )
 
 
+def wait_for_words(page, words):
+    """Until the words below the picture say so; picture and words arrive one after the other."""
+    page.locator(".jp-OutputArea p", has_text=words).last.wait_for(timeout=PATIENCE)
+
+
 def handle(page, label):
     return page.locator(".widget-slider", has_text=label).locator(".noUi-handle")
+
+
+def drag(page, label, by):
+    """Move a slider's handle `by` pixels to the right with the mouse."""
+    box = handle(page, label).bounding_box()
+    middle = box["y"] + box["height"] / 2
+    page.mouse.move(box["x"] + box["width"] / 2, middle)
+    page.mouse.down()
+    page.mouse.move(box["x"] + by, middle, steps=5)
+    page.mouse.up()
 
 
 def shoot(page, name):
@@ -154,14 +166,10 @@ def shoot(page, name):
 
 
 def test_the_mouse_moves_alpha_and_the_picture_follows(page):
-    before, words = picture(page), summary(page)
-    assert "alpha 0.05" in words
+    before = picture(page)
+    wait_for_words(page, "alpha 0.05, T 1000: iteration")
     shoot(page, "microscope-first")
-    box = handle(page, "forcing alpha").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 60, box["y"] + box["height"] / 2, steps=5)
-    page.mouse.up()
+    drag(page, "forcing alpha", by=60)
     wait_for_another(page, before)
     page.wait_for_function("() => !document.body.innerText.includes('alpha 0.05, T 1000')", timeout=PATIENCE)
     assert "converged in" in status(page)
@@ -169,16 +177,16 @@ def test_the_mouse_moves_alpha_and_the_picture_follows(page):
 
 
 def test_the_keyboard_moves_alpha_and_iteration(page):
-    before, words = picture(page), summary(page)
+    before, alpha = picture(page), float(handle(page, "forcing alpha").get_attribute("aria-valuenow"))
     handle(page, "forcing alpha").focus()
     page.keyboard.press("ArrowRight")
     wait_for_another(page, before)
-    assert summary(page) != words
+    wait_for_words(page, f"alpha {alpha + STEP:.2f}, T 1000: iteration")
     before = picture(page)
     handle(page, "iteration k").focus()
     page.keyboard.press("ArrowRight")
     wait_for_another(page, before)
-    assert "iteration 1 of" in summary(page)
+    wait_for_words(page, "iteration 1 of")
     shoot(page, "microscope-keyboard")
 
 
@@ -191,11 +199,7 @@ def test_the_dial_of_notebook_04_turns_by_mouse_and_keyboard(browser, lab):
     wait_for_another(page, before)
     shoot(page, "dial-keyboard")
     before = picture(page)
-    box = handle(page, "forcing alpha").bounding_box()
-    page.mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
-    page.mouse.down()
-    page.mouse.move(box["x"] + 80, box["y"] + box["height"] / 2, steps=5)
-    page.mouse.up()
+    drag(page, "forcing alpha", by=80)
     wait_for_another(page, before)
     assert "failed" not in status(page)
     shoot(page, "dial-mouse")
