@@ -4,6 +4,7 @@ Skipped where Chromium or playwright is missing.
 """
 
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,6 @@ PANELS = {
     "05_training_live": "TrainingPanel",
 }
 PATIENCE = 240_000  # ms: a cold compilation on a slow machine
-STEP = 0.01  # of the slider for alpha
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
 
@@ -144,6 +144,10 @@ def wait_for_words(page, words):
     page.locator(".jp-OutputArea p", has_text=words).last.wait_for(timeout=PATIENCE)
 
 
+def summary(page):
+    return page.locator(".jp-OutputArea p", has_text="iteration").last.inner_text()
+
+
 def handle(page, label):
     return page.locator(".widget-slider", has_text=label).locator(".noUi-handle")
 
@@ -177,11 +181,11 @@ def test_the_mouse_moves_alpha_and_the_picture_follows(page):
 
 
 def test_the_keyboard_moves_alpha_and_iteration(page):
-    before, alpha = picture(page), float(handle(page, "forcing alpha").get_attribute("aria-valuenow"))
+    before, (alpha,) = picture(page), re.findall(r"alpha (\S+),", summary(page))
     handle(page, "forcing alpha").focus()
     page.keyboard.press("ArrowRight")
     wait_for_another(page, before)
-    wait_for_words(page, f"alpha {alpha + STEP:.2f}, T 1000: iteration")
+    wait_for_words(page, f"alpha {float(alpha) + 0.01:.2f}, T 1000: iteration")
     before = picture(page)
     handle(page, "iteration k").focus()
     page.keyboard.press("ArrowRight")
