@@ -258,19 +258,31 @@ class Constant(Schedule):
 class Annealed(Schedule):
     """From `first` to `last` by the same factor every update: `alpha_k = first (last / first)^(k / (updates - 1))`.
 
+    It begins with one-step prediction and ends with a forced map that remembers about `1 / last` steps, more where it
+    expands: long enough to unlearn what noise in the teacher does to a single step. Where one step expands much
+    (spikes), `last` may be too small for the gradients: see `Adaptive`.
+
+    Args:
+        first, last: alpha at the first and at the last update, in (0, 1].
+        least_updates: the factor is that of a run of at least so many updates; a shorter one stops on the way, where
+            it has learned to predict one step but not yet to go on alone.
+
     >>> schedule = Annealed(first=1.0, last=0.01)
     >>> schedule.alpha(schedule.advance(schedule.start(), 50, 101, None))
     Array(0.1, dtype=float32)
     """
 
     first: float = 1.0
-    last: float = 0.05
+    last: float = 0.02
+    least_updates: int = 0
 
     def __post_init__(self) -> None:
         check_alpha(self.first)
         check_alpha(self.last)
         if min(self.first, self.last) == 0:
             raise ValueError("an exponential schedule never reaches alpha 0; pass a small positive number such as 0.01")
+        if not isinstance(self.least_updates, int) or self.least_updates < 0:
+            raise ValueError(f"least_updates is {self.least_updates!r}; pass a whole number of at least 0")
 
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)
@@ -279,7 +291,7 @@ class Annealed(Schedule):
         return state
 
     def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
-        progress = update / jnp.maximum(updates - 1, 1)
+        progress = update / jnp.maximum(jnp.maximum(updates, self.least_updates) - 1, 1)
         return jnp.asarray(self.first * (self.last / self.first) ** progress, jnp.float32)
 
 
@@ -339,3 +351,7 @@ def check_alpha(alpha: Any) -> None:
     values = np.asarray(alpha)
     if not np.all((values >= 0) & (values <= 1)):
         raise ValueError(f"alpha is {alpha}; pass a forcing strength in [0, 1] (0 free run, 1 one-step prediction)")
+
+
+DEFAULT = Annealed(least_updates=2000)
+"""The forcing of `gtfdeer.fit` where none is given."""

@@ -22,7 +22,7 @@ from .checkpoint import Checkpoints
 from .data import Embedding, Scaling, Series
 from .devices import mesh_over
 from .fit import Moment, Standing, checked_callbacks, train
-from .forcing import Adaptive, Schedule
+from .forcing import DEFAULT, Schedule
 from .free import free_run
 from .job import Job, longest_stretch, prepare, standardised
 from .machine import require_memory_for
@@ -189,10 +189,10 @@ def fit(
     *,
     window: int | None = None,
     batch: int = 16,
-    updates: int = 30_000,
+    updates: int = 15_000,
     forcing: Schedule | None = None,
     solver: Solver | None = None,
-    learning_rate: float = 5e-3,
+    learning_rate: float = 1e-2,
     optimiser: optax.GradientTransformation | None = None,
     noise: float = 0.0,
     u: Any = None,
@@ -215,7 +215,7 @@ def fit(
         window: time steps of a training sequence; None takes 200, or half the longest stretch where that is shorter.
         batch: sequences in an update.
         updates: how many.
-        forcing: alpha over training; by default `Adaptive()`.
+        forcing: alpha over training; by default `gtfdeer.forcing.DEFAULT`, annealed from 1 to 0.02.
         solver: how a sequence is solved; by default `Auto()`.
         learning_rate: first learning rate of the default optimiser, see `gtfdeer.recipe.default_optimiser`.
         optimiser: any optax transformation, instead of the default one.
@@ -247,7 +247,7 @@ def fit(
         window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
         batch=batch,
         updates=updates,
-        forcing=Adaptive() if forcing is None else forcing,
+        forcing=DEFAULT if forcing is None else forcing,
         solver=Auto() if solver is None else solver,
         learning_rate=learning_rate,
         optimiser=optimiser,

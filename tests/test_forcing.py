@@ -214,6 +214,16 @@ def test_annealed_goes_from_first_to_last_by_equal_factors():
     assert float(schedule.alpha(schedule.advance(schedule.start(), 0, 1, None))) == pytest.approx(0.8)
 
 
+def test_annealed_goes_no_faster_than_in_its_least_updates():
+    patient, plain = Annealed(0.8, 0.05, least_updates=21), Annealed(0.8, 0.05)
+    for update, updates in ((0, 5), (4, 5), (20, 21), (30, 100)):
+        found = patient.advance(patient.start(), update, updates, None)
+        np.testing.assert_array_equal(found, plain.advance(plain.start(), update, max(updates, 21), None))
+    for wrong in (-1, 2.5):
+        with pytest.raises(ValueError, match="pass a whole number of at least 0"):
+            Annealed(least_updates=wrong)
+
+
 def test_adaptive_starts_at_full_forcing():
     assert Adaptive().alpha(Adaptive().start()) == 1
 

@@ -127,7 +127,9 @@ def test_what_was_saved_is_what_is_loaded_to_the_bit(rec, lorenz, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [gd.models.ShallowPLRNN, gd.models.ClippedShallowPLRNN])
-@pytest.mark.parametrize("observation", [gd.models.IdentityObservation, gd.models.AffineObservation])
+@pytest.mark.parametrize(
+    "observation", [gd.models.IdentityObservation, gd.models.ScaledObservation, gd.models.AffineObservation]
+)
 def test_every_model_survives_a_round_trip(kind, observation, lorenz, tmp_path):
     model = kind(latent_dim=4, hidden_dim=6, observed_dim=3, observation=observation, rngs=nnx.Rngs(1))
     rec = gd.Reconstruction(model, None, dt=0.01, first=np.zeros(3, np.float32))

@@ -48,12 +48,12 @@ def _add_training(parser: ArgumentParser) -> None:
     group.add_argument("--updates", type=int, metavar="U", help="how many updates")
     group.add_argument(
         "--forcing",
-        choices=("adaptive", "annealed", "constant"),
-        default="adaptive",
-        help="teacher forcing (adaptive)",
+        choices=("annealed", "adaptive", "constant"),
+        default="annealed",
+        help="teacher forcing (annealed)",
     )
     group.add_argument(
-        "--alpha", type=float, help="strength of constant forcing, or the last strength of annealed forcing"
+        "--alpha", type=float, help="last strength of annealed forcing (0.02), or the strength of constant forcing"
     )
     group.add_argument("--solver", default="Auto", metavar="NAME", help="its class in gtfdeer.solvers (Auto)")
     group.add_argument("--learning-rate", type=float, metavar="R", help="first learning rate")
@@ -174,7 +174,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
 
 
 def _forcing(options: Namespace) -> Schedule:
-    from gtfdeer.forcing import Adaptive, Annealed, Constant
+    from gtfdeer.forcing import DEFAULT, Adaptive, Annealed, Constant
 
     if options.forcing == "adaptive":
         if options.alpha is not None:
@@ -183,7 +183,7 @@ def _forcing(options: Namespace) -> Schedule:
             )
         return Adaptive()
     if options.forcing == "annealed":
-        return Annealed() if options.alpha is None else Annealed(last=options.alpha)
+        return DEFAULT if options.alpha is None else Annealed(last=options.alpha)
     return Constant() if options.alpha is None else Constant(options.alpha)
 
 

@@ -79,7 +79,7 @@ class TrainingPanel(Panel):
         self.data_menu = menu("data", names, names[0])
         self.model_menu = menu("model", [*MODELS], "shallow PLRNN")
         self.window_menu = menu("length T", (50, 200, 800), 200)
-        self.forcing_menu = menu("alpha schedule", ("adaptive", "annealed", "constant"), "adaptive")
+        self.forcing_menu = menu("alpha schedule", ("annealed", "adaptive", "constant"), "annealed")
         self.alpha_slider = slider("constant alpha", 0.15, 0.0, 1.0, 0.01)
         self.solver_menu = menu("solver", [*SOLVERS], "Auto")
         self.updates_slider = slider("updates", 4000, 100, 30_000, 100)
@@ -245,7 +245,7 @@ class TrainingPanel(Panel):
         kind = self.forcing_menu.value
         if kind == "constant":
             return forcing.Constant(self.alpha)
-        return forcing.Adaptive() if kind == "adaptive" else forcing.Annealed(first=1.0, last=0.01)
+        return forcing.Adaptive() if kind == "adaptive" else forcing.Annealed()
 
     def _look(self, moment: Moment) -> None:
         """What `fit` calls a few times a second."""

@@ -6,7 +6,7 @@ from .counting import matched, parameter_count
 from .gated import GRU, LSTM, VanillaRNN
 from .linear_recurrences import LRU, S5
 from .mamba import Mamba
-from .observation import AffineObservation, IdentityObservation, NonlinearReadout, Observation
+from .observation import AffineObservation, IdentityObservation, NonlinearReadout, Observation, ScaledObservation
 from .plrnn import ClippedShallowPLRNN, ShallowPLRNN
 from .ssm import StateSpaceModel
 
@@ -24,6 +24,7 @@ __all__ = [
     "NonlinearReadout",
     "Observation",
     "RecurrentModel",
+    "ScaledObservation",
     "ShallowPLRNN",
     "StateSpaceModel",
     "VanillaRNN",

@@ -7,8 +7,8 @@
               F(c, h) = (c', o tanh(c'))
 
 Autonomous: what drives them is their own state; external inputs u, where there are any, add C u inside every gate
-and inside p. h stays in (-1, 1), which standardised data do not, hence the affine observation by default: it reads out
-all of the state, and the teacher pinv(B) x forces all of it, an LSTM's c included.
+and inside p. h stays in (-1, 1), which standardised data do not, hence the scaled observation by default: the first N
+units are read out and forced, of an LSTM's state (c, h) cells in c; the others remember what they will.
 
 Elman, Cognitive Science 1990; Cho et al., EMNLP 2014, arXiv 1406.1078 (GRU, in the form with the reset gate after
 the product, as flax and cuDNN have it); Hochreiter & Schmidhuber, Neural Computation 1997, with the forget gate of
@@ -30,7 +30,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .base import RecurrentModel, check_state, glorot
-from .observation import AffineObservation, Observation
+from .observation import Observation, ScaledObservation
 from .product import product
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ class _Gated(RecurrentModel):
         latent_dim: int = 32,
         observed_dim: int | None = None,
         input_dim: int = 0,
-        observation: type[Observation] = AffineObservation,
+        observation: type[Observation] = ScaledObservation,
         rngs: nnx.Rngs,
     ) -> None:
         """Build a model with random parameters.
@@ -62,7 +62,7 @@ class _Gated(RecurrentModel):
             latent_dim: M, numbers in the latent state; for an LSTM those of (c, h) together, at least 2.
             observed_dim: N, columns of the data; by default `latent_dim` (inside `fit`: the columns of the series).
             input_dim: K, columns of the external input u; 0 without.
-            observation: `AffineObservation`; `IdentityObservation` only for data inside (-1, 1).
+            observation: `ScaledObservation`; `AffineObservation` where there are more columns than units.
             rngs: `nnx.Rngs(seed)`.
         """
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)

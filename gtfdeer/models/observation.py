@@ -1,11 +1,17 @@
 """Observation models: from the latent state to the data and back.
 
     identity    x = first N units of z        z_hat = (x, 0)                  needs M >= N
+    scaled      x = g times these             z_hat = (x / g, 0)              needs M >= N; g learned, N numbers
     affine      x = B z                       z_hat = pinv(B) x               any M, N; all units forced
 
-With an identity readout and M > N only the first N units may be forced (forcing the others with zeros would drag
-them to zero); their start is a learned linear map of the first observation, `z_1 = (x_1, L x_1)`. Initial values
-and both rules: public GTF code (arXiv 2306.04406); L ~ U(+-sqrt(6 / M)), B ~ Normal(std sqrt(2 / M)).
+With an identity or scaled readout and M > N only the first N units may be forced (forcing the others with zeros would
+drag them to zero); their start is a learned linear map of the first observation, `z_1 = (x_1, L x_1)`. Initial values
+and both rules: public GTF code (arXiv 2306.04406); L ~ U(+-sqrt(6 / M)), B ~ Normal(std sqrt(2 / M)). The scaled one
+is ours, for units that live in (-1, 1).
+
+What the teacher does to a hidden part of the state decides what a free run has learned: pinv(B) x is the smallest state
+that fits x, and forcing towards it wears away, step by step, what M - N further dimensions remember; a free run does
+not. With M well above N prefer a readout that leaves them alone.
 """
 
 from __future__ import annotations
@@ -23,7 +29,10 @@ from .product import product
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["AffineObservation", "IdentityObservation", "NonlinearReadout", "Observation"]
+__all__ = ["AffineObservation", "IdentityObservation", "NonlinearReadout", "Observation", "ScaledObservation"]
+
+
+_GAIN = 4.0  # standard deviations; data seldom leave them
 
 
 class Observation(nnx.Module):
@@ -79,6 +88,31 @@ class IdentityObservation(Observation):
 
     def forced_units(self) -> Float[Array, " latent"]:
         return (jnp.arange(self.latent_dim) < self.observed_dim).astype(jnp.float32)
+
+
+class ScaledObservation(IdentityObservation):
+    """The first N of M units are the observation, each times a learned gain: `x = g z`.
+
+    For units in (-1, 1), which standardised data leave: g starts at `_GAIN` standard deviations. Gains of either sign
+    are fine; one that is exactly zero is not.
+
+    >>> scaled = ScaledObservation(3, 2, rngs=nnx.Rngs(0))
+    >>> scaled.infer(jnp.array([1.0, -2.0])), scaled.observe(jnp.array([0.25, -0.5, 0.9]))
+    (Array([ 0.25, -0.5 ,  0.  ], dtype=float32), Array([ 1., -2.], dtype=float32))
+    """
+
+    def __init__(self, latent_dim: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
+        super().__init__(latent_dim, observed_dim, rngs=rngs)
+        self.g = nnx.Param(jnp.full(observed_dim, _GAIN))
+
+    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+        return self.g[...] * super().observe(z)
+
+    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return super().infer(x / self.g[...])
+
+    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return super().start(x / self.g[...])
 
 
 class AffineObservation(Observation):

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import fit
 from ..data import Series
-from ..forcing import Adaptive, Constant
+from ..forcing import Annealed
 from ..models import Model
 from ..plots import MODEL, figure
 from ..plots.canvas import dress
@@ -31,15 +31,14 @@ __all__ = ["Setting", "sweep"]
 
 @dataclass(frozen=True)
 class Setting:
-    """What may differ between two runs of a sweep. alpha: None is adaptive forcing."""
+    """What may differ between two runs of a sweep; `alpha` is the last strength of annealed forcing."""
 
     learning_rate: float
-    alpha: float | None
+    alpha: float
     window: int
 
     def __str__(self) -> str:
-        alpha = "adaptive" if self.alpha is None else f"{self.alpha:g}"
-        return f"rate {self.learning_rate:g}, alpha {alpha}, T {self.window}"
+        return f"rate {self.learning_rate:g}, alpha {self.alpha:g}, T {self.window}"
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ def sweep(
             batch=trial.batch,
             updates=trial.updates,
             learning_rate=trial.learning_rate,
-            forcing=Adaptive() if trial.alpha is None else Constant(trial.alpha),
+            forcing=Annealed(last=trial.alpha),
             key=jax.random.key(trial.seed),
             progress=False,
         )

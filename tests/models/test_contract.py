@@ -20,13 +20,13 @@ CONCRETE = [
 ]
 RECURRENT = [c for c in CONCRETE if issubclass(c, models.RecurrentModel)]
 LINEAR = [c for c in CONCRETE if issubclass(c, models.StateSpaceModel)]
-OBSERVATIONS = [models.IdentityObservation, models.AffineObservation]
+OBSERVATIONS = [models.IdentityObservation, models.ScaledObservation, models.AffineObservation]
 M, H, N, K, T = 4, 6, 2, 3, 12
 
 every_model = pytest.mark.parametrize("model_class", CONCRETE, ids=lambda c: c.__name__)
 every_linear = pytest.mark.parametrize("model_class", LINEAR, ids=lambda c: c.__name__)
 every_recurrent = pytest.mark.parametrize("model_class", RECURRENT, ids=lambda c: c.__name__)
-both_observations = pytest.mark.parametrize("observation", OBSERVATIONS, ids=lambda o: o.__name__)
+every_observation = pytest.mark.parametrize("observation", OBSERVATIONS, ids=lambda o: o.__name__)
 
 
 def parameters_of(model_class):
@@ -103,7 +103,7 @@ def test_same_seed_same_model(model_class):
 
 
 @every_model
-@both_observations
+@every_observation
 def test_jit_and_batches_give_the_same_forecast(model_class, observation):
     model = build(model_class, observed_dim=N, observation=observation)
     batch = jnp.stack([series(seed=s) for s in range(2)])
@@ -117,7 +117,7 @@ def test_jit_and_batches_give_the_same_forecast(model_class, observation):
 
 
 @every_model
-@both_observations
+@every_observation
 @pytest.mark.usefixtures("x64")
 def test_double_precision_goes_all_the_way(model_class, observation):
     model = build(model_class, observed_dim=N, observation=observation)
@@ -134,7 +134,7 @@ def test_double_precision_goes_all_the_way(model_class, observation):
 
 
 @every_recurrent
-@both_observations
+@every_observation
 @pytest.mark.usefixtures("x64")
 def test_analytic_jacobian_equals_autodiff(model_class, observation):
     model = build(model_class, observed_dim=N, observation=observation, input_dim=K)
@@ -200,12 +200,12 @@ ALPHAS = {
 
 
 def forced_units(observation):
-    """Identity: only the observed ones."""
-    return np.arange(M) < N if observation is models.IdentityObservation else np.ones(M)
+    """Identity and scaled: only the observed ones."""
+    return np.ones(M) if observation is models.AffineObservation else np.arange(M) < N
 
 
 @every_recurrent
-@both_observations
+@every_observation
 @pytest.mark.parametrize("alpha", ALPHAS)
 @pytest.mark.usefixtures("x64")
 def test_forecast_equals_a_loop_by_hand(model_class, observation, alpha):
@@ -217,7 +217,7 @@ def test_forecast_equals_a_loop_by_hand(model_class, observation, alpha):
 
 
 @every_recurrent
-@both_observations
+@every_observation
 @pytest.mark.usefixtures("x64")
 def test_forecast_with_external_inputs_equals_a_loop_by_hand(model_class, observation):
     if not takes(model_class, "input_dim"):
@@ -240,7 +240,7 @@ def test_full_forcing_is_one_step_prediction(model_class):
 
 
 @every_model
-@both_observations
+@every_observation
 def test_the_future_never_enters_a_forecast(model_class, observation):
     """Row t may depend on x[0..t] only; the last observation on nothing at all."""
     model = build(model_class, observed_dim=N, observation=observation)
@@ -265,7 +265,7 @@ def test_units_that_nobody_observes_are_never_forced(model_class):
 
 @every_recurrent
 @pytest.mark.parametrize("solver", [solvers.Sequential(), solvers.DEER(), solvers.Shooting(length=4)], ids=str)
-@both_observations
+@every_observation
 @pytest.mark.usefixtures("x64")
 def test_gradient_of_a_forecast_equals_autodiff_of_a_scan(model_class, observation, solver):
     """The teacher is a constant, the start is not."""
@@ -362,18 +362,18 @@ def fitted(lorenz):
     def fit(model_class):
         sizes = {"latent_dim": 8, "hidden_dim": 16, "width": 8, "observed_dim": 3, "depth": 1}
         model = model_class(**{k: v for k, v in sizes.items() if takes(model_class, k)}, rngs=nnx.Rngs(0))
-        sizes = {"window": 20, "batch": 8, "updates": 200, "looks": 0, "learning_rate": 3e-2, "progress": False}
-        return gd.fit(model, lorenz, forcing=gd.forcing.Constant(0.2), solver=solvers.Sequential(), **sizes)
+        sizes = {"window": 20, "batch": 8, "updates": 200, "looks": 0, "progress": False}
+        return gd.fit(model, lorenz, solver=solvers.Sequential(), **sizes)
 
     return fit
 
 
 @every_model
 def test_two_hundred_updates_lower_the_loss(model_class, fitted):
-    """By 40 to 60 % at this size, where a model that learns nothing stays where it is."""
+    """By half, with the default rate and forcing."""
     loss = fitted(model_class).history["loss"]
     assert np.isfinite(loss).all()
-    assert np.mean(loss[-20:]) < 0.75 * np.mean(loss[:3])
+    assert np.mean(loss[-20:]) < 0.5 * np.mean(loss[:3])
 
 
 @every_model

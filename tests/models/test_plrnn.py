@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gtfdeer.models import AffineObservation, ClippedShallowPLRNN, IdentityObservation, ShallowPLRNN
+from gtfdeer.models import (
+    AffineObservation,
+    ClippedShallowPLRNN,
+    IdentityObservation,
+    ScaledObservation,
+    ShallowPLRNN,
+)
 
 both = pytest.mark.parametrize("model_class", [ShallowPLRNN, ClippedShallowPLRNN], ids=lambda c: c.__name__)
 
@@ -46,6 +52,8 @@ def test_the_step_is_its_equation(model_class, equation):
     [
         (IdentityObservation, 5, 0),
         (IdentityObservation, 3, 2 * 3),
+        (ScaledObservation, 5, 5),
+        (ScaledObservation, 3, 2 * 3 + 3),
         (AffineObservation, 3, 3 * 5),
         (AffineObservation, 8, 8 * 5),
     ],
@@ -128,6 +136,16 @@ def test_identity_teaches_the_first_units_and_starts_the_others_from_them():
     np.testing.assert_array_equal(identity.infer(x), [1.5, -0.5, 0, 0, 0])
     np.testing.assert_allclose(identity.start(x), np.concatenate([x, L @ np.asarray(x)]), rtol=1e-6)
     np.testing.assert_array_equal(identity.forced_units(), [1, 1, 0, 0, 0])
+
+
+def test_scaled_units_are_the_observation_over_a_gain():
+    scaled = ScaledObservation(5, 2, rngs=nnx.Rngs(0))
+    scaled.g[...] = jnp.array([2.0, -4.0])
+    x, L = jnp.array([1.0, 8.0]), np.asarray(scaled.L[...])
+    np.testing.assert_array_equal(scaled.infer(x), [0.5, -2, 0, 0, 0])
+    np.testing.assert_allclose(scaled.start(x), np.concatenate([[0.5, -2], L @ np.array([0.5, -2])]), rtol=1e-6)
+    np.testing.assert_array_equal(scaled.observe(scaled.start(x)), x)
+    np.testing.assert_array_equal(scaled.forced_units(), [1, 1, 0, 0, 0])
 
 
 def test_the_start_of_unobserved_units_is_learned():
