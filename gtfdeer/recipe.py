@@ -73,8 +73,12 @@ class Recipe:
 def default_optimiser(
     updates: int, learning_rate: float = 1e-2, last_learning_rate: float = 1e-5
 ) -> optax.GradientTransformation:
-    """Adam whose rate falls along half a cosine from `learning_rate` to `last_learning_rate` over the run."""
-    return optax.adam(optax.cosine_decay_schedule(learning_rate, updates, last_learning_rate / learning_rate))
+    """Adam whose rate falls along half a cosine from `learning_rate` to `last_learning_rate` over the run.
+
+    Gradients longer than 1 are shortened to 1 first (Pascanu, Mikolov, Bengio, ICML 2013, arXiv 1211.5063).
+    """
+    rate = optax.cosine_decay_schedule(learning_rate, updates, last_learning_rate / learning_rate)
+    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
 def _number(value: object, name: str, example: str) -> float:

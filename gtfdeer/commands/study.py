@@ -13,7 +13,7 @@ __all__ = ["COMMAND"]
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("name", metavar="NAME", help="chaos, speed, linear-vs-nonlinear or long-sequences")
+    parser.add_argument("name", metavar="NAME", help="chaos, speed, linear-vs-nonlinear, long-sequences or models")
     parser.add_argument("--full", action="store_true", help="the whole study, hours instead of minutes")
     parser.add_argument("--seeds", type=int, metavar="K", help="repetitions; by default the study's own number")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (out/studies/NAME)")
@@ -45,7 +45,7 @@ COMMAND = Command(
     name="study",
     summary="re-run a finding: table, figure, caption",
     description=(
-        "Re-run one of four findings in a few minutes (--full: in hours). Leaves NAME.csv, NAME.json and NAME.png. "
+        "Re-run one of five findings in a few minutes (--full: in hours). Leaves NAME.csv, NAME.json and NAME.png. "
         "Stopped, it\nkeeps every finished run, and the same command goes on from there."
     ),
     example="  gtfdeer study chaos\n  gtfdeer study long-sequences --full --seeds 5 --out results/long-sequences",

@@ -4,6 +4,7 @@
     speed                 what does an update cost, step by step and in parallel over time?
     linear-vs-nonlinear   can a linear recurrence with a nonlinear readout learn chaos?
     long-sequences        do longer training sequences help, where time scales are slow and where they are not?
+    models                what does every family learn of Lorenz-63 in a few minutes?
 
 A study is a list of runs, each a frozen dataclass of its settings and its seed; `conduct` makes those that the table
 does not hold yet. `gtfdeer study NAME` is the same from the command line.
@@ -18,7 +19,7 @@ from .study import Study
 
 __all__ = ["NAMES", "Findings", "Study", "conduct", "find"]
 
-NAMES = ("chaos", "speed", "linear-vs-nonlinear", "long-sequences")
+NAMES = ("chaos", "speed", "linear-vs-nonlinear", "long-sequences", "models")
 
 
 def find(name: str) -> Study:
@@ -29,7 +30,7 @@ def find(name: str) -> Study:
 
     >>> find("quiet")
     Traceback (most recent call last):
-    ValueError: there is no study 'quiet'; pass chaos, speed, linear-vs-nonlinear or long-sequences
+    ValueError: there is no study 'quiet'; pass chaos, speed, linear-vs-nonlinear, long-sequences or models
     """
     if name not in NAMES:
         raise ValueError(f"there is no study {name!r}; pass {', '.join(NAMES[:-1])} or {NAMES[-1]}")

@@ -3,6 +3,7 @@
 NAME.csv    the table, one or more rows a run, written anew after every run
 NAME.json   question, setting, seeds, caption, and for every time that it was worked on: date, command, device, versions
 NAME.png    the figure with its caption
+*.png       pictures of single runs, where a study makes them
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from tqdm.auto import tqdm
 
 from .. import plots
 from ..files import alone_with, remove_drafts, write_whole
-from .study import Row, Study
+from .study import Picture, Row, Study
 from .table import Table
 
 if TYPE_CHECKING:
@@ -117,7 +118,7 @@ def _make(study: Study, runs: list[Any], table: Table, progress: bool) -> None:
     bar = tqdm(total=len(runs), initial=done, disable=not progress, unit="run", desc=study.name)
     try:
         for run in missing:
-            table.add(run, study.measure(run))
+            table.add(run, [_with_pictures_kept(row, table.path.parent) for row in study.measure(run)])
             bar.update()
             done += 1
     except KeyboardInterrupt:
@@ -126,6 +127,16 @@ def _make(study: Study, runs: list[Any], table: Table, progress: bool) -> None:
         ) from None
     finally:
         bar.close()
+
+
+def _with_pictures_kept(row: Row, folder: Path) -> Row:
+    """The row with the names of files in place of the pictures, which are written."""
+    kept = dict(row)
+    for column, value in row.items():
+        if isinstance(value, Picture):
+            kept[column] = f"{value.name}.png"
+            write_whole(folder / kept[column], plots.png(value.figure))
+    return kept
 
 
 def _record(study: Study, record_file: Path, table_file: Path, full: bool) -> dict[str, Any]:

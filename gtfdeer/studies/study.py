@@ -9,10 +9,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Row", "Study"]
+__all__ = ["Picture", "Row", "Study"]
 
 Row = dict[str, Any]
-"""A row of the table: settings of the run, then what was measured; numbers, words, or None where there is no value."""
+"""A row of the table: settings of the run, then what was measured; numbers, words, pictures, or None for no value."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure that a run leaves beside the table, as `name`.png; the table holds the name of the file."""
+
+    name: str
+    figure: Figure
 
 
 @dataclass(frozen=True)

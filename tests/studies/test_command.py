@@ -21,7 +21,7 @@ def refused(capfd, tmp_path):
 
 def test_a_name_that_is_none(refused, tmp_path):
     sentence = refused("chaoss", "--out", tmp_path / "new")
-    assert "no study 'chaoss'; pass chaos, speed, linear-vs-nonlinear or long-sequences" in sentence
+    assert "no study 'chaoss'; pass chaos, speed, linear-vs-nonlinear, long-sequences or models" in sentence
 
 
 def test_a_folder_that_is_a_file(refused, tmp_path):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gtfdeer.models import parameter_count
-from gtfdeer.studies import conduct, linear_vs_nonlinear, long_sequences, speed
+from gtfdeer.studies import conduct, linear_vs_nonlinear, long_sequences, models, speed
 from gtfdeer.studies.linear_vs_nonlinear import EXACT
 from gtfdeer.studies.training import build
 
@@ -49,6 +49,24 @@ def test_long_and_short_sequences_see_as_many_steps(tmp_path):
     assert all(0 < row["floor_low_frequency"] < 0.5 for row in found.rows)
     for full in (False, True):
         assert len({run.window * run.batch for run in long_sequences.plan(full, 0)}) == 1
+
+
+def test_every_family_leaves_scores_and_a_picture_of_its_free_run(tmp_path):
+    def plan(full, seed):
+        kinds = (("truth", 0.0, 0), ("VanillaRNN", 1e-2, 0), ("S5", 1e-3, 8), ("S5", 1e-2, 8))
+        return [models.Run(seed, *kind, 20, 3000) for kind in kinds]
+
+    found = tiny(models, plan, tmp_path)
+    assert {row["model"] for run in (True, False) for row in map(vars, models.plan(run, 0))} == {
+        *("truth", "ShallowPLRNN", "ClippedShallowPLRNN", "AlmostLinearRNN", "VanillaRNN", "GRU", "LSTM"),
+        *("LRU", "S5", "Mamba"),
+    }
+    for row in found.rows[1:]:
+        assert row["picture"] is None or (tmp_path / row["picture"]).read_bytes().startswith(b"\x89PNG")
+        assert row["parameters"] > 100
+    assert any(row["picture"] for row in found.rows[1:])
+    assert found.caption.count("S5, rate") == 1, "the better of two rates"
+    assert "the best of 2 rates and widths" in found.caption
 
 
 def test_parallel_programs_give_the_gradient_of_the_scan():
