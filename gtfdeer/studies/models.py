@@ -158,7 +158,7 @@ def caption(rows: list[Row]) -> str:
     searched = len({(row["learning_rate"], row["width"]) for row in rows if row["model"] in LINEAR})
     search = f"the best of {searched} rates and widths for each linear model" if searched > 1 else "no search"
     return (
-        f"Lorenz-63 with 5 % noise, {rows[0]['updates']:,} updates, medians over {counted(rows)} of D_stsp (quartiles), "
+        f"Lorenz-63 with 5 % noise, {rows[0]['updates']:,} updates, medians over {counted(rows)}: D_stsp (quartiles), "
         f"D_H and the largest exponent (truth {_TRUE_EXPONENT}; an exact run: {told(exact, 'D_stsp')}, "
         f"{quartiles(exact, 'D_H')[1]:.2g}); {search}. {'; '.join(parts)}."
     )
