@@ -44,7 +44,7 @@ _FORMAT = "gtfdeer checkpoint"
 _FORMAT_VERSION = 1
 _LARGEST = 2**32  # bytes of arrays in a checkpoint
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
-_RECIPE = ("window", "batch", "updates", "forcing", "solver", "learning_rate", "noise")
+_RECIPE = ("window", "batch", "updates", "forcing", "solver", "learning_rate", "noise", "across_gaps")
 
 Seen = tuple[Model | None, int, float, int]
 

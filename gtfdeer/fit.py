@@ -94,7 +94,7 @@ def train(
 
     Args:
         model: keeps the contract of `gtfdeer.models.Model`; left untouched.
-        recordings: series whose columns are what the model observes; windows straddle neither ends nor gaps.
+        recordings: series whose columns are what the model observes; windows straddle no ends.
         recipe: how to train.
         key: for windows and noise; the same key gives the same result on the same machine.
         inputs: external inputs `(T, K)`, one array a recording.
@@ -110,9 +110,10 @@ def train(
         The model and where the run stood when it ended.
     """
     graph, parameters, rest = nnx.split(model, nnx.Param, ...)
-    starts = jnp.asarray(window_starts(recordings, recipe.window))
-    # gaps are filled only so that the array is finite: window_starts keeps every window clear of them
-    values = jnp.asarray(np.nan_to_num(np.concatenate([s.values for s in recordings])), jnp.float32)
+    starts = jnp.asarray(window_starts(recordings, recipe.window, across_gaps=recipe.across_gaps))
+    rows = np.concatenate([s.values for s in recordings])
+    # otherwise gaps are filled only so that the array is finite: window_starts keeps every window clear of them
+    values = jnp.asarray(rows if recipe.across_gaps else np.nan_to_num(rows), jnp.float32)
     u = None if inputs is None else jnp.asarray(np.concatenate(inputs), jnp.float32)
     run = compiled(partial(run_updates, recipe, graph, mesh), mesh)
     state = first_state(recipe, parameters) if begin is None else begin.state

@@ -43,6 +43,7 @@ __all__ = [
     "Schedule",
     "arithmetic_mean",
     "batch_maximum",
+    "bridge_gaps",
     "contraction",
     "explog_approx",
     "force",
@@ -86,6 +87,30 @@ def force_jacobian(jacobian: Callable[[Any, Any], Any]) -> Callable[[Any, Forced
 
 def _blend(z: Array, inputs: Forced) -> Array:
     return (1 - inputs.alpha) * z + inputs.alpha * inputs.z_hat
+
+
+def bridge_gaps(x: Float[Array, "time observed"], alpha: Any) -> tuple[Array, Array]:
+    """Observations and forcing with nothing missing: in a gap alpha is 0, so that what stands there does not matter.
+
+    Args:
+        x: `(T, N)`; a row with a NaN is a gap. The first row is complete, or nothing can start.
+        alpha: a number, `(T - 1,)` per step, `(T - 1, M)` or `(1, M)` per unit.
+
+    Returns:
+        x with the last complete row in place of a gap, and alpha per step, zero where the teacher's row is a gap. A
+        model that is fed x whatever alpha is (a linear state-space model) is fed what was seen last.
+
+    >>> x, alpha = bridge_gaps(jnp.array([[1.0], [jnp.nan], [3.0]]), 0.5)
+    >>> x[:, 0], alpha
+    (Array([1., 1., 3.], dtype=float32), Array([0.5, 0. ], dtype=float32))
+    """
+    seen = ~jnp.any(jnp.isnan(x), axis=1)
+    last = jax.lax.cummax(jnp.where(seen, jnp.arange(len(x)), 0))
+    alpha = jnp.asarray(alpha, x.dtype)
+    steps = seen[:-1].astype(x.dtype)
+    if alpha.ndim and alpha.shape[0] not in (1, len(steps)):
+        return x[last], alpha  # the model that it is meant for says which shapes fit
+    return x[last], alpha * (steps[:, None] if alpha.ndim == 2 else steps)
 
 
 def sparse(length: int, interval: int) -> Float[Array, " time"]:

@@ -30,6 +30,7 @@ class Recipe:
         solver: from `gtfdeer.solvers`.
         learning_rate: first learning rate of the default optimiser.
         optimiser: any optax transformation, instead of the default one.
+        across_gaps: whether a window may hold gaps, over which nothing is forced and no loss is taken.
         noise: standard deviation of Gaussian noise added to the input (start and teacher, not the target), in
             units of the (standardised) data.
     """
@@ -42,6 +43,7 @@ class Recipe:
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
     noise: float = 0.0
+    across_gaps: bool = False
 
     def __post_init__(self) -> None:
         for name in ("window", "batch", "updates"):
@@ -56,6 +58,8 @@ class Recipe:
             raise TypeError(f"solver is {self.solver!r}; pass an instance such as gtfdeer.solvers.Auto()")
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
+        if not isinstance(self.across_gaps, bool):
+            raise TypeError(f"across_gaps is {self.across_gaps!r}; pass True or False")
         object.__setattr__(self, "noise", _number(self.noise, "noise", "0.05"))
         object.__setattr__(self, "learning_rate", _number(self.learning_rate, "learning_rate", "1e-2"))
         if not 0 <= self.noise < np.inf:

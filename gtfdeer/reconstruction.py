@@ -195,6 +195,7 @@ def fit(
     learning_rate: float = 1e-2,
     optimiser: optax.GradientTransformation | None = None,
     noise: float = 0.0,
+    across_gaps: bool = False,
     u: Any = None,
     standardise: bool = True,
     looks: int = 20,
@@ -205,9 +206,7 @@ def fit(
     key: Array | None = None,
     progress: bool = True,
 ) -> Reconstruction:
-    """Train a copy of `model` on a recording, or on several, by Generalized Teacher Forcing.
-
-    Ctrl-C (or the kernel's stop button) ends early and keeps what was learned.
+    """Train a copy of `model` on a recording, or several, by Generalized Teacher Forcing; Ctrl-C keeps what it learned.
 
     Args:
         model: from `gtfdeer.models`. One built without `observed_dim` observes the columns of the series.
@@ -220,17 +219,17 @@ def fit(
         learning_rate: first learning rate of the default optimiser, see `gtfdeer.recipe.default_optimiser`.
         optimiser: any optax transformation, instead of the default one.
         noise: standard deviation of noise added to the network's input, in standardised units.
+        across_gaps: also take windows of which up to half the rows are missing (NaN): there alpha and loss are zero.
         u: `(T, K)` external inputs (a list of arrays for several series); the model needs `input_dim=K`.
-        standardise: work on a z-scored copy, scaled by the mean and standard deviation over all recordings.
-            A series that was standardised before keeps its scaling.
-        looks: how often, in the second half of training, the free run is judged against the training data, so that
+        standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
+        looks: how often, in the second half of training, free runs are judged against the training data, so that
             the best moment is kept (`gtfdeer.selection`); 0 keeps the last. Not with external inputs.
         callbacks: called a few times a second with a `gtfdeer.fit.Moment`.
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.
-        devices: how many of `jax.devices()`, or which, share each batch evenly, or the time of `batch=1`; None trains
-            on JAX's default device. The result is that of one device up to the rounding of sums.
+        devices: how many of `jax.devices()`, or which, share each batch evenly, or the time of `batch=1`; None takes
+            JAX's default device. The result is that of one device up to the rounding of sums.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
 
@@ -242,7 +241,7 @@ def fit(
         MemoryError: if an update needs more memory than is left.
     """
     recordings = standardised(series, standardise=standardise)
-    longest = max(stop - start for s in recordings for start, stop in s.segments())
+    longest = max(s.length if across_gaps else stop - start for s in recordings for start, stop in s.segments())
     recipe = Recipe(
         window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
         batch=batch,
@@ -252,6 +251,7 @@ def fit(
         learning_rate=learning_rate,
         optimiser=optimiser,
         noise=noise,
+        across_gaps=across_gaps,
     )
     mesh = mesh_over(devices, recipe.batch)
     job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, looks)

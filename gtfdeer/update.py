@@ -2,8 +2,9 @@
 
     loss = mean over batch, time and columns of (x_pred_t - x_t)^2,    t = 2..T of every window
 
-x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). Where a solve fails, or loss or gradient
-are not finite, the same update is tried again on the next rung: the solver that was asked for, damped Newton
+x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). In a gap, where windows may hold any,
+nothing is forced (`gtfdeer.forcing.bridge_gaps`) and no error counted. Where a solve fails, or loss or gradient are not
+finite, the same update is tried again on the next rung: the solver that was asked for, damped Newton
 (`gtfdeer.solvers.ELK`; on accelerators only), step by step (`Sequential`). One that is not finite even then is not
 applied. Everything is counted.
 
@@ -15,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,8 +24,9 @@ import optax
 from flax import nnx
 
 from .devices import across, by_time, spread
+from .forcing import bridge_gaps
 from .recipe import Recipe
-from .solve import Status
+from .solve import Solution, Status
 from .solvers import ELK, Auto, Sequential, Solver
 
 if TYPE_CHECKING:
@@ -103,13 +105,14 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
 
     def jacobians() -> Float[Array, "batch time latent latent"]:
         model = nnx.merge(graph, state.parameters, rest)
-        return jax.vmap(model.teacher_jacobians)(x_in[:, 1:], None if x_u is None else x_u[:, 1:])
+        fed = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if recipe.across_gaps else x_in
+        return jax.vmap(model.teacher_jacobians)(fed[:, 1:], None if x_u is None else x_u[:, 1:])
 
     forcing = recipe.forcing.advance(state.forcing, state.update, recipe.updates, jacobians)
     alpha = recipe.forcing.alpha(forcing)
 
     def attempt(solver: Solver) -> tuple:
-        loss = partial(_loss, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
+        loss = partial(_loss, recipe.across_gaps, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
         (value, (code, iterations)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), gradient
 
@@ -149,12 +152,23 @@ def _finite(*trees: PyTree) -> Bool[Array, ""]:
     return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), trees))
 
 
-def _loss(graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree) -> tuple[Array, tuple[Array, Array]]:
+def _loss(
+    across_gaps: bool, graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree
+) -> tuple[Array, tuple[Array, Array]]:
     model = nnx.merge(graph, parameters, rest)
-    predicted, solution = jax.vmap(
-        lambda x, u: model.teach(x, alpha, solver, u), in_axes=(0, None if u is None else 0)
-    )(x_in, u)
-    return jnp.mean((predicted - x[:, 1:]) ** 2), (solution.code, solution.iterations)
+
+    def taught(x: Array, u: Any) -> tuple[Array, Solution]:
+        fed, strength = bridge_gaps(x, alpha) if across_gaps else (x, alpha)
+        return model.teach(fed, strength, solver, u)
+
+    predicted, solution = jax.vmap(taught, in_axes=(0, None if u is None else 0))(x_in, u)
+    error = predicted - x[:, 1:]
+    if across_gaps:
+        seen = ~jnp.isnan(x[:, 1:])
+        loss = jnp.sum(jnp.where(seen, error, 0) ** 2) / jnp.sum(seen)
+    else:
+        loss = jnp.mean(error**2)
+    return loss, (solution.code, solution.iterations)
 
 
 def _cut(series: Array, starts: Int[Array, " batch"], window: int) -> Array:

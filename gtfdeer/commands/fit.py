@@ -63,6 +63,9 @@ def _add_training(parser: ArgumentParser) -> None:
         metavar="S",
         help="noise added to the model's input, in standard deviations of the data",
     )
+    group.add_argument(
+        "--across-gaps", action="store_true", help="also take sequences with missing rows, where nothing is forced"
+    )
     group.add_argument("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
 
 
@@ -166,7 +169,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
     from gtfdeer import solvers
 
-    names = ("window", "batch", "updates", "learning_rate", "noise", "checkpoint", "every", "devices")
+    names = ("window", "batch", "updates", "learning_rate", "noise", "across_gaps", "checkpoint", "every", "devices")
     given = {name: getattr(options, name) for name in names}
     chosen = {name: value for name, value in given.items() if value is not None}
     solver = exported(solvers, solvers.Solver, options.solver, "solver")

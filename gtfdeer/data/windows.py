@@ -2,8 +2,8 @@
 
     start s is allowed  <=>  rows s, ..., s + length - 1 lie in one recording and none of them holds a NaN
 
-With c_t the number of gap rows before t, a window has none exactly when c_{s+length} = c_s: one cumulative
-sum and one comparison, O(total rows). No paper: counting.
+or, across gaps, if row s is complete and at most half of the rows hold a NaN. With c_t the number of gap rows before
+t, a window has c_{s+length} - c_s of them: one cumulative sum and one comparison, O(total rows). No paper: counting.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from .series import Series
 from .values import whole_number
 
 if TYPE_CHECKING:
-    from jaxtyping import Int
+    from jaxtyping import Bool, Int
 
 
-def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndarray, " windows"]:
+def window_starts(
+    series: Series | Sequence[Series], length: int, *, across_gaps: bool = False
+) -> Int[np.ndarray, " windows"]:
     """Return every allowed start, ascending, as int32 indices into the concatenated values.
 
     Args:
         series: one recording or several with the same columns.
         length: rows in a window, at least 1.
+        across_gaps: whether a window may hold gaps.
 
     Raises:
         ValueError: if no window fits, with the longest stretch that there is; if columns differ.
@@ -44,7 +47,11 @@ def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndar
         raise ValueError(f"the recordings hold {total} rows, more than int32 can count; pass fewer of them")
 
     offsets = np.cumsum([0, *(len(recording) for recording in recordings)])
-    found = [offset + _starts_in_one(recording, length) for offset, recording in zip(offsets, recordings, strict=False)]
+    allowed = length // 2 if across_gaps else 0
+    found = [
+        offset + _starts_in_one(recording, length, allowed)
+        for offset, recording in zip(offsets, recordings, strict=False)
+    ]
     starts = np.concatenate(found).astype(np.int32)
     if starts.size == 0:
         longest = max((stop - start for recording in recordings for start, stop in recording.segments()), default=0)
@@ -53,11 +60,12 @@ def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndar
     return starts
 
 
-def _starts_in_one(recording: Series, length: int) -> Int[np.ndarray, " windows"]:
-    """The allowed starts within one recording, from the running count of gap rows."""
-    gap_rows = np.isnan(recording.values).any(axis=1)
+def _starts_in_one(recording: Series, length: int, allowed: int) -> Int[np.ndarray, " windows"]:
+    """The starts within one recording whose window has up to `allowed` gap rows, from the running count of them."""
+    gap_rows: Bool[np.ndarray, " time"] = np.any(np.isnan(recording.values), axis=1)
     before = np.concatenate([[0], np.cumsum(gap_rows)])
-    return np.flatnonzero(before[length:] == before[:-length])
+    missing = before[length:] - before[:-length]
+    return np.flatnonzero((missing <= allowed) & ~gap_rows[: len(missing)])
 
 
 def _require_alike(recordings: list[Series]) -> None:

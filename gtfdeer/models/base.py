@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..forcing import Forced, check_alpha, force, force_jacobian
+from ..forcing import Forced, bridge_gaps, check_alpha, force, force_jacobian
 from ..solve import Solution, solve
 from ..solvers import Solver
 from .observation import IdentityObservation, Observation
@@ -80,10 +80,10 @@ class Model(nnx.Module):
     def forecast(
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> Float[Array, "time-1 observed"]:
-        """Predictions of `x[1:]` from the past under forcing of strength `alpha`.
+        """Predictions of `x[1:]` from the past under forcing of strength `alpha`; over gaps none (`bridge_gaps`).
 
         Args:
-            x: `(T, N)` observations, T >= 2.
+            x: `(T, N)` observations, T >= 2, the first row complete; a row with a NaN is a gap.
             alpha: a number, `(T - 1,)` per step, `(T - 1, M)` or `(1, M)` per unit, in [0, 1].
             solver: from `gtfdeer.solvers`.
             u: `(T, K)` external inputs; `u[t]` enters the step that ends at t. None without.
@@ -91,7 +91,9 @@ class Model(nnx.Module):
         Returns:
             `(T - 1, N)`; row t predicts `x[t + 1]`.
         """
-        return self.teach(x, alpha, solver, u)[0]
+        check_series(x, self.observed_dim)
+        check_alpha(alpha)
+        return self.teach(*bridge_gaps(x, alpha), solver, u)[0]
 
 
 class RecurrentModel(Model):

@@ -43,7 +43,7 @@ def matched(kind: type[Model], parameters: int, *, rngs: nnx.Rngs, **keywords: A
     >>> from gtfdeer.models import GRU
     >>> model = matched(GRU, 1000, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.latent_dim, parameter_count(model)
-    (17, 986)
+    (17, 980)
     """
     name = kind.grows_by
     if name in keywords:

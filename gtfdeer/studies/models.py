@@ -37,7 +37,7 @@ NETWORKS: dict[str, Callable[..., models.Model]] = {
     "GRU": models.GRU,
     "LSTM": models.LSTM,
 }
-RATES, WIDTHS = (1e-3, 3e-3, 1e-2), (32, 64)  # of the linear models; the last rate and the first width are the defaults
+RATES, WIDTHS = (3e-3, 1e-2), (32, 64)  # of the linear models; the last rate and the first width are the defaults
 EXACT = "truth"
 _TRUE_EXPONENT = 0.9056  # Viswanath 1998, Sprott 2003
 _EXPONENT_STEPS = 20_000
