@@ -1,8 +1,8 @@
 """What does every family learn of Lorenz-63 in a few minutes?
 
-The nonlinear networks as they come: their own sizes, `gtfdeer.fit`'s own settings, on 100,000 steps with 5 % noise. The
-linear state-space models as they come, too, and then searched over learning rate and width, with as many updates each
-time. Judged by a free run against a clean, independent run; one row "truth" stands for a second exact run.
+Every family as it comes: its own size, `gtfdeer.fit`'s own settings, on 100,000 steps with 5 % noise. The linear
+state-space models get a fifth of the updates, which take them as long; the full setting also searches them over
+learning rate and width. Judged by a free run against a clean, independent run; a row "truth" is a second exact run.
 """
 
 from __future__ import annotations
@@ -57,12 +57,11 @@ class Run:
 
 
 def plan(full: bool, seed: int) -> list[Run]:
-    """The miniature searches nothing and trains for a fifth of the updates."""
-    updates, length = (15_000, 100_000) if full else (3000, 20_000)
+    """Defaults; the full setting tries other rates and widths of the linear models, too."""
     rates, widths = (RATES, WIDTHS) if full else (RATES[-1:], WIDTHS[:1])
-    searched = [(name, rate, width) for name in LINEAR for width in widths for rate in rates]
-    ready = [(EXACT, 0.0, 0), *((name, 1e-2, 0) for name in NETWORKS)]
-    return [Run(seed, *setting, updates, length) for setting in (*ready, *searched)]
+    ready = [(EXACT, 0.0, 0, 0), *((name, 1e-2, 0, 15_000) for name in NETWORKS)]
+    searched = [(name, rate, width, 3000) for name in LINEAR for width in widths for rate in rates]
+    return [Run(seed, *setting, 100_000) for setting in (*ready, *searched)]
 
 
 def measure(run: Run) -> list[Row]:
@@ -151,14 +150,15 @@ def caption(rows: list[Row]) -> str:
     """Medians of every model."""
     exact = where(rows, model=EXACT)
     parts = [
-        f"{_label(own)} ({own[0]['parameters']:,} parameters, {quartiles(own, 'seconds')[1]:.0f} s): "
+        f"{_label(own)} ({own[0]['parameters']:,} parameters, {own[0]['updates']:,} updates, "
+        f"{quartiles(own, 'seconds')[1]:.0f} s): "
         f"{told(own, 'D_stsp')}, {quartiles(own, 'D_H')[1]:.2g}, {quartiles(own, 'exponent')[1]:.2g}"
         for own in _best(rows)
     ]
     searched = len({(row["learning_rate"], row["width"]) for row in rows if row["model"] in LINEAR})
     search = f"the best of {searched} rates and widths for each linear model" if searched > 1 else "no search"
     return (
-        f"Lorenz-63 with 5 % noise, {rows[0]['updates']:,} updates, medians over {counted(rows)}: D_stsp (quartiles), "
+        f"Lorenz-63 with 5 % noise, medians over {counted(rows)}: D_stsp (quartiles), "
         f"D_H and the largest exponent (truth {_TRUE_EXPONENT}; an exact run: {told(exact, 'D_stsp')}, "
         f"{quartiles(exact, 'D_H')[1]:.2g}); {search}. {'; '.join(parts)}."
     )
@@ -171,5 +171,5 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     caption=caption,
-    seeds=(1, 3),
+    seeds=(3, 3),
 )
