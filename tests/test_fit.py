@@ -32,6 +32,31 @@ def test_two_hundred_updates_halve_the_loss(lorenz):
     assert loss[-20:].mean() < 0.5 * loss[:3].mean()
 
 
+def with_gaps(series, every=30, length=5):
+    rows = np.arange(series.length) % every
+    return gd.data.Series(np.where((rows >= every - length)[:, None], np.nan, series.values), dt=series.dt)
+
+
+@pytest.mark.parametrize("forcing", [gd.forcing.Constant(0.5), gd.forcing.Adaptive()], ids=["constant", "adaptive"])
+@pytest.mark.parametrize("kind", [gd.models.ShallowPLRNN, gd.models.S5], ids=lambda kind: kind.__name__)
+def test_across_gaps_a_model_learns_from_what_there_is(kind, forcing, lorenz):
+    sizes = {"hidden_dim": 20} if kind is gd.models.ShallowPLRNN else {"width": 8, "depth": 1}
+    model = kind(latent_dim=3, observed_dim=3, **sizes, rngs=nnx.Rngs(0))
+    full, gaps = lorenz.standardise(), with_gaps(lorenz)
+    with pytest.raises(ValueError, match="pass window=25 or less, or across_gaps=True"):
+        quick(model, gaps, forcing=forcing)
+    rec = quick(model, gaps, forcing=forcing, batch=16, updates=200, across_gaps=True)
+    assert rec.history["skipped"].sum() == 0
+    x = np.asarray(full.values[:50], np.float32)
+    before, after = (np.mean((m.forecast(x, 0.5, gd.solvers.Sequential()) - x[1:]) ** 2) for m in (model, rec.model))
+    assert after < 0.5 * before
+
+
+def test_across_gaps_that_are_not_there_is_the_same_training(lorenz):
+    plain, across = (quick(plrnn(), lorenz, across_gaps=across).history["loss"] for across in (False, True))
+    np.testing.assert_allclose(plain, across, rtol=1e-4)  # float32: the mean over one more order of sums
+
+
 def test_the_history_has_one_entry_an_update(lorenz):
     history = quick(plrnn(), lorenz, updates=23).history
     assert set(history) == {

@@ -53,9 +53,16 @@ def window_starts(
         for offset, recording in zip(offsets, recordings, strict=False)
     ]
     starts = np.concatenate(found).astype(np.int32)
+    if starts.size == 0 and across_gaps:
+        raise ValueError(
+            f"no window of {length} steps begins with a complete row and has half of its rows complete; "
+            "pass a shorter window"
+        )
     if starts.size == 0:
         longest = max((stop - start for recording in recordings for start, stop in recording.segments()), default=0)
-        advice = f"pass window={longest} or less" if longest else "pass a recording with complete rows"
+        advice = (
+            f"pass window={longest} or less, or across_gaps=True" if longest else "pass a recording with complete rows"
+        )
         raise ValueError(f"the longest stretch without a gap has {longest} steps but window={length}; {advice}")
     return starts
 

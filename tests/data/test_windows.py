@@ -8,11 +8,12 @@ from hypothesis import strategies as st
 from gtfdeer.data import Series, window_starts
 
 
-def by_looking(recordings, length):
+def by_looking(recordings, length, allowed=0):
     found, offset = [], 0
     for recording in recordings:
         for start in range(len(recording) - length + 1):
-            if not np.isnan(recording.values[start : start + length]).any():
+            missing = np.isnan(recording.values[start : start + length]).any(axis=1)
+            if missing.sum() <= allowed and not missing[0]:
                 found.append(offset + start)
         offset += len(recording)
     return found
@@ -33,6 +34,17 @@ def test_windows_are_those_that_a_loop_finds(presence, length):
         longest = max(stop - start for r in recordings for start, stop in r.segments())
         with pytest.raises(ValueError, match=f"has {longest} steps but window={length}; pass window={longest} or less"):
             window_starts(recordings, length)
+
+
+@given(st.lists(one_recording, min_size=1, max_size=4), st.integers(1, 12))
+def test_across_gaps_half_of_a_window_may_be_missing(presence, length):
+    recordings = [Series(np.where(present, 1.0, np.nan)) for present in presence]
+    expected = by_looking(recordings, length, length // 2)
+    if expected:
+        assert window_starts(recordings, length, across_gaps=True).tolist() == expected
+    else:
+        with pytest.raises(ValueError, match=rf"no window of {length} steps .* complete"):
+            window_starts(recordings, length, across_gaps=True)
 
 
 def test_a_window_never_straddles_two_recordings():

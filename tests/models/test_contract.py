@@ -229,6 +229,32 @@ def test_forecast_with_external_inputs_equals_a_loop_by_hand(model_class, observ
     np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)  # float64, 11 steps
 
 
+GAPS = [3, 4, 9]  # rows
+
+
+@every_recurrent
+@every_observation
+@pytest.mark.parametrize("alpha", ALPHAS)
+@pytest.mark.usefixtures("x64")
+def test_nothing_is_forced_in_a_gap(model_class, observation, alpha):
+    model = build(model_class, observed_dim=N, observation=observation)
+    x = series().astype(jnp.float64)
+    found = model.forecast(x.at[jnp.array(GAPS), 1].set(jnp.nan), jnp.asarray(ALPHAS[alpha]), solvers.Sequential())
+    strength = np.asarray(ALPHAS[alpha], float)
+    strength = np.array(np.broadcast_to(strength[:, None] if strength.ndim == 1 else strength, (T - 1, M)))
+    strength[GAPS] = 0
+    expected = forecast_by_hand(model, x, strength, forced=forced_units(observation))
+    np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11)  # float64, 11 steps
+
+
+@every_linear
+def test_a_linear_model_is_fed_what_was_seen_last(model_class):
+    model, x = build(model_class, observed_dim=N), series()
+    held = x.at[jnp.array([3, 4])].set(x[2]).at[9].set(x[8])
+    found = model.forecast(x.at[jnp.array(GAPS), 1].set(jnp.nan), 0.5, solvers.Sequential())
+    np.testing.assert_array_equal(found, model.forecast(held, 0.5, solvers.Sequential()))
+
+
 @every_recurrent
 def test_full_forcing_is_one_step_prediction(model_class):
     """The guard against shifts by one: row t predicts x[t + 1] from x[t] alone."""
