@@ -64,7 +64,10 @@ def _add_training(parser: ArgumentParser) -> None:
         help="noise added to the model's input, in standard deviations of the data",
     )
     group.add_argument(
-        "--across-gaps", action="store_true", help="also take sequences with missing rows, where nothing is forced"
+        "--across-gaps",
+        action="store_true",
+        default=None,
+        help="also take sequences with missing rows, where nothing is forced",
     )
     group.add_argument("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
 

@@ -65,7 +65,7 @@ def plan(full: bool, seed: int) -> list[Run]:
 
 
 def measure(run: Run) -> list[Row]:
-    """Train, run freely, judge, and draw what was learned."""
+    """Train, run freely, judge, and draw what the first seed learned."""
     recording = record(data.Lorenz63(), run.length, 0.01, run.seed)
     test = recording.test
     if run.model == EXACT:
@@ -81,7 +81,7 @@ def measure(run: Run) -> list[Row]:
     orbit, history = free_run(learned, test), learned.history
     start = learned.model.start(jnp.asarray(test.values[0]))
     bounded = bool(np.isfinite(orbit).all())
-    picture = Picture(f"{run.model}-{run.learning_rate:g}-{run.width}-{run.seed}", _drawn(test, orbit))
+    name = f"{run.model}-{run.learning_rate:g}-{run.width}-{run.seed}"
     return [
         {
             "parameters": models.parameter_count(learned.model),
@@ -91,7 +91,7 @@ def measure(run: Run) -> list[Row]:
             "iterations": float(np.mean(history["iterations"])),
             "sequential": float(np.mean(history["sequential"])),
             "skipped": int(history["skipped"].sum()),
-            "picture": picture if bounded else None,
+            "picture": Picture(name, _drawn(test, orbit)) if bounded and run.seed == 0 else None,
         }
     ]
 
@@ -105,18 +105,18 @@ def _drawn(test: data.Series, orbit: np.ndarray) -> Figure:
 
 def draw(rows: list[Row]) -> Figure:
     """Scores and exponent of every model, the linear ones with the setting that did best; a point for every seed."""
-    best = _best(rows)
-    sheet = figure(11, 1.2 + 0.36 * len(best))
+    chosen = best(rows)
+    sheet = figure(11, 1.2 + 0.36 * len(chosen))
     panels = sheet.subplots(1, 4, sharey=True)
     for ax, column in zip(panels, ("D_stsp", "D_H", "exponent", "seconds"), strict=True):
-        _scores(ax, best, where(rows, model=EXACT), column)
-    panels[0].set_yticks(range(len(best)), [_label(own) for own in best])
-    panels[0].set_ylim(len(best) - 0.5, -0.5)
+        _scores(ax, chosen, where(rows, model=EXACT), column)
+    panels[0].set_yticks(range(len(chosen)), [label(own) for own in chosen])
+    panels[0].set_ylim(len(chosen) - 0.5, -0.5)
     return sheet
 
 
-def _scores(ax: Axes, best: list[list[Row]], exact: list[Row], column: str) -> None:
-    for place, own in enumerate(best):
+def _scores(ax: Axes, chosen: list[list[Row]], exact: list[Row], column: str) -> None:
+    for place, own in enumerate(chosen):
         role = ERROR if own[0]["model"] in LINEAR else MODEL
         found = [row[column] for row in own if row[column] is not None]
         ax.plot(found, [place] * len(found), "o", color=role.colour, alpha=0.5)
@@ -130,7 +130,7 @@ def _scores(ax: Axes, best: list[list[Row]], exact: list[Row], column: str) -> N
     dress(ax, names.get(column, f"{column} (bar: median)"))
 
 
-def _best(rows: list[Row]) -> list[list[Row]]:
+def best(rows: list[Row]) -> list[list[Row]]:
     """The seeds of every network, and of every linear model with the setting whose median D_stsp is smallest."""
     found = []
     for model in distinct([row for row in rows if row["model"] != EXACT], "model"):
@@ -141,7 +141,8 @@ def _best(rows: list[Row]) -> list[list[Row]]:
     return found
 
 
-def _label(own: list[Row]) -> str:
+def label(own: list[Row]) -> str:
+    """The model, and what it was searched over."""
     row = own[0]
     return f"{row['model']}, rate {row['learning_rate']:g}, width {row['width']}" if row["width"] else row["model"]
 
@@ -150,10 +151,10 @@ def caption(rows: list[Row]) -> str:
     """Medians of every model."""
     exact = where(rows, model=EXACT)
     parts = [
-        f"{_label(own)} ({own[0]['parameters']:,} parameters, {own[0]['updates']:,} updates, "
+        f"{label(own)} ({own[0]['parameters']:,} parameters, {own[0]['updates']:,} updates, "
         f"{quartiles(own, 'seconds')[1]:.0f} s): "
         f"{told(own, 'D_stsp')}, {quartiles(own, 'D_H')[1]:.2g}, {quartiles(own, 'exponent')[1]:.2g}"
-        for own in _best(rows)
+        for own in best(rows)
     ]
     searched = len({(row["learning_rate"], row["width"]) for row in rows if row["model"] in LINEAR})
     search = f"the best of {searched} rates and widths for each linear model" if searched > 1 else "no search"

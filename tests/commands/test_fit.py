@@ -184,7 +184,7 @@ def test_an_unknown_solver_is_refused_by_naming_the_known(files, refused, tmp_pa
 @pytest.mark.parametrize(
     ("options", "word"),
     [
-        (["--alpha", "0.1"], "--forcing"),
+        (["--forcing", "adaptive", "--alpha", "0.1"], "--forcing"),
         (["--forcing", "constant", "--alpha", "1.5"], "alpha"),
         (["--delay", "3"], "--delay-embed"),
         (["--delay-embed", "0"], "dimension"),
