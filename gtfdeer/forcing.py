@@ -108,8 +108,9 @@ def bridge_gaps(x: Float[Array, "time observed"], alpha: Any) -> tuple[Array, Ar
     last = jax.lax.cummax(jnp.where(seen, jnp.arange(len(x)), 0))
     alpha = jnp.asarray(alpha, x.dtype)
     steps = seen[:-1].astype(x.dtype)
-    if alpha.ndim and alpha.shape[0] not in (1, len(steps)):
-        return x[last], alpha  # the model that it is meant for says which shapes fit
+    fits = alpha.ndim == 0 or (alpha.ndim <= 2 and alpha.shape[0] in (1, len(steps)))
+    if not fits:
+        return x[last], alpha  # the model that it is meant for says which shapes do
     return x[last], alpha * (steps[:, None] if alpha.ndim == 2 else steps)
 
 
