@@ -8,13 +8,15 @@ best/<k>         parameters of the best moment so far
 history/<name>   one array a recorded quantity
 
 Written whole or not at all, the one before it kept as `<name>.previous.npz`, sealed by a checksum over every byte. No
-pickle: classes are looked up in the package's own lists. One run at a time writes to a path; a second is refused.
+pickle: classes are looked up in the package's own lists. One run at a time writes to a path; a second is refused. Of
+the processes that share a run, the first one writes; all of them read.
 """
 
 from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -23,13 +25,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
+from jax.experimental import multihost_utils
 
 from . import models
 from ._version import __version__
 from .data import Embedding, Scaling, Series
 from .files import alone_with, as_path, remove_drafts, write_whole
 from .fit import Standing
-from .job import Job
+from .job import Job, prepare
 from .models import Model
 from .recipe import Recipe
 from .sealed import Broken, pack, unpack
@@ -58,9 +61,7 @@ class Checkpoints:
     """
 
     def __init__(self, path: str | Path, every: int) -> None:
-        if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
-            raise ValueError(f"every is {every!r}; pass a whole number of updates of at least 1, such as 1000")
-        self.path, self.every = as_path(path, "run.npz"), int(every)
+        self.path, self.every = as_path(path, "run.npz"), _checked_every(every)
         if self.path.suffix != ".npz" or self.path.name.endswith(".previous.npz"):
             raise ValueError(f"checkpoint is {str(self.path)!r}; pass a name that ends in .npz, such as 'run.npz'")
         self.previous = self.path.with_suffix(".previous.npz")
@@ -84,11 +85,14 @@ class Checkpoints:
             raise IsADirectoryError(
                 f"cannot write {str(self.path)!r}, which is a folder; pass the name of a file in it"
             )
-        self._held.enter_context(alone_with(self.path))
-        remove_drafts(self.path)
+        _together(self._take)
         if self.path.exists() and self.path == self._source:
             self._whole = _is_ours(self.path)
         return self
+
+    def _take(self) -> None:
+        self._held.enter_context(alone_with(self.path))
+        remove_drafts(self.path)
 
     def __exit__(self, *_: object) -> None:
         self._held.close()
@@ -123,6 +127,8 @@ class Checkpoints:
 
     def save(self, job: Job, best: BestFreeRun, standing: Standing) -> None:
         """Write one; where that fails, say so and let the run go on: it is worth more than its copy."""
+        if not _is_first():
+            return
         content = _content(job, best, standing, self.every)
         try:
             write_whole(self.path, content, self.previous if self._whole else None)
@@ -149,6 +155,29 @@ class Checkpoints:
             )
             raise ValueError(f"{str(self._source)!r} cannot be resumed: {error}; {advice}") from error
         return job, standing, seen
+
+
+def _is_first() -> bool:
+    """Whether this process is the one that writes."""
+    return jax.process_index() == 0
+
+
+def _together(act: Callable[[], None]) -> None:
+    """Let the first process act; where it fails, all fail, so that none waits for another that is gone."""
+    failure = None
+    if _is_first():
+        try:
+            act()
+        except OSError as error:
+            failure = error
+    if (
+        jax.process_count() > 1
+        and multihost_utils.broadcast_one_to_all(np.asarray(failure is not None))
+        and not failure
+    ):
+        raise OSError("the first process cannot write the checkpoint; it says why")
+    if failure is not None:
+        raise failure
 
 
 def _content(job: Job, best: BestFreeRun, standing: Standing, every: int) -> bytes:
@@ -200,13 +229,13 @@ def _read(path: Path) -> tuple[Job, Standing, Seen, int]:
 
 def _rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[Job, Standing, Seen, int]:
     recipe = Recipe(**{name: from_plain(header["recipe"][name]) for name in _RECIPE})
-    model = built(header, sum(array.size for name, array in arrays.items() if name.startswith("state/")))
+    model = built(header, [array for name, array in arrays.items() if name.startswith("state/")])
     graph, parameters, rest = nnx.split(model, nnx.Param, ...)
     model = nnx.merge(graph, parameters, _restored("rest", rest, arrays))
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=_one_of(_KEYS, header["key"]))
     recordings = [_series(i, plain, arrays) for i, plain in enumerate(header["series"])]
     inputs = [arrays[f"data/{i}/u"] for i in range(len(recordings))] if "data/0/u" in arrays else None
-    job = Job(model, recordings, inputs, recipe, key, int(header["looks"]))
+    job = prepare(model, recordings, inputs, recipe, key, header["looks"])
     state = _restored("state", first_state(recipe, parameters), arrays)
     history = {name.removeprefix("history/"): array for name, array in arrays.items() if name.startswith("history/")}
     if {column.shape for column in history.values()} != {(int(state.update),)}:
@@ -215,7 +244,13 @@ def _rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[Job
     if "best/0" in arrays:
         best = nnx.merge(graph, _restored("best", parameters, arrays), rest)
     seen = best, int(header["best"]["update"]), float(header["best"]["lowest"]), int(header["best"]["looked"])
-    return job, Standing(state, history, str(header["ending"])), seen, int(header["every"])
+    return job, Standing(state, history, str(header["ending"])), seen, _checked_every(header["every"])
+
+
+def _checked_every(every: Any) -> int:
+    if isinstance(every, bool) or not isinstance(every, int | np.integer) or every < 1:
+        raise ValueError(f"every is {every!r}; pass a whole number of updates of at least 1, such as 1000")
+    return int(every)
 
 
 def _series(i: int, plain: dict[str, Any], arrays: dict[str, np.ndarray]) -> Series:

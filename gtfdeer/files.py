@@ -1,7 +1,7 @@
 """Files are written whole or not at all: a draft beside the target, flushed to disk, then renamed.
 
-At every moment, killed or not, `path` holds the old content or the new one. With `kept`, the old one stays under that
-name: it is linked there first, so that neither name is ever without a whole file.
+At every moment, killed or cut from power, `path` holds the old content or the new one. With `kept`, the old one stays
+under that name: it is linked there first, so that neither name is ever without a whole file.
 """
 
 from __future__ import annotations
@@ -63,6 +63,7 @@ def write_whole(path: str | os.PathLike[str], content: bytes, kept: Path | None 
             _link(target, old)
             os.replace(old, kept)
         os.replace(draft, target)
+        _flush_folder(target.parent)
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
         advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
@@ -141,4 +142,21 @@ def _link(source: Path, link: Path) -> None:
     try:
         os.link(source, link)
     except OSError:
-        shutil.copyfile(source, link)
+        with open(source, "rb") as old, open(link, "xb") as copy:
+            shutil.copyfileobj(old, copy)
+            copy.flush()
+            os.fsync(copy.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    """Have the disk know the new names, which a power cut could undo; not all systems can (Windows, some networks')."""
+    if os.name == "nt" or not os.access(folder, os.R_OK):
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)

@@ -160,6 +160,10 @@ def train(
             ending = _why_it_failed(history.until(int(state.update)))
     except KeyboardInterrupt:
         ending = "interrupted"
+    except Exception as error:  # a callback's, or no memory left: what was learned until then is kept for `resume`
+        if save is not None:
+            save(standing(f"stopped by {type(error).__name__}"))
+        raise
     finally:
         bar.close()
     if save is not None:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "longest_stretch", "prepare", "standardised"]
 
+_MOST_LOOKS = 10_000  # a look is up to five free runs as long as the data
+
 
 @dataclass(frozen=True)
 class Job:
@@ -83,8 +85,8 @@ def prepare(model: Any, recordings: Sequence[Series], u: Any, recipe: Recipe, ke
     new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if not new_style or key.shape != ():
         raise TypeError(f"key is {key!r}; pass one key, jax.random.key(0)")
-    if isinstance(looks, bool) or not isinstance(looks, int | np.integer) or looks < 0:
-        raise ValueError(f"looks is {looks!r}; pass a whole number of at least 0")
+    if isinstance(looks, bool) or not isinstance(looks, int | np.integer) or not 0 <= looks <= _MOST_LOOKS:
+        raise ValueError(f"looks is {looks!r}; pass a whole number of at least 0 and at most {_MOST_LOOKS:,}")
     return Job(model, recordings, inputs, recipe, key, int(looks) if inputs is None else 0)
 
 

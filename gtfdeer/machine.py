@@ -1,13 +1,15 @@
 """How much memory this machine has left, and whether a training run fits into it.
 
-The host's is what /proc/meminfo says, within the control group's limit (containers); an accelerator's is what JAX says.
-What cannot be known, forbids nothing.
+The host's is what /proc/meminfo says, within the limits of the control groups around this process (containers, batch
+systems) and of the shell (`ulimit -v`); an accelerator's is what JAX says. What cannot be known, forbids nothing.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import jax
 from jax.sharding import Mesh
@@ -21,30 +23,44 @@ __all__ = ["Memory", "available_memory", "host_memory", "require_memory_for"]
 _UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
 
 
+class _Files(NamedTuple):
+    """What control groups call their files and the entry of pages that only keep files at hand."""
+
+    limit: str
+    used: str
+    idle: str
+
+
+_VERSION_1 = _Files("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file")
+_VERSION_2 = _Files("memory.max", "memory.current", "inactive_file")
+
+
 @dataclass(frozen=True)
 class Memory:
     """In bytes; None where nobody says.
 
     Attributes:
-        total: of the machine, or what the control group allows.
+        total: of the machine, or what this process is allowed.
         available: without taking it from other programs.
-        limited: whether the control group allows less than the machine has.
+        limited: what allows this process less than the machine has, if anything does.
     """
 
     total: int | None
     available: int | None
-    limited: bool
+    limited: str | None
 
 
 def host_memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> Memory:
-    """Memory of the host, within the container's limit if there is one."""
+    """Memory of the host, within what this process is allowed."""
     total, available = _machine_memory(proc)
-    limit, used = _group_memory(control_group)
-    if limit is not None and (total is None or limit < total):
-        left = None if used is None else max(limit - used, 0)
-        available = left if available is None else available if left is None else min(available, left)
-        return Memory(limit, available, limited=True)
-    return Memory(total, available, limited=False)
+    limited = None
+    for name, limit, used in (*_group_limits(proc, control_group), *_address_space(proc)):
+        if total is None or limit < total:
+            total, limited = limit, name
+        if used is not None:
+            left = max(limit - used, 0)
+            available = left if available is None else min(available, left)
+    return Memory(total, available, limited)
 
 
 def available_memory() -> int | None:
@@ -92,20 +108,50 @@ def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
     return total, available
 
 
-def _group_memory(group: Path) -> tuple[int | None, int | None]:
-    """Bytes that this control group may use and does use; version 2, else version 1; None without a limit."""
-    for limit, used in (
-        (group / "memory.max", group / "memory.current"),
-        (group / "memory" / "memory.limit_in_bytes", group / "memory" / "memory.usage_in_bytes"),
-    ):
-        allowed = _number(limit)
-        if allowed is not None and allowed < _UNLIMITED:
-            return allowed, _number(used)
-    return None, None
+def _group_limits(proc: Path, root: Path) -> Iterator[tuple[str, int, int | None]]:
+    """Bytes that each control group around this process may use and does use; those without a limit are left out.
+
+    A limit stands in the process's own group (`systemd-run --scope`, a SLURM job) or in any around it; in a container
+    the root is its own. Pages that only keep files at hand are given back when they are needed: they are not in use.
+    """
+    for line in _text(proc / "self" / "cgroup").splitlines() or ["0::/", "1:memory:/"]:
+        _, kinds, path = line.split(":", 2)
+        if kinds and "memory" not in kinds.split(","):
+            continue
+        top, files = (root / "memory", _VERSION_1) if kinds else (root, _VERSION_2)
+        own = top / path.lstrip("/")
+        for group in (own, *own.parents):
+            limit = _number(group / files.limit)
+            if limit is not None and limit < _UNLIMITED:
+                used, idle = _number(group / files.used), _entry(group / "memory.stat", files.idle)
+                yield "control group", limit, None if used is None else used - idle
+            if group == top:
+                break
+
+
+def _address_space(proc: Path) -> Iterator[tuple[str, int, int | None]]:
+    """Bytes of address space that the shell allows this process (`ulimit -v`) and those that it has."""
+    name = "Max address space"
+    for line in _text(proc / "self" / "limits").splitlines():
+        if line.startswith(name) and (allowed := line.removeprefix(name).split()[0]).isdigit():
+            sizes = _text(proc / "self" / "status").partition("VmSize:")[2].split()
+            yield "ulimit -v", int(allowed), 1024 * int(sizes[0]) if sizes else None
+
+
+def _entry(file: Path, name: str) -> int:
+    """An entry of a table of names and numbers; 0 where there is none."""
+    table = dict(line.split(maxsplit=1) for line in _text(file).splitlines())
+    return int(table.get(name, 0))
 
 
 def _number(file: Path) -> int | None:
+    text = _text(file).strip()
+    return int(text) if text.isdigit() else None  # "max" means no limit
+
+
+def _text(file: Path) -> str:
+    """What a file of the system says; nothing where there is none, as on other systems, or where it may not be read."""
     try:
-        return int(file.read_text())
-    except (OSError, ValueError):  # "max" means no limit
-        return None
+        return file.read_text()
+    except OSError:
+        return ""

@@ -10,9 +10,12 @@ first                  the first training sample
 from __future__ import annotations
 
 import json
+import math
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 from flax import nnx
 
@@ -28,7 +31,7 @@ __all__ = ["built", "described", "flat_parameters", "read", "set_parameters", "w
 _FORMAT = "gtfdeer reconstruction"
 _FORMAT_VERSION = 1
 _LARGEST = 2**31  # bytes of arrays that a model file may hold; real ones hold a few hundred kilobytes
-_UNSUSPICIOUS = 2**24  # numbers that a constructor may make on a header's word
+_UNSUSPICIOUS = 2**20  # numbers that a constructor may make on a header's word
 
 
 def write(
@@ -88,7 +91,7 @@ def _fields(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, 
         return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
     parameters = under("parameters/")
-    model = built(header, sum(array.size for array in parameters.values()))
+    model = built(header, parameters.values())
     set_parameters(model, parameters)
     embedding, first, dt = header["embedding"], arrays["first"], float(header["dt"])
     scaling = Scaling(arrays["scaling/mean"], arrays["scaling/std"]) if "scaling/mean" in arrays else None
@@ -121,25 +124,44 @@ def described(model: Model) -> dict[str, Any]:
     }
 
 
-def built(header: dict[str, Any], parameters: int) -> Model:
-    """A model of the described class and sizes, refused if its file cannot hold the parameters of such sizes."""
+def built(header: dict[str, Any], held: Collection[np.ndarray]) -> Model:
+    """A model of the described class and sizes, refused if `held`, all of its file's parameters, are too few for it."""
     name, config = header["model"], dict(header["config"])
     kind = _exported(name, Model)
-    _refuse_absurd_sizes(config, parameters)
+    _refuse_absurd_sizes(config, held)
     if "observation" in config:
         config["observation"] = _exported(config["observation"], models.Observation)
+    described = nnx.eval_shape(lambda: kind(**config, rngs=nnx.Rngs(0)))  # shapes only: no memory is taken yet
+    needed = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(described, nnx.Param)))
+    if needed > _count(held):
+        raise _too_few(config, held)
     return kind(**config, rngs=nnx.Rngs(0))
 
 
-def _refuse_absurd_sizes(config: dict[str, Any], parameters: int) -> None:
-    """No array of a model has fewer numbers than one of its sizes; no two sizes may make a large one of few numbers."""
-    sizes = sorted((v for v in config.values() if isinstance(v, int) and not isinstance(v, bool)), reverse=True)
-    largest, second = [*sizes, 1, 1][:2]
-    if largest > max(parameters, 1) or largest * second > max(_UNSUSPICIOUS, 100 * parameters):
-        raise ValueError(
-            f"the file names a model of sizes {config}; this model needs far more than the {parameters} numbers "
-            "that the file holds; use an older copy of it"
-        )
+def _refuse_absurd_sizes(config: dict[str, Any], held: Collection[np.ndarray]) -> None:
+    """What the shapes alone would take too long to tell: no array of a model has fewer numbers than one of its sizes.
+
+    Nor has a stack of layers fewer than all its sizes together, and S5's start is worked out from a matrix of states by
+    states, however narrow it is.
+    """
+    sizes = {name: v for name, v in config.items() if isinstance(v, int) and not isinstance(v, bool)}
+    largest, second = sorted([*sizes.values(), 1, 1], reverse=True)[:2]
+    stacked = [sizes.get(name, 1) for name in ("latent_dim", "width", "depth")] if "width" in sizes else [1]
+    numbers = _count(held)
+    few = max(_UNSUSPICIOUS, 100 * numbers)
+    if max(largest, math.prod(stacked)) > max(numbers, 1) or max(largest * second, stacked[0] ** 2) > few:
+        raise _too_few(config, held)
+
+
+def _count(held: Collection[np.ndarray]) -> int:
+    return sum(array.size for array in held)
+
+
+def _too_few(config: dict[str, Any], held: Collection[np.ndarray]) -> ValueError:
+    return ValueError(
+        f"the file names a model of sizes {config}; this model needs more than the {_count(held)} numbers that the "
+        "file holds; use an older copy of it"
+    )
 
 
 def flat_parameters(model: Model) -> dict[str, np.ndarray]:

@@ -131,8 +131,6 @@ def _join(options: Namespace) -> None:
     """Join the other processes of the job; only the first one talks, and only it writes."""
     import jax
 
-    if options.checkpoint is not None or options.resume is not None:
-        raise ValueError("--distributed came with a checkpoint, which several processes cannot share; leave it out")
     jax.distributed.initialize()
     if options.devices is None:
         options.devices = jax.device_count()

@@ -77,12 +77,12 @@ def versions() -> dict[str, str]:
 
 
 def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
-    """Total and available memory, within the container's limit if there is one; "unknown" without /proc."""
+    """Total and available memory, within what this process is allowed; "unknown" without /proc."""
     from ..machine import host_memory
 
     found = host_memory(proc, control_group)
     sizes = {"total": _size(found.total), "available": _size(found.available)}
-    return {**sizes, "limited by": "control group"} if found.limited else sizes
+    return {**sizes, "limited by": found.limited} if found.limited else sizes
 
 
 def _size(size: int | None) -> str:

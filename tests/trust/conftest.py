@@ -12,6 +12,8 @@ from gtfdeer import storage
 
 from .small import recording
 
+collect_ignore = ["fuzz_readers.py"]  # a program, which needs atheris
+
 
 @pytest.fixture(scope="session")
 def compiled(tmp_path_factory):

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
 import time
+from pathlib import Path
 
 import jax
 from flax import nnx
@@ -36,8 +38,21 @@ SETTINGS = {
 }
 
 
+def keeping(compiled: Path) -> dict[str, str]:
+    """The environment of a process that keeps its programs there, as the tests do."""
+    return {
+        **os.environ,
+        "JAX_COMPILATION_CACHE_DIR": str(compiled),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+
+
 def run_slowly(path: str, fatal: str, count: int) -> None:
-    """The run with a checkpoint after every update; `fatal`, a function of `os`, kills it at its `count`-th call."""
+    """The run with a checkpoint after every update; `fatal`, a function of `os`, kills it at its `count`-th call.
+
+    While a file `wait` lies beside `path`, it goes no further.
+    """
     if fatal:
         deadly = getattr(os, fatal)
         calls = iter(range(1, count))
@@ -48,7 +63,21 @@ def run_slowly(path: str, fatal: str, count: int) -> None:
             return deadly(*arguments)
 
         setattr(os, fatal, die_in_the_end)
-    gd.fit(model(), recording(), checkpoint=path, every=1, callbacks=[lambda _: time.sleep(0.01)], **SETTINGS)
+    wait = Path(path).with_name("wait")
+
+    def dawdle(moment) -> None:
+        time.sleep(0.01)
+        while moment.update > 1 and wait.exists():
+            time.sleep(0.01)
+
+    gd.fit(model(), recording(), checkpoint=path, every=1, callbacks=[dawdle], **SETTINGS)
+
+
+def wait_for(path: Path, child: subprocess.Popen) -> None:
+    """Until the child has written there."""
+    while not path.exists():
+        assert child.poll() is None, child.stderr.read()
+        time.sleep(0.01)
 
 
 if __name__ == "__main__":

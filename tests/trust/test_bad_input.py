@@ -25,7 +25,7 @@ def series(values=TABLE, dt=0.1, **more):
 
 def fit(data=None, model=None, **settings):
     """A fit that must be refused at the door: were it not, it would train for one update and fail the test."""
-    quick = {"window": 20, "batch": 2, "updates": 1, "progress": False}
+    quick = {"window": 20, "batch": 2, "updates": 1, "progress": False, "checkpoint": "run.npz"}
     return gd.fit(small_model() if model is None else model, series() if data is None else data, **quick | settings)
 
 
@@ -130,7 +130,13 @@ FITTING = {
     "a rate as text": (lambda: fit(learning_rate="fast"), T, ["'fast'", "1e-2"]),
     "an optimiser by name": (lambda: fit(optimiser="adam"), T, ["'adam'", "optax.adam(1e-3)"]),
     "a seed for a key": (lambda: fit(key=7), T, ["7", "jax.random.key(0)"]),
+    "a key of the old kind": (lambda: fit(key=jax.random.PRNGKey(0)), T, ["uint32", "jax.random.key(0)"]),
     "two keys": (lambda: fit(key=jax.random.split(jax.random.key(0))), T, ["one key"]),
+    "more looks than updates could be": (lambda: fit(looks=10**9), V, ["1000000000", "at most 10,000"]),
+    "a checkpoint in no folder": (lambda: fit(checkpoint="no/run.npz"), FileNotFoundError, ["no/run.npz", "folder"]),
+    "a checkpoint of another format": (lambda: fit(checkpoint="run.pt"), V, ["run.pt", ".npz"]),
+    "no updates between checkpoints": (lambda: fit(every=0), V, ["every is 0", "1000"]),
+    "more devices than there are": (lambda: fit(devices=4096), V, ["4096", "pass a number from 1"]),
     "looks below zero": (lambda: fit(looks=-1), V, ["-1", "at least 0"]),
     "callbacks not in a list": (lambda: fit(callbacks=print), T, ["print", "[print]"]),
     "a callback that cannot be called": (lambda: fit(callbacks=[3]), T, ["3", "callbacks"]),
@@ -183,6 +189,15 @@ BUILDING = {
         ["(5, 2)", "(T, 3)"],
     ),
 }
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_written(tmp_path_factory, monkeypatch):
+    """What is refused has left nothing behind, not even the checkpoint that every `fit` here asks for."""
+    folder = tmp_path_factory.mktemp("here")
+    monkeypatch.chdir(folder)
+    yield
+    assert list(folder.iterdir()) == []
 
 
 def check(case, kind, words):

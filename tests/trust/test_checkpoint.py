@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import stat
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -15,7 +20,7 @@ from flax import nnx
 import gtfdeer as gd
 from gtfdeer.settings import as_plain, from_plain
 
-from .small import SETTINGS, UPDATES, model
+from .small import SETTINGS, UPDATES, keeping, model, wait_for
 
 
 @pytest.fixture(scope="module")
@@ -79,9 +84,56 @@ def test_an_interrupt_in_the_middle_of_a_look_loses_nothing(series, whole, same,
     same(gd.resume(path, progress=False), whole)
 
 
+@pytest.mark.parametrize(
+    "error", [RuntimeError("no such axis"), MemoryError("none left")], ids=lambda e: type(e).__name__
+)
+def test_an_error_on_the_way_is_raised_and_loses_nothing(error, series, whole, same, tmp_path):
+    """A panel's, or an accelerator's that has no memory left: the run cannot go on, but it can be taken up."""
+
+    def fail(moment):
+        if moment.update >= 60:
+            raise error
+
+    path, learned = tmp_path / "run.npz", []
+    with pytest.raises(type(error), match=str(error)):
+        gd.fit(model(), series, checkpoint=path, callbacks=[fail], **SETTINGS)
+    rec = gd.resume(path, callbacks=[lambda moment: learned.append(moment.update)], progress=False)
+    assert learned[0] >= 60
+    same(rec, whole)
+
+
 def test_what_is_learned_does_not_depend_on_how_updates_are_grouped(series, whole, same, monkeypatch):
     monkeypatch.setattr(importlib.import_module("gtfdeer.fit"), "_PULSE", 0.0)  # one update a loop
     same(gd.fit(model(), series, **SETTINGS), whole)
+
+
+def test_the_folder_is_flushed_after_the_file_has_its_name(stopped, tmp_path, monkeypatch):
+    """A power cut may undo a name that the disk has not been told of."""
+    path, done = copy(stopped, tmp_path), []
+    for name in ("fsync", "replace"):
+        true = getattr(os, name)
+
+        def noted(*arguments, name=name, true=true):
+            first = arguments[0]
+            kind = "folder" if isinstance(first, int) and stat.S_ISDIR(os.fstat(first).st_mode) else name
+            done.append(kind)
+            return true(*arguments)
+
+        monkeypatch.setattr(os, name, noted)
+    gd.resume(path, callbacks=[lambda moment: moment.stop()], progress=False)
+    assert done == ["fsync", "replace", "replace", "folder"]
+
+
+def test_where_there_are_no_links_the_one_before_is_a_copy(stopped, tmp_path, monkeypatch):
+    def unknown(*_):
+        raise OSError(95, "Operation not supported")
+
+    path = copy(stopped, tmp_path)
+    before = path.read_bytes()
+    monkeypatch.setattr(os, "link", unknown)
+    gd.resume(path, callbacks=[lambda moment: moment.stop()], progress=False)
+    assert path.with_suffix(".previous.npz").read_bytes() == before
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.npz", "run.previous.npz"]
 
 
 @pytest.mark.parametrize("damage", ["cut", "flip", "empty", "other"])
@@ -241,4 +293,23 @@ def test_a_second_run_on_one_path_is_refused_and_the_first_goes_on(series, whole
     first = gd.fit(model(), series, checkpoint=path, every=1, callbacks=[intrude], **SETTINGS)
     assert len(refusals) == 2
     same(first, whole)
+    same(gd.resume(path, progress=False), whole)
+
+
+def test_a_second_process_on_one_path_is_refused_and_the_first_goes_on(whole, same, compiled, tmp_path):
+    path, wait = tmp_path / "run.npz", tmp_path / "wait"
+    wait.touch()
+    program = [sys.executable, str(Path(__file__).with_name("small.py")), str(path), "", "0"]
+
+    def start():
+        return subprocess.Popen(program, env=keeping(compiled), stderr=subprocess.PIPE, text=True)
+
+    first = start()
+    wait_for(path, first)
+    second = start()
+    assert "BlockingIOError: another run is writing" in second.communicate(timeout=300)[1]
+    wait.unlink()
+    assert first.communicate(timeout=300)[1] == ""
+    assert (first.returncode, second.returncode) == (0, 1)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.npz", "run.previous.npz"]
     same(gd.resume(path, progress=False), whole)

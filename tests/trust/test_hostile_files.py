@@ -12,8 +12,10 @@ import json
 import os
 import resource
 import struct
+import traceback
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,12 +23,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gtfdeer as gd
-from gtfdeer.sealed import pack
+from gtfdeer.checkpoint import Checkpoints
+from gtfdeer.sealed import pack, unpack
 
-from .small import model
+from .small import SETTINGS, model
 
 EXAMPLES = int(os.environ.get("GTFDEER_FUZZ_EXAMPLES", "60"))
 fuzz = settings(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck))
+PACKAGE = Path(gd.__file__).parent
 OURS = (ValueError, TypeError, FileNotFoundError)
 
 
@@ -77,6 +81,14 @@ def with_header(content, **changed):
     return archive_of({**files, "header.npy": buffer.getvalue()})
 
 
+def deep(content, *, model, **sizes):
+    """The file, which holds 5000 more numbers and names a state-space model of such sizes."""
+    buffer = io.BytesIO()
+    np.save(buffer, np.zeros(5000, np.float32))
+    files = members(with_header(content, model=model, config={**sizes, "observed_dim": 3}))
+    return archive_of({**files, "parameters/E.npy": buffer.getvalue()})
+
+
 def lying(content, size):
     """The archive with every declared size replaced."""
     changed = bytearray(content)
@@ -94,6 +106,9 @@ np.save(ZEROS, np.zeros(30_000_000, np.uint8))
 HOSTILE = {
     "a size of two gigabytes": lambda saved: with_header(saved, config={"latent_dim": 3, "hidden_dim": 2**29}),
     "two sizes that multiply": lambda saved: with_header(saved, config={"latent_dim": 10**5, "hidden_dim": 10**5}),
+    "a depth that multiplies": lambda saved: deep(saved, model="Mamba", latent_dim=4096, width=4096, depth=4096),
+    "three sizes that multiply": lambda saved: deep(saved, model="S5", latent_dim=4096, width=4096, depth=1),
+    "a matrix to start from": lambda saved: deep(saved, model="S5", latent_dim=4500, width=1, depth=1),
     "a shape of terabytes": lambda saved: archive_of({**members(saved), "first.npy": npy(BIG % 10**12, bytes(24))}),
     "a shape below zero": lambda saved: archive_of({**members(saved), "first.npy": npy(BIG % -3, bytes(24))}),
     "a shape beyond all bounds": lambda saved: archive_of({**members(saved), "first.npy": npy(BIG % f"0, {10**30}")}),
@@ -140,11 +155,106 @@ def test_a_sealed_checkpoint_of_nonsense_is_refused(tmp_path):
         gd.resume(path)
 
 
+# --- checkpoints: sealed, so that what is behind the seal is reached ---
+
+
+@pytest.fixture(scope="module")
+def run(series, tmp_path_factory):
+    """The arrays of a checkpoint of a run that has just begun."""
+    path = tmp_path_factory.mktemp("run") / "run.npz"
+    gd.fit(model(), series, checkpoint=path, callbacks=[lambda moment: moment.stop()], **SETTINGS)
+    return unpack(path, most=2**30)
+
+
+def resealed(arrays, header=None, **changed):
+    """The checkpoint of these arrays, some of its header's entries replaced (`recipe__window`: one in another)."""
+    new = json.loads(arrays["header"].tobytes())
+    for name, value in {**(header or {}), **changed}.items():
+        *folders, last = name.split("__")
+        entry = new
+        for folder in folders:
+            entry = entry[folder]
+        entry[last] = value
+    return pack({**arrays, "header": np.frombuffer(json.dumps(new).encode(), np.uint8)}, compress=False)
+
+
+SEALED = {
+    "no update between two checkpoints": lambda run: resealed(run, every=0),
+    "updates between two checkpoints in words": lambda run: resealed(run, every="often"),
+    "more looks than there is memory for": lambda run: resealed(run, looks=10**10),
+    "looks below zero": lambda run: resealed(run, looks=-1),
+    "a size of two gigabytes": lambda run: resealed(run, config={"latent_dim": 3, "hidden_dim": 2**29}),
+    "a depth that multiplies": lambda run: resealed(
+        {**run, "state/99": np.zeros(5000, np.float32)},
+        model="Mamba",
+        config={"latent_dim": 4096, "width": 4096, "depth": 4096, "observed_dim": 3},
+    ),
+    "a model of other columns": lambda run: resealed(run, config={"latent_dim": 4, "hidden_dim": 8, "observed_dim": 4}),
+    "a solver that is none": lambda run: resealed(run, recipe__solver={"class": "System", "fields": {}}),
+    "a schedule for a solver": lambda run: resealed(run, recipe__solver={"class": "Constant", "fields": {}}),
+    "fields that a solver has not": lambda run: resealed(run, recipe__solver={"class": "DEER", "fields": {"x": 1}}),
+    "a function of the system": lambda run: resealed(run, recipe__forcing={"function": "system"}),
+    "an array of objects": lambda run: resealed(run, recipe__forcing={"array": [{}], "dtype": "O"}),
+    "a batch of terabytes": lambda run: resealed(run, recipe__batch=10**9, recipe__window=1000),
+    "a window longer than the data": lambda run: resealed(run, recipe__window=1201),
+    "a rate that is none": lambda run: resealed(run, recipe__learning_rate=float("nan")),
+    "another kind of key": lambda run: resealed(run, key="pickle"),
+    "two keys": lambda run: resealed({**run, "key": np.zeros((2, 2), np.uint32)}),
+    "a key that is none": lambda run: resealed({**run, "key": np.zeros(3, np.float32)}),
+    "no recordings": lambda run: resealed(run, series=[]),
+    "a recording of text": lambda run: resealed({**run, "data/0/values": np.array(["a"] * 99)}),
+    "a recording of one column": lambda run: resealed({**run, "data/0/values": np.zeros((99, 1), np.float32)}),
+    "inputs for a model without": lambda run: resealed({**run, "data/0/u": np.zeros((1200, 1), np.float32)}),
+    "a step of zero": lambda run: resealed(run, series=[{"name": "x", "dt": 0, "embedding": None}]),
+    "an embedding of nothing": lambda run: resealed(run, series=[{"name": "x", "dt": 1, "embedding": [0, 0, None]}]),
+    "a history of another run": lambda run: resealed({**run, "history/loss": np.zeros(3, np.float32)}),
+    "a state of another type": lambda run: resealed({**run, "state/0": run["state/0"].astype(np.float64)}),
+    "a state that lacks a leaf": lambda run: resealed({k: v for k, v in run.items() if k != "state/0"}),
+    "a header without end": lambda run: pack({**run, "header": np.frombuffer(b"[" * 90000, np.uint8)}),
+}
+
+
+@pytest.mark.parametrize("name", SEALED)
+def test_a_hostile_checkpoint_with_a_good_seal_is_refused_before_memory_is_taken(name, run, tmp_path):
+    """A checksum that fits says only that nothing was lost, not who wrote it."""
+    path = tmp_path / "x.npz"
+    path.write_bytes(SEALED[name](run))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises((ValueError, TypeError, MemoryError)) as refusal:
+        gd.resume(path, progress=False)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000  # kilobytes
+    assert PACKAGE in Path(traceback.extract_tb(refusal.value.__traceback__)[-1].filename).parents  # in our own words
+    assert [p.name for p in tmp_path.iterdir()] == ["x.npz"]
+
+
 def survives(read, path, content):
     """Either it is read, or refused by one of our own errors."""
     path.write_bytes(content)
     with contextlib.suppress(*OURS):
         read(path)
+
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+)
+ENTRIES = ["model", "config", "recipe", "key", "looks", "series", "best", "ending", "every", "format_version"]
+ENTRIES += [f"recipe__{name}" for name in ("window", "batch", "updates", "forcing", "solver", "noise", "across_gaps")]
+ENTRIES += ["config__latent_dim", "config__hidden_dim", "best__update", "best__lowest", "recipe__solver__fields"]
+
+
+@fuzz
+@given(st.dictionaries(st.sampled_from(ENTRIES), anything, min_size=1, max_size=3))
+def test_headers_of_checkpoints(run, place, changed):
+    def read(path):
+        with Checkpoints.at(path) as checkpoints:
+            checkpoints.read()
+
+    inner_first = dict(sorted(changed.items(), reverse=True))
+    survives(read, place / "run.npz", resealed(run, inner_first))
+
+
+# --- anything at all ---
 
 
 @fuzz
@@ -186,10 +296,7 @@ def test_text_files(place, content):
 @given(
     st.dictionaries(
         st.sampled_from(["model", "config", "dt", "embedding", "update", "name", "format_version", "ending"]),
-        st.recursive(
-            st.none() | st.integers() | st.floats() | st.text(max_size=5),
-            lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
-        ),
+        anything,
         min_size=1,
     )
 )

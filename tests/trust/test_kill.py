@@ -17,7 +17,7 @@ import pytest
 
 import gtfdeer as gd
 
-from .small import SETTINGS, model
+from .small import SETTINGS, keeping, model, wait_for
 
 KILLS = int(os.environ.get("GTFDEER_KILLS", "3"))
 IN_A_SAVE = ("fsync", "replace", "link")  # what a save calls, in this order but for the first, which links nothing
@@ -34,25 +34,13 @@ def test_a_killed_run_resumes_to_the_same_result(number, whole, same, compiled, 
     path = tmp_path / "run.npz"
     draw = random.Random(number)
     fatal = IN_A_SAVE[number % 6 // 2] if number % 2 else ""  # every second one dies inside a save
-    environment = {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
     program = [sys.executable, str(Path(__file__).with_name("small.py")), str(path), fatal, str(draw.randint(2, 100))]
-    child = subprocess.Popen(program, env=environment, stderr=subprocess.PIPE)
+    child = subprocess.Popen(program, env=keeping(compiled), stderr=subprocess.PIPE)
     if not fatal:
-        _wait_for(path, child)
+        wait_for(path, child)
         time.sleep(draw.uniform(0, 1))
         child.kill()
     child.wait(300)
     assert child.returncode == -signal.SIGKILL, child.stderr.read()
     same(gd.resume(path, progress=False), whole)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run.npz", "run.previous.npz"]
-
-
-def _wait_for(path, child):
-    while not path.exists():
-        assert child.poll() is None, child.stderr.read()
-        time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""The package opens no socket: not when it is imported, not when it trains, scores, saves or reads."""
+"""The package opens no socket: not to import, train, score, save and read, nor from its panels and command line."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import subprocess
 import sys
 
 PROGRAM = """
-import sys
+import contextlib, io, sys
 opened = []
 sys.addaudithook(lambda event, args: opened.append((event, args)) if event.startswith("socket.") else None)
 import jax, numpy as np
@@ -21,6 +21,24 @@ rec.save("m.npz")
 gd.load("m.npz").simulate(5)
 gd.resume("run.npz")
 gd.data.electrocardiogram()
+long = gd.data.simulate(gd.data.Lorenz63(), length=400, key=jax.random.key(1))
+str(rec.score(long))
+from gtfdeer import explorables
+panel = explorables.TrainingPanel(series, hidden_dim=4, strict=True)
+panel.where, panel.updates, panel.window = "foreground", 2, 10
+panel.start_button.click()
+panel.download()
+from gtfdeer.__main__ import main
+np.savetxt("x.csv", long.values, delimiter=",")
+tiny = "--dt 0.01 --updates 2 --batch 2 --window 10 --hidden-dim 4 --solver Sequential".split()
+for words in (
+    ["fit", "x.csv", "--out", "y.npz", "--quiet", "--test-fraction", "0.3", *tiny],
+    ["simulate", "y.npz", "--steps", "5", "--out", "z.csv"],
+    ["score", "y.npz", "x.csv", "--json"],
+    ["info"],
+):
+    with contextlib.redirect_stdout(io.StringIO()):
+        assert main(words) == 0, words
 assert not [each for each in opened if each[0] != "socket.gethostname"], opened
 print("nothing opened")
 """
