@@ -16,6 +16,7 @@ def add_options(parser: ArgumentParser) -> None:
     parser.add_argument("name", metavar="NAME", help="chaos, speed, linear-vs-nonlinear, long-sequences or models")
     parser.add_argument("--full", action="store_true", help="the whole study, hours instead of minutes")
     parser.add_argument("--seeds", type=int, metavar="K", help="repetitions; by default the study's own number")
+    parser.add_argument("--jobs", type=int, default=1, metavar="J", help="runs side by side, each on a core (1)")
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where the files go (out/studies/NAME)")
 
 
@@ -28,7 +29,8 @@ def run(options: Namespace) -> None:
     folder = options.out or Path("out") / "studies" / study.name
     require_writable_folder(folder)
     print(f"{study.name}: {study.question}", flush=True)
-    found = conduct(study, folder, full=options.full, seeds=options.seeds, facts=provenance(_words(options)))
+    facts = provenance(_words(options))
+    found = conduct(study, folder, full=options.full, seeds=options.seeds, jobs=options.jobs, facts=facts)
     print(found.caption)
     for file in found.files:
         print(f"  {file}")
@@ -38,6 +40,7 @@ def _words(options: Namespace) -> list[str]:
     """The command that makes these results."""
     words = ["gtfdeer", "study", options.name, *(["--full"] if options.full else [])]
     words += ["--seeds", str(options.seeds)] if options.seeds is not None else []
+    words += ["--jobs", str(options.jobs)] if options.jobs > 1 else []
     return words + (["--out", str(options.out)] if options.out is not None else [])
 
 
@@ -48,7 +51,7 @@ COMMAND = Command(
         "Re-run one of five findings in a few minutes (--full: in hours). Leaves NAME.csv, NAME.json and NAME.png. "
         "Stopped, it\nkeeps every finished run, and the same command goes on from there."
     ),
-    example="  gtfdeer study chaos\n  gtfdeer study long-sequences --full --seeds 5 --out results/long-sequences",
+    example="  gtfdeer study chaos\n  gtfdeer study long-sequences --full --jobs 2 --out results/long-sequences",
     add_options=add_options,
     run=run,
 )

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import json
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,7 @@ from tqdm.auto import tqdm
 
 from .. import plots
 from ..files import alone_with, remove_drafts, write_whole
+from .side_by_side import made
 from .study import Picture, Row, Study
 from .table import Table
 
@@ -50,6 +52,7 @@ def conduct(
     *,
     full: bool = False,
     seeds: int | None = None,
+    jobs: int = 1,
     facts: Mapping[str, Any] | None = None,
     progress: bool = True,
 ) -> Findings:
@@ -60,17 +63,22 @@ def conduct(
         folder: where its files are, or will be; made if there is none.
         full: the whole study instead of a miniature.
         seeds: how many, from 0 on; by default the study's own number. More than before goes on from what there is.
+        jobs: runs side by side, each in a process and on a core of its own; the table is the same.
         facts: for the record, such as the command, the device, versions.
         progress: show a bar.
 
     Raises:
-        ValueError: for fewer than 1 seed, and if the folder holds results of another setting.
+        ValueError: for fewer than 1 seed or job, if runs that are timed should share the machine, and if the folder
+            holds results of another setting.
         OSError: if the folder cannot be written in, or another run works there.
         KeyboardInterrupt: after Ctrl-C; finished runs are kept, and the same call goes on from there.
     """
     seeds = study.seeds[full] if seeds is None else seeds
     if seeds < 1:
         raise ValueError(f"seeds is {seeds}; pass how many repetitions to make, 1 or more")
+    if jobs < 1 or (jobs > 1 and study.alone):
+        most = f"{study.name} times programs, which must not share the machine" if study.alone else "pass 1 or more"
+        raise ValueError(f"jobs is {jobs}; {most}{'; pass 1' if study.alone else ''}")
     folder = _made(Path(folder))
     table_file, record_file, figure_file = (folder / f"{study.name}.{kind}" for kind in ("csv", "json", "png"))
     with alone_with(table_file):
@@ -88,7 +96,8 @@ def conduct(
         record["seeds"] = seeds
         record["worked on"].append({"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})})
         _write(record_file, record)
-        _make(study, runs, table, progress)
+        _make(study, runs, table, jobs, progress)
+        table.sort(runs)
         rows = table.rows
         record["caption"] = study.caption(rows)
         _write(record_file, record)
@@ -112,13 +121,14 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _make(study: Study, runs: list[Any], table: Table, progress: bool) -> None:
+def _make(study: Study, runs: list[Any], table: Table, jobs: int, progress: bool) -> None:
     missing = [run for run in runs if not table.holds(run)]
     done = len(runs) - len(missing)
     bar = tqdm(total=len(runs), initial=done, disable=not progress, unit="run", desc=study.name)
+    measure = partial(_measured, study.measure, table.path.parent)
     try:
-        for run in missing:
-            table.add(run, [_with_pictures_kept(row, table.path.parent) for row in study.measure(run)])
+        for run, rows in made(measure, missing, min(jobs, max(1, len(missing)))):
+            table.add(run, rows)
             bar.update()
             done += 1
     except KeyboardInterrupt:
@@ -127,6 +137,10 @@ def _make(study: Study, runs: list[Any], table: Table, progress: bool) -> None:
         ) from None
     finally:
         bar.close()
+
+
+def _measured(measure: Callable[[Any], list[Row]], folder: Path, run: Any) -> list[Row]:
+    return [_with_pictures_kept(row, folder) for row in measure(run)]
 
 
 def _with_pictures_kept(row: Row, folder: Path) -> Row:

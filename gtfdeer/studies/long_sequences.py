@@ -1,27 +1,39 @@
 """Does training on longer sequences help, where time scales are slow and where they are not?
 
 Every update sees the same number of time steps, as many short sequences or a few long ones, and the number of updates
-is the same: only T differs. Slow systems whose period is known, and Lorenz-63 without one, which is held against a
-band of 10 units of time. Two models: a clipped shallow PLRNN with 3 units that are not forced, which can remember
-further than the 1 / alpha steps that forcing leaves of the gradient (clipped, because plain ones left all bounds within
-a dozen updates on the neuron), and S5, a linear recurrence, which is fed the data.
+is the same: only T differs. Slow systems whose period is known: the bursting neuron, sampled finely; Lorenz-63 whose
+rho swings with a clock that is hidden from the model; the beat of the shipped heart. And Lorenz-63 without a slow
+rhythm, which is held against a band of 10 units of time.
 
-Beside D_stsp and D_H two measures of the slow rhythm itself (`gtfdeer.studies.rhythm`). Published for the method: T
-beyond 10^4 helps where the data have long time scales.
+Under forcing alpha the gradient remembers about 1 / alpha steps, 50 at the end of the default schedule: long sequences
+can only pay through units that are not forced, or with little forcing. Hence the settings that are compared:
+
+    3 free units    clipped shallow PLRNN, M = N + 3, 3 units never forced; alpha annealed from 1 to 0.02
+    adaptive        the same with `Adaptive` forcing
+    alpha 0.1       the same with constant forcing
+    all forced      clipped shallow PLRNN, M = N: no unit remembers beyond forcing; annealed to 0.02
+    S5              a linear recurrence, which is fed the data
+
+(clipped, because plain ones left all bounds within a dozen updates on the neuron). Beside D_stsp and D_H two measures
+of the slow rhythm itself (`gtfdeer.studies.rhythm`). Published for the method: T beyond 10^4 helps where the data have
+long time scales.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
 
 from .. import data
-from ..plots.canvas import ERROR, INK, MODEL, TRUTH, dress, figure
-from .rhythm import interval_error, low_frequency_error
-from .rows import counted, distinct, quartiles, told, where
+from ..forcing import Adaptive, Annealed, Constant, Schedule
+from ..plots.canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure
+from .marks import BAND, edge, named_ends
+from .rhythm import interval_error, low_frequency_error, steepness
+from .rows import counted, distinct, quartiles, where
 from .study import Row, Study
 from .training import build, free_run, misfits, record, trained
 
@@ -34,27 +46,49 @@ __all__ = ["STUDY", "Run"]
 
 @dataclass(frozen=True)
 class Slow:
-    """A system with a slow rhythm, and in which column it is looked for.
+    """A system with a slow rhythm, and where it is looked for.
 
     Attributes:
-        system: what is simulated.
+        system: what is simulated; None for the heart.
         period: of the slow rhythm, in units of time; for a control, the band that is looked at.
+        dt: time between samples in the full setting and in the quick one.
         column: that shows it.
         columns: what is observed; None for everything.
+        signal: of that column, whose passages are counted.
+        band: of its slow part, in units of 1 / period.
     """
 
-    system: data.System
+    system: data.System | None
     period: float
-    column: int
+    dt: tuple[float, float]
+    column: int = 2
     columns: tuple[int, ...] | None = None
+    signal: Callable[[np.ndarray], np.ndarray] = np.asarray
+    band: tuple[float, float] = (0, 4)
 
 
 SYSTEMS = {
-    "bursting neuron": Slow(data.BurstingNeuron(), 148.0, column=2),
-    "Lorenz-63, hidden clock": Slow(data.SlowFastLorenz(period=20.0), 20.0, column=2, columns=(0, 1, 2)),
-    "Lorenz-63": Slow(data.Lorenz63(), 10.0, column=2),
+    "bursting neuron": Slow(data.BurstingNeuron(), 148.0, (0.1, 0.5)),
+    "Lorenz-63, hidden clock": Slow(data.SlowFastLorenz(period=20.0), 20.0, (0.01, 0.01), columns=(0, 1, 2)),
+    "ECG": Slow(None, 217 / 360, (1 / 360, 1 / 360), column=0, signal=steepness, band=(0.5, 1.5)),
+    "Lorenz-63": Slow(data.Lorenz63(), 10.0, (0.01, 0.01)),
 }
-ROLES = {"clipped + 3 units": MODEL, "S5": ERROR}
+CONTROL = "Lorenz-63"
+_HELPS = 0.75  # of the error at the shortest T is left at the longest
+FORCINGS: dict[str, Schedule] = {
+    "annealed to 0.02": Annealed(last=0.02),
+    "adaptive": Adaptive(),
+    "constant 0.1": Constant(0.1),
+    "not used": Constant(1.0),
+}
+SETTINGS: dict[str, tuple[str, str, Role]] = {
+    "3 free units": ("clipped + 3 units", "annealed to 0.02", MODEL),
+    "adaptive": ("clipped + 3 units", "adaptive", replace(MODEL, colour="#CC79A7", linestyle=":", marker="v")),
+    "alpha 0.1": ("clipped + 3 units", "constant 0.1", replace(MODEL, colour="#E69F00", linestyle="-.", marker="P")),
+    "all forced": ("clipped", "annealed to 0.02", FORCED),
+    "S5": ("S5", "not used", ERROR),
+}
+MAIN, LINEAR, CONTROLS = "3 free units", "S5", ("adaptive", "alpha 0.1", "all forced")
 MEASURES = {
     "D_stsp": "D_stsp",
     "D_H": "D_H",
@@ -65,43 +99,59 @@ MEASURES = {
 
 @dataclass(frozen=True)
 class Run:
-    """One model, trained on sequences of `window` steps; `batch * window` is the same in all runs."""
+    """One model, trained on sequences of `window` steps; `batch * window * updates` is the same in all runs."""
 
     seed: int
     system: str
     dt: float
+    setting: str
     model: str
+    forcing: str
     window: int
     batch: int
     updates: int
+    learning_rate: float
+    looks: int
     parameters: int
     length: int
 
 
 def plan(full: bool, seed: int) -> list[Run]:
-    """The full study samples the neuron ten times as finely: its period is then 2960 samples."""
-    if full:
-        steps, windows, size = {"bursting neuron": 0.05}, (100, 1000, 5000, 20_000), (1500, 1000, 200_000)
-    else:
-        steps, windows, size = {}, (100, 1600), (1500, 600, 10_000)
-    systems = list(SYSTEMS) if full else ["bursting neuron", "Lorenz-63"]
-    return [
-        Run(seed, name, steps.get(name, SYSTEMS[name].system.default_dt), model, T, windows[-1] // T, *size)
-        for name in systems
-        for model in ROLES
-        for T in windows
-    ]
+    """Every system with free units and with S5; how it is forced, on the neuron, at the shortest and longest T."""
+    windows = (200, 2000, 20_000) if full else (100, 1600)
+    size = (600, 1e-2, 4, 800, 150_000) if full else (1000, 1e-2, 3, 600, 10_000)
+    ends = windows[0], windows[-1]
+    runs = []
+    for name in SYSTEMS if full else ("bursting neuron", CONTROL):
+        lengths = {MAIN: windows, LINEAR: ends}
+        if name == "bursting neuron":
+            lengths |= dict.fromkeys(CONTROLS if full else CONTROLS[-1:], ends)
+        for setting, of_setting in lengths.items():
+            model, forcing, _ = SETTINGS[setting]
+            dt = SYSTEMS[name].dt[0 if full else 1]
+            runs += [Run(seed, name, dt, setting, model, forcing, T, windows[-1] // T, *size) for T in of_setting]
+    return runs
 
 
 def measure(run: Run) -> list[Row]:
     """Train on sequences of this length, run freely, and judge the free run and its rhythm."""
     slow = SYSTEMS[run.system]
     recording = record(slow.system, run.length, run.dt, run.seed, slow.columns)
-    model = build(run.model, run.parameters, recording.train.columns, run.seed)
-    settings = {"window": run.window, "batch": run.batch, "updates": run.updates}
-    reconstruction = trained(model, recording.train, key=jax.random.key(run.seed), **settings)
-    found = _judged(recording.test.values, free_run(reconstruction, recording.test), slow, run.dt)
-    floor = _judged(recording.test.values, recording.second.values, slow, run.dt)
+    reconstruction = trained(
+        build(run.model, run.parameters, recording.train.columns, run.seed),
+        recording.train,
+        window=run.window,
+        batch=run.batch,
+        updates=run.updates,
+        learning_rate=run.learning_rate,
+        forcing=FORCINGS[run.forcing],
+        looks=run.looks,
+        key=jax.random.key(run.seed),
+    )
+    test, second = recording.test.values, recording.second.values
+    common = min(len(test), len(second))
+    found = _judged(test, free_run(reconstruction, recording.test), slow, run.dt)
+    floor = _judged(test[:common], second[:common], slow, run.dt)
     history = reconstruction.history
     return [
         {
@@ -109,6 +159,8 @@ def measure(run: Run) -> list[Row]:
             **{f"floor_{name}": value for name, value in floor.items()},
             "alpha": float(history["alpha"][-1]),
             "sequential": float(np.mean(history["sequential"])),
+            "skipped": int(history["skipped"].sum()),
+            "kept": int(reconstruction.update),
             "ending": "finished" if reconstruction.ending == "finished" else "not finite",
         }
     ]
@@ -116,11 +168,11 @@ def measure(run: Run) -> list[Row]:
 
 def _judged(reference: np.ndarray, generated: np.ndarray, slow: Slow, dt: float) -> Row:
     period = slow.period / dt
-    column = slow.column
+    true, found = (slow.signal(x[:, slow.column]) for x in (reference, generated))
     return {
         **misfits(reference, generated),
         "low_frequency": low_frequency_error(reference, generated, period),
-        "interval": interval_error(reference[:, column], generated[:, column], period),
+        "interval": interval_error(true, found, period, slow.band),
     }
 
 
@@ -130,70 +182,92 @@ def _judged(reference: np.ndarray, generated: np.ndarray, slow: Slow, dt: float)
 def draw(rows: list[Row]) -> Figure:
     """A row of panels for every system, a column for every measure, over the length of the sequences."""
     systems = distinct(rows, "system")
-    sheet = figure(11, 0.8 + 2.5 * len(systems))
-    panels = sheet.subplots(len(systems), len(MEASURES), sharex=True, squeeze=False)
+    sheet = figure(13, 0.6 + 2.6 * len(systems))
+    panels = sheet.subplots(len(systems), len(MEASURES), squeeze=False)
     for line, system in zip(panels, systems, strict=True):
         own = where(rows, system=system)
-        for ax, column in zip(line, MEASURES, strict=True):
+        for ax, (column, name) in zip(line, MEASURES.items(), strict=True):
             _curves(ax, own, column)
-        line[0].set_ylabel(system, fontsize=10, color=INK)
-    for ax, name in zip(panels[0], MEASURES.values(), strict=True):
-        ax.set_title(name, fontsize=10, color=INK)
+            dress(ax, "", name)
+        period = SYSTEMS[system].period / own[0]["dt"]
+        rhythm = "control without a slow rhythm" if system == CONTROL else f"slow period {period:,.0f} samples"
+        line[0].set_title(f"{system}: {rhythm}", loc="left", fontsize=11, fontweight="bold", color=INK)
     for ax in panels[-1]:
-        ax.set_xlabel("training sequence $T$", fontsize=10, color=INK)
-    handles, labels = panels[0, 0].get_legend_handles_labels()
-    sheet.legend(handles, labels, loc="outside upper center", ncols=4, frameon=False, fontsize=9, labelcolor=INK)
+        ax.set_xlabel("training sequence $T$ (samples)", fontsize=10, color=INK)
     return sheet
 
 
 def _curves(ax: Axes, rows: list[Row], column: str) -> None:
-    windows = distinct(rows, "window")
-    drawn = [row[column] for row in rows if np.isfinite(row[column])]
-    top = 2 * max(drawn, default=1.0)  # where runs without bounds or without a rhythm are drawn
-    for place, (model, role) in enumerate(ROLES.items()):
-        found = [quartiles(where(rows, model=model, window=T), column) for T in windows]
-        low, middle, high = np.minimum(np.array(found).T, top)
-        shifted = np.array(windows) * 1.06 ** (2 * place - 1)
+    """Median and quartiles of every setting; a run without bounds or without a rhythm lies in the band at the top."""
+    top, ends = edge(rows, [column]), []
+    for place, setting in enumerate(distinct(rows, "setting")):
+        own, role = where(rows, setting=setting), SETTINGS[setting][2]
+        windows = distinct(own, "window")
+        found = np.array([quartiles(where(own, window=T), column) for T in windows])
+        low, middle, high = np.minimum(found.T, top)
+        shifted = np.array(windows) * 1.05 ** (place - 1)
         ax.vlines(shifted, low, high, color=role.colour, linewidth=3, alpha=0.4)
-        look = {**role.line(), "label": model, "marker": role.marker, "markersize": 6}
-        ax.plot(shifted, middle, **look)
-    ax.axhline(quartiles(rows, f"floor_{column}")[1], **{**TRUTH.line(), "label": "a second exact run"})
-    dress(ax)
+        ax.plot(shifted, middle, **{**role.line(), "marker": role.marker, "markersize": 5})
+        ends.append((setting, shifted[-1], middle[-1], role.colour))
+    ax.axhline(quartiles(rows, f"floor_{column}")[1], **TRUTH.line())
+    lengths = sorted(distinct(rows, "window"))
     ax.set_xscale("log")
-    ax.set_xticks(windows, [f"{T:,}" for T in windows])
+    ax.set_xlim(lengths[0] / 1.3, lengths[-1] * 1.3)
+    ax.set_xticks(lengths, [f"{T:,}" for T in lengths])
     ax.minorticks_off()
-    ax.set_ylim(bottom=0)
+    if column in ("D_stsp", "interval"):
+        ax.set_yscale("log")
+    else:
+        ax.set_ylim(bottom=0)
+    if any(np.isinf(row[column]) for row in rows):
+        ax.axhspan(top / 1.3, top * 1.3, color=BAND, linewidth=0, zorder=0)
+        ax.annotate("failed", (lengths[0], top), fontsize=8, color=INK, va="center")
+    named_ends(ax, ends)
 
 
 def caption(rows: list[Row]) -> str:
-    """For every system and model: each measure at the shortest and at the longest T."""
-    windows = distinct(rows, "window")
-    parts = []
-    for system in distinct(rows, "system"):
-        own = where(rows, system=system)
-        period = SYSTEMS[system].period / own[0]["dt"]
-        told_models = "; ".join(_change(where(own, model=model), model, windows) for model in distinct(own, "model"))
-        parts.append(f"{system} ({period:,.0f} samples): {told_models}.")
-    first = rows[0]
+    """What longer sequences do to the slow rhythm, in every setting, and how often runs fail."""
+    first, systems = rows[0], distinct(rows, "system")
+    windows = sorted(distinct(rows, "window"))
+    ratios = {system: _ratio(where(rows, system=system, setting=MAIN)) for system in systems}
+    helped = ", ".join(s for s in systems if s != CONTROL and ratios[s] < _HELPS) or "no system with a slow rhythm"
+    changes = "; ".join(_changes(where(rows, system=system), system) for system in systems)
+    failed = "; ".join(f"{s} {_failed(where(rows, setting=s))}" for s in distinct(rows, "setting"))
     return (
-        f"{first['batch'] * first['window']:,} time steps in each of {first['updates']:,} updates, whatever T; medians "
-        f"over {counted(rows)} (quartiles), from T = {windows[0]:,} to T = {windows[-1]:,}. {' '.join(parts)}"
+        f"From T = {windows[0]:,} to T = {windows[-1]:,} the low-frequency error of the network with free units falls "
+        f"by a quarter or more on {helped}; on {CONTROL}, which has none, {ratios.get(CONTROL, np.nan):.0%} of it is "
+        f"left. Medians over "
+        f"{counted(rows)} from the shortest to the longest T (in how many seeds it fell): {changes}. Free runs without "
+        f"bounds or rhythm: {failed}. {first['batch'] * first['window']:,} time steps in each of {first['updates']:,} "
+        "updates, whatever T; bars: quartiles; dashed: a second exact run."
     )
 
 
-def _change(rows: list[Row], model: str, windows: list[int]) -> str:
-    shortest, longest = where(rows, window=windows[0]), where(rows, window=windows[-1])
-    changes = [f"{name} {told(shortest, column)} to {told(longest, column)}" for column, name in MEASURES.items()]
-    best = {name: _best(rows, column, windows) for column, name in MEASURES.items() if column in _RHYTHM}
-    return f"{model} {', '.join(changes)}, lowest {' and '.join(f'{name} at {T}' for name, T in best.items())}"
+def _changes(rows: list[Row], system: str) -> str:
+    return f"{system}: " + ", ".join(_change(where(rows, setting=s), s) for s in distinct(rows, "setting"))
 
 
-_RHYTHM = ("low_frequency", "interval")
+def _change(rows: list[Row], setting: str) -> str:
+    """From median to median, and in how many seeds it fell."""
+    shortest, longest = _ends(rows)
+    known = {row["seed"]: row["low_frequency"] for row in shortest}
+    fell = sum(row["low_frequency"] < known.get(row["seed"], -np.inf) for row in longest)
+    before, after = (quartiles(own, "low_frequency")[1] for own in (shortest, longest))
+    return f"{setting} {before:.2g} to {after:.2g} ({fell} of {len(longest)})"
 
 
-def _best(rows: list[Row], column: str, windows: list[int]) -> str:
-    medians = {T: quartiles(where(rows, window=T), column)[1] for T in windows}
-    return f"T = {min(medians, key=lambda T: medians[T]):,}"
+def _ratio(rows: list[Row]) -> float:
+    before, after = (quartiles(own, "low_frequency")[1] for own in _ends(rows))
+    return after / before
+
+
+def _ends(rows: list[Row]) -> tuple[list[Row], list[Row]]:
+    windows = sorted(distinct(rows, "window"))
+    return where(rows, window=windows[0]), where(rows, window=windows[-1])
+
+
+def _failed(rows: list[Row]) -> str:
+    return f"{sum(np.isinf(row['interval']) for row in rows)} of {len(rows)}"
 
 
 STUDY = Study(

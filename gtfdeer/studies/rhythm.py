@@ -3,7 +3,8 @@
     low-frequency error   Hellinger distance of the spectra below 4 / period, smoothed over a fifth of 1 / period,
                           each divided by the whole power of its series: energy that should be slow and is not, counts
     interval error        mean over quantiles of |interval - true interval| / mean true interval; an interval lies
-                          between two upward passages of the slow part (frequencies below 4 / period) through its mean
+                          between two upward passages of the slow part (frequencies below 4 / period, or in a band
+                          that is given) through its mean
 
 Both are 0 for equal series; the first is at most 1. Ours: the reference sources define no such measure.
 """
@@ -18,7 +19,7 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["interval_error", "intervals", "low_frequency_error"]
+__all__ = ["interval_error", "intervals", "low_frequency_error", "steepness"]
 
 _BAND = 4  # of 1 / period: the slow rhythm with three overtones
 _FEWEST = 3  # intervals that a distribution takes
@@ -46,14 +47,22 @@ def low_frequency_error(
     return float(np.mean(np.sqrt(0.5 * np.sum((np.sqrt(f) - np.sqrt(g)) ** 2, axis=0))))
 
 
-def intervals(values: Float[np.ndarray, " time"], period: float) -> Float[np.ndarray, " intervals"]:
+def intervals(
+    values: Float[np.ndarray, " time"], period: float, band: tuple[float, float] = (0, _BAND)
+) -> Float[np.ndarray, " intervals"]:
     """Samples between upward passages of the slow part through its mean.
+
+    Args:
+        values: `(T,)`.
+        period: of the slow rhythm, in samples.
+        band: lowest and highest frequency of the slow part, in units of 1 / period.
 
     >>> intervals(np.sin(np.arange(2000.0) * 2 * np.pi / 100 + 1.0), period=100.0).round().tolist()[:2]
     [100.0, 100.0]
     """
     spectrum = np.fft.rfft(values - values.mean())
-    spectrum[np.fft.rfftfreq(len(values)) > _BAND / period] = 0
+    frequency = np.fft.rfftfreq(len(values)) * period
+    spectrum[(frequency < band[0]) | (frequency > band[1])] = 0
     slow = np.fft.irfft(spectrum, len(values))
     passages = np.flatnonzero((slow[:-1] < 0) & (slow[1:] >= 0))
     exact = passages + slow[passages] / (slow[passages] - slow[passages + 1])
@@ -61,9 +70,16 @@ def intervals(values: Float[np.ndarray, " time"], period: float) -> Float[np.nda
 
 
 def interval_error(
-    reference: Float[np.ndarray, " time"], generated: Float[np.ndarray, " time"], period: float
+    reference: Float[np.ndarray, " time"],
+    generated: Float[np.ndarray, " time"],
+    period: float,
+    band: tuple[float, float] = (0, _BAND),
 ) -> float:
     """How far the distributions of the intervals are apart; infinite where the run has hardly any.
+
+    Args:
+        reference, generated: `(T,)`.
+        period, band: as in `intervals`.
 
     >>> t = np.arange(4000.0)
     >>> round(interval_error(np.sin(t / 20), np.sin(t / 30), period=126.0), 2)
@@ -71,11 +87,20 @@ def interval_error(
     """
     if not np.isfinite(generated).all() or np.ptp(generated) == 0:
         return math.inf
-    true, found = (intervals(np.asarray(x, np.float64), period) for x in (reference, generated))
+    true, found = (intervals(np.asarray(x, np.float64), period, band) for x in (reference, generated))
     if len(found) < _FEWEST:
         return math.inf
     quantiles = np.linspace(0.05, 0.95, 19)
     return float(np.mean(np.abs(np.quantile(found, quantiles) - np.quantile(true, quantiles))) / true.mean())
+
+
+def steepness(values: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time-1"]:
+    """How fast a signal moves: of a heart, high once a beat, and blind to the slow wandering of its level.
+
+    >>> steepness(np.array([0.0, 2.0, -1.0])).tolist()
+    [2.0, 3.0]
+    """
+    return np.abs(np.diff(values))
 
 
 def _band(x: Float[np.ndarray, "time observed"], period: float) -> Float[np.ndarray, "frequency observed"]:

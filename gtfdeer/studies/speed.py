@@ -232,4 +232,5 @@ STUDY = Study(
     draw=draw,
     caption=caption,
     seeds=(2, 3),
+    alone=True,
 )

@@ -36,6 +36,7 @@ class Study:
         draw: the figure of a whole table, without its caption.
         caption: what the table shows, computed from it.
         seeds: by default, in the quick setting and in the full one.
+        alone: whether it times what must not share the machine with other runs.
     """
 
     name: str
@@ -45,3 +46,4 @@ class Study:
     draw: Callable[[list[Row]], Figure]
     caption: Callable[[list[Row]], str]
     seeds: tuple[int, int] = (2, 5)
+    alone: bool = False

@@ -53,16 +53,27 @@ class Table:
         return any(line[: len(settings)] == settings for line in self._lines[1:])
 
     def add(self, run: Any, found: list[Row]) -> None:
-        """Write the rows of one more run, all of them or none."""
+        """Write the rows of one more run, all of them or none; new columns at the end are empty in older rows."""
         names = (*asdict(run), *found[0])
+        if self._lines and names[: len(self.columns)] == self.columns:
+            new = ("",) * (len(names) - len(self.columns))
+            self._lines = [names, *((*line, *new) for line in self._lines[1:])]
         if self._lines and self.columns != names:
             raise ValueError(f"{self.path} has the columns {self.columns}, not {names}; pass another folder")
         lines = [(*_settings(run), *map(_cell, row.values())) for row in found]
-        grown = [*(self._lines or [names]), *lines]
+        self._write([*(self._lines or [names]), *lines])
+
+    def sort(self, runs: Sequence[Any]) -> None:
+        """Bring the rows into the order of these runs, whichever ended first."""
+        place = {_settings(run): k for k, run in enumerate(runs)}
+        names, *lines = self._lines
+        self._write([names, *sorted(lines, key=lambda line: place[line[: len(asdict(runs[0]))]])])
+
+    def _write(self, lines: list[tuple[str, ...]]) -> None:
         text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows(grown)
+        csv.writer(text, lineterminator="\n").writerows(lines)
         write_whole(self.path, text.getvalue().encode())
-        self._lines = grown
+        self._lines = lines
 
 
 def _settings(run: Any) -> tuple[str, ...]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "KINDS",
     "LINEAR",
+    "ONE_LAYER",
     "Recording",
     "build",
     "exact_map",
@@ -38,16 +39,19 @@ __all__ = [
 ]
 
 LINEAR = ("LRU", "S5", "Mamba")
+ONE_LAYER = "LRU, one layer"
 NOISE = 0.05
 
 KINDS: dict[str, tuple[type[models.Model], Callable[[int], dict[str, Any]]]] = {
     "shPLRNN": (models.ShallowPLRNN, lambda columns: {"latent_dim": columns}),
+    "clipped": (models.ClippedShallowPLRNN, lambda columns: {"latent_dim": columns}),
     "clipped + 3 units": (models.ClippedShallowPLRNN, lambda columns: {"latent_dim": columns + 3}),
     "AL-RNN": (models.AlmostLinearRNN, lambda columns: {}),
     "GRU": (models.GRU, lambda columns: {}),
     "LRU": (models.LRU, lambda columns: {"latent_dim": 8}),
     "S5": (models.S5, lambda columns: {"latent_dim": 8}),
     "Mamba": (models.Mamba, lambda columns: {"latent_dim": 4}),
+    ONE_LAYER: (models.LRU, lambda columns: {"latent_dim": 8, "depth": 1}),
 }
 """Families, and what is fixed before the number of parameters fixes the rest."""
 
@@ -59,7 +63,7 @@ class Recording:
     Attributes:
         train: noisy, standardised.
         test: clean, in the same units.
-        second: another test run, for the floor.
+        second: another test run, for the floor; of the heart, whose only recording is cut in two, the training half.
         system: None where nobody knows the equations.
     """
 

@@ -1,14 +1,16 @@
 """Tiny versions of the studies that train and of the one that times: they run, and say what their table shows."""
 
 from dataclasses import replace
+from functools import partial
 
+import jax
 import numpy as np
 import pytest
 
 from gtfdeer.models import parameter_count
 from gtfdeer.studies import conduct, linear_vs_nonlinear, long_sequences, models, speed
 from gtfdeer.studies.linear_vs_nonlinear import EXACT
-from gtfdeer.studies.training import build
+from gtfdeer.studies.training import ONE_LAYER, build
 
 
 def tiny(module, plan, folder):
@@ -18,8 +20,8 @@ def tiny(module, plan, folder):
 @pytest.fixture(scope="module")
 def families(tmp_path_factory):
     def plan(full, seed):
-        kinds = (EXACT, "S5")
-        return [linear_vs_nonlinear.Run(seed, "Lorenz-63", kind, 300, 2000, 20, 4, 5) for kind in kinds]
+        size = (300, 2000, 20, 4, 1e-2, 0.02, 0, 3)
+        return [linear_vs_nonlinear.Run(seed, "Lorenz-63", kind, *size) for kind in (EXACT, ONE_LAYER)]
 
     return tiny(linear_vs_nonlinear, plan, tmp_path_factory.mktemp("families"))
 
@@ -30,7 +32,18 @@ def test_the_map_of_lorenz_63_moves_with_rank_two(families):
     shares = [exact[f"share_{k}"] for k in range(1, 9)]
     assert np.sum(np.square(shares)) == pytest.approx(1, abs=1e-4)
     assert 0.5 < exact["exponent"] < 1.3
-    assert "rank 2" in families.caption
+    assert "truth 2, LRU, one layer" in families.caption
+
+
+def test_one_linear_layer_moves_in_twice_as_many_directions_as_columns_and_a_stack_in_more():
+    def shares(kind):
+        model = build(kind, 300, 3, seed=0)
+        states = jax.random.normal(jax.random.key(0), (40, model.latent_dim))
+        return np.asarray(jax.jit(partial(linear_vs_nonlinear.movement, model.step))(states)[1])
+
+    one, stack = shares(ONE_LAYER), shares("LRU")
+    assert one[5] > 1e-3 > 1e-5 > one[6:].max()  # 2 N = 6; beyond it, rounding of float32
+    assert stack[6] > 1e-3
 
 
 @pytest.mark.parametrize("kind", ["clipped + 3 units", "AL-RNN", "Mamba"])
@@ -40,15 +53,25 @@ def test_models_are_of_equal_size(kind):
     assert model.observed_dim == 3
 
 
-def test_long_and_short_sequences_see_as_many_steps(tmp_path):
-    def plan(full, seed):
-        return [long_sequences.Run(seed, "Lorenz-63", 0.01, "clipped + 3 units", 20, 2, 4, 200, 3000)]
+def long_plan(full, seed):
+    common = ("Lorenz-63", 0.01, "3 free units", "clipped", "annealed to 0.02", 20, 2, 3, 1e-2, 0, 60, 2000)
+    return [long_sequences.Run(seed, *common)]
 
-    found = tiny(long_sequences, plan, tmp_path)
-    assert found.caption.startswith("40 time steps in each of 4 updates")
-    assert all(0 < row["floor_low_frequency"] < 0.5 for row in found.rows)
-    for full in (False, True):
-        assert len({run.window * run.batch for run in long_sequences.plan(full, 0)}) == 1
+
+def test_a_study_that_trains_gives_the_same_table_again_with_two_processes_too(tmp_path):
+    plan = replace(long_sequences.STUDY, plan=long_plan)
+    tables = [conduct(plan, tmp_path / str(jobs), seeds=2, jobs=jobs, progress=False) for jobs in (1, 2)]
+    assert tables[0].files[0].read_bytes() == tables[1].files[0].read_bytes()
+    assert [row["seed"] for row in tables[0].rows] == [0, 1]
+    assert all(0 < row["floor_low_frequency"] < 0.5 for row in tables[0].rows)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_long_and_short_sequences_see_as_many_steps(full):
+    runs = long_sequences.plan(full, 0)
+    assert len({run.window * run.batch * run.updates for run in runs}) == 1
+    assert {run.system for run in runs} >= {"bursting neuron", "Lorenz-63"}
+    assert all(run.forcing in long_sequences.FORCINGS for run in runs)
 
 
 def test_every_family_leaves_scores_and_a_picture_of_its_free_run(tmp_path):
