@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export GTFDEER_FAST ?= 1
 
-.PHONY: help demo test test-solutions coverage test-package test-floor test-newest fast-floor fast-newest lab bench docs check format \
-  lock clean
+.PHONY: help demo test test-full test-solutions coverage test-package test-floor test-newest fast-floor fast-newest lab bench \
+  docs check format lock clean
 
 help:                 ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -15,6 +15,9 @@ demo: .venv/ready     ## Lorenz-63 end to end: simulate, train, free-run, score;
 test: .venv/ready     ## the whole test suite, docstring examples and notebooks included
 	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=300 --durations=10 --ignore=notebooks/solutions \
 	  tests gtfdeer notebooks
+
+test-full: .venv/ready ## the course and its solutions at full size
+	GTFDEER_FAST=0 $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=1800 --durations=0 notebooks
 
 test-solutions: .venv/ready ## the solutions of the exercises
 	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks/solutions
