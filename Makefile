@@ -3,8 +3,8 @@ PYTHON ?= python3
 BIN := .venv/bin
 export GTFDEER_FAST ?= 1
 
-.PHONY: help demo test test-full test-solutions coverage test-package test-floor test-newest fast-floor fast-newest lab bench \
-  docs check format lock clean
+.PHONY: help demo test test-full test-solutions coverage fuzz fuzz-readers test-long soak grid test-package \
+  test-binder test-floor test-newest fast-floor fast-newest lab bench docs check format lock clean
 
 help:                 ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -25,12 +25,36 @@ test-solutions: .venv/ready ## the solutions of the exercises
 coverage: .venv/ready ## the same, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=gtfdeer --cov-report=term-missing:skip-covered tests gtfdeer
 
+fuzz: .venv/ready     ## the property tests for long, with 1,000 random problems for every solver and length
+	GTFDEER_FUZZ_EXAMPLES=1000 $(BIN)/python -m pytest -n 2 --dist worksteal tests/solvers/test_property.py tests/test_scan.py
+
+grid: .venv/ready     ## every solver against the plain loop on the whole grid of maps, lengths, dtypes, jit and vmap
+	GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/solvers/test_exactness.py
+
+test-long: .venv/ready ## what may go wrong, for long: 25 kills, 2,000 hostile inputs of each kind, the memory of the whole grid
+	GTFDEER_KILLS=25 GTFDEER_FUZZ_EXAMPLES=2000 GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest tests/trust
+
+FUZZ_SECONDS ?= 1800
+fuzz-readers: .venv/ready ## atheris on all that reads files, for half an hour (FUZZ_SECONDS); a finding stays as out/fuzz/crash-*
+	$(BIN)/python -m pip install --quiet atheris
+	@for target in text arrays models checkpoints; do mkdir -p out/fuzz/$$target; $(BIN)/python tests/trust/fuzz_readers.py \
+	  $$target -max_total_time=$$(($(FUZZ_SECONDS) / 4)) -max_len=4096 -rss_limit_mb=4096 -print_final_stats=1 \
+	  -artifact_prefix=out/fuzz/ out/fuzz/$$target || exit 1; done
+
+SOAK_SECONDS ?= 3600
+soak: .venv/ready     ## an hour of training with checkpoints and a panel: memory, programs and speed, into out/soak.json
+	@mkdir -p out
+	$(BIN)/python tests/trust/soak.py $(SOAK_SECONDS) out/soak.json
+
 test-package: .venv/ready ## build the wheel, install it into a clean environment, use it there
 	$(BIN)/python -m pytest -m package tests/test_packaging.py
 
+test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 there: one core, 2 GB (minutes; needs a network)
+	$(BIN)/python -m pytest -m binder -s tests/test_binder.py
+
 # Both ends of the version range. Colab has the floor, on Python 3.13; Binder has Python 3.12.
-FAST := tests/test_forcing.py tests/test_reconstruction.py tests/test_public_api.py tests/data tests/models/test_plrnn.py \
-  tests/commands/test_info.py tests/commands/test_main.py
+FAST := tests/test_forcing.py tests/test_reconstruction.py tests/test_public_api.py tests/test_solve.py tests/data \
+  tests/models/test_plrnn.py tests/commands/test_info.py tests/commands/test_main.py tests/explorables/test_panel.py
 COURSE = $(wildcard notebooks/0[1-5]*.ipynb)
 PYENV_ROOT ?= $(HOME)/.pyenv
 # the first of these versions of Python that is here, on the path or from pyenv; else the one that .venv is built from
@@ -65,8 +89,10 @@ fast-floor fast-newest: fast-%: .venv-%/ready
 lab: .venv/ready      ## JupyterLab on the notebooks, on this machine only
 	$(BIN)/gtfdeer lab notebooks
 
-bench: .venv/ready    ## speed and memory of every solver on this device
-	$(BIN)/gtfdeer bench
+bench: .venv/ready    ## speed and memory of every solver and model on this device, into out/bench (BENCH=--full: all of it)
+	@mkdir -p out/bench
+	$(BIN)/gtfdeer bench $(BENCH) --out out/bench/solvers.json
+	$(BIN)/gtfdeer bench --models --out out/bench/models.json
 
 docs: .venv/ready     ## the manual, into site/; a warning is an error
 	$(BIN)/mkdocs build --strict
@@ -75,12 +101,12 @@ check: .venv/ready    ## lint, types, notebooks without outputs
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/pyright
-	$(BIN)/nbstripout --verify notebooks/*.ipynb
+	$(BIN)/nbstripout --verify notebooks/*.ipynb notebooks/solutions/*.ipynb
 
 format: .venv/ready   ## put the code into its canonical form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/nbstripout notebooks/*.ipynb
+	$(BIN)/nbstripout notebooks/*.ipynb notebooks/solutions/*.ipynb
 
 lock: .venv/ready     ## pin the newest versions that fit pyproject.toml, for Python 3.11 and newer
 	$(BIN)/python -m pip install --quiet uv

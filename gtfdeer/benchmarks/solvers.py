@@ -1,257 +1,148 @@
-"""Every solver against the sequential scan: time, memory, iterations, and the error beside the speed.
+"""Every solver against the sequential scan, on a clipped shallow PLRNN under constant forcing.
 
-The task is one training loss, `mean (x_pred - x)^2` of a clipped shallow PLRNN under constant forcing on standardised
-Lorenz-63, and its gradient with respect to the parameters. The baseline is `lax.scan` over the same forced step,
-differentiated by JAX. Compile time is apart; every timing blocks until ready; all candidates of a case take turns, so
-that a noisy machine is unfair to all of them alike.
+A solver takes part where its working memory, by `gtfdeer.solvers.memory_needed`, fits into the room of this device:
+
+    accelerators   half of the memory that is left
+    CPU            the same, but at most 512 MB: work grows with memory (or faster, as in T M^3), and beyond it one
+                   turn of DEER takes many seconds; that is known, and known to lose
+
+A million steps are raced by `Auto` and `Shooting` alone, on accelerators also by `DEER`: step by step they take a
+minute there.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
+import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 
-from .. import data, forcing, models, scan, solvers
+from .. import forcing, scan, solvers
+from ..machine import available_memory
+from ..models import ClippedShallowPLRNN, Model
 from ..solve import solve
 from ..solvers import Solver
+from .race import BASELINE, Case, Outcome, Race
+from .task import apart, judged, sequences, step_by_step, taught
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Array
 
-__all__ = ["Case", "Measurement", "cases", "compare", "table"]
+__all__ = ["SolverCase", "candidates", "room", "solver_cases"]
 
-BASELINE = "lax.scan"
 TEXTBOOK = "textbook DEER"
-_ROOM = 2**29  # bytes of working memory: above it a solver is left out
+_CPU_ROOM = 2**29  # bytes
+_MILLION = 1_000_000
+SOLVERS: dict[str, Solver] = {
+    "Auto": solvers.Auto(),
+    "Sequential": solvers.Sequential(),
+    "Shooting": solvers.Shooting(),
+    "QuasiDEER": solvers.QuasiDEER(),
+    "DEER": solvers.DEER(),
+    TEXTBOOK: solvers.DEER(method=scan.associative),  # and without the analytic Jacobian
+    "ELK": solvers.ELK(),
+}
 
 
 @dataclass(frozen=True)
-class Case:
-    """One size of the task: latent M, hidden H, time steps T, batch B, forcing strength."""
+class SolverCase(Case):
+    """One size of the task: latent M, hidden H, time steps T, batch B, forcing strength; and who takes part."""
 
     latent_dim: int
     hidden_dim: int
     length: int
     batch: int
     alpha: float
+    solvers: tuple[str, ...] = tuple(SOLVERS)
 
     def __str__(self) -> str:
         return f"M {self.latent_dim}, H {self.hidden_dim}, T {self.length}, B {self.batch}, alpha {self.alpha:g}"
 
-
-@dataclass(frozen=True)
-class Measurement:
-    """What one solver took for one case; times in seconds (medians), memory in bytes.
-
-    Attributes:
-        value, gradient: of the loss alone, and of loss and gradient.
-        value_ratio, gradient_ratio: baseline / this, medians over turns; above 1 is faster.
-        ratio_spread: half the distance between the quartiles of the gradient's ratio.
-        compile: of loss and gradient.
-        temporary: memory that the compiled gradient asks for beside its inputs and outputs.
-        estimated: what `gtfdeer.solvers.memory_needed` says of it; 0 for the baseline.
-        iterations: most in the batch.
-        error, gradient_error: largest difference of the loss's predictions and of the gradient from the baseline's,
-            relative to the largest entry.
-    """
-
-    case: Case
-    solver: str
-    value: float
-    gradient: float
-    value_ratio: float
-    gradient_ratio: float
-    ratio_spread: float
-    compile: float
-    temporary: int
-    estimated: int
-    iterations: int
-    error: float
-    gradient_error: float
-
     def as_row(self) -> dict[str, Any]:
-        """Flat, for JSON and CSV."""
-        row = asdict(self)
-        return row.pop("case") | row
+        return {name: value for name, value in asdict(self).items() if name != "solvers"}
+
+    def race(self) -> Race:
+        build, parameters = apart(
+            ClippedShallowPLRNN(latent_dim=self.latent_dim, hidden_dim=self.hidden_dim, rngs=nnx.Rngs(0))
+        )
+        running = candidates(self, room(jax.default_backend(), available_memory()))
+        programs = {BASELINE: partial(step_by_step, build, self.alpha)} | {
+            name: partial(_by_the_book if name == TEXTBOOK else taught, build, self.alpha, solver)
+            for name, solver in running.items()
+        }
+        estimates = {name: _needed(self, solver) for name, solver in running.items()}
+        return Race(programs, parameters, sequences(self.length, self.batch, self.latent_dim), estimates)
 
 
-def cases(*, full: bool) -> list[Case]:
-    """The grid: a minute's worth, or the sizes that results are quoted for."""
-    short = [Case(3, 50, 200, 16, 0.2), Case(3, 50, 8192, 16, 0.2)]
+def solver_cases(*, full: bool, platform: str) -> list[SolverCase]:
+    """The grid: a minute's worth, or the sizes that results are quoted for; `platform` as JAX names it."""
+    short = [SolverCase(3, 50, 200, 16, 0.2), SolverCase(3, 50, 8192, 16, 0.2)]
     if not full:
         return short
     return [
         *short,
-        Case(30, 200, 8192, 16, 0.2),
-        Case(3, 50, 131_072, 1, 0.2),
-        Case(30, 200, 131_072, 1, 0.2),
-        Case(3, 50, 16_384, 1, 0.2),
-        Case(10, 100, 16_384, 1, 0.2),
+        SolverCase(3, 50, 8192, 16, 0.05),
+        SolverCase(30, 200, 8192, 16, 0.2),
+        SolverCase(3, 50, 131_072, 1, 0.2),
+        SolverCase(30, 200, 131_072, 1, 0.2),
+        SolverCase(3, 50, 16_384, 1, 0.2),
+        SolverCase(10, 100, 16_384, 1, 0.2),
+        *_where_auto_turns(platform),
+        *_a_million(platform),
     ]
 
 
-def candidates(case: Case) -> dict[str, Solver]:
-    """Every solver that this case leaves room for; "textbook" is DEER by an associative scan, without analytic J."""
-    every: dict[str, Solver] = {
-        "Auto": solvers.Auto(),
-        "Sequential": solvers.Sequential(),
-        "Shooting": solvers.Shooting(),
-        "QuasiDEER": solvers.QuasiDEER(),
-        "DEER": solvers.DEER(),
-        TEXTBOOK: solvers.DEER(method=scan.associative),
-        "ELK": solvers.ELK(),
-    }
-    room = {
-        name: solvers.memory_needed(
-            solver, length=case.length, latent_dim=case.latent_dim, batch=case.batch, gradient=True
-        )
-        < _ROOM
-        for name, solver in every.items()
-    }
-    return {name: solver for name, solver in every.items() if room[name]}
+def _where_auto_turns(platform: str) -> list[SolverCase]:
+    """The sizes from which on `Auto` takes another solver, see `gtfdeer.solvers.auto`."""
+    considered = ("Auto", "Sequential", "Shooting", "DEER")
+    if platform == "cpu":
+        return [SolverCase(3, 50, 512, batch, 0.2, considered) for batch in (1, 16)]
+    return [SolverCase(3, 50, 64, 16, 0.2, considered), SolverCase(8, 100, 16_384, 1, 0.2, considered)]
 
 
-def compare(case: Case, *, turns: int = 9) -> Iterator[Measurement]:
-    """Measure the baseline and every candidate on one case, in turns."""
-    loss, parameters, x = _task(case)
-    programs = {BASELINE: partial(_baseline, case, loss)} | {
-        name: partial(_solved, case, solver, loss, analytic=name != TEXTBOOK)
-        for name, solver in candidates(case).items()
-    }
-    ready = {name: _compile(program, parameters, x) for name, program in programs.items()}
-    times = {name: (_Times(), _Times()) for name in ready}
-    for _ in range(turns):
-        for name, program in ready.items():
-            times[name][0].add(program.value, parameters, x)
-            times[name][1].add(program.gradient, parameters, x)
-    reference = ready[BASELINE].outcome
-    for name, program in ready.items():
-        ratios = times[BASELINE][1].array() / times[name][1].array()
-        yield Measurement(
-            case=case,
-            solver=name,
-            value=times[name][0].median(),
-            gradient=times[name][1].median(),
-            value_ratio=float(np.median(times[BASELINE][0].array() / times[name][0].array())),
-            gradient_ratio=float(np.median(ratios)),
-            ratio_spread=float(np.subtract(*np.percentile(ratios, [75, 25])) / 2),
-            compile=program.seconds,
-            temporary=program.temporary,
-            estimated=_estimate(case, candidates(case).get(name)),
-            iterations=int(program.outcome[0][1][1]),
-            error=_difference(program.outcome[0][1][0], reference[0][1][0]),
-            gradient_error=_difference(program.outcome[1], reference[1]),
-        )
+def _a_million(platform: str) -> list[SolverCase]:
+    if platform == "cpu":
+        return [SolverCase(3, 50, _MILLION, 1, 0.2, ("Auto", "Shooting"))]
+    return [
+        SolverCase(latent_dim, hidden_dim, _MILLION, 1, 0.2, ("Auto", "Shooting", "DEER"))
+        for latent_dim, hidden_dim in ((3, 50), (10, 100), (30, 200))
+    ]
 
 
-def table(rows: Sequence[Measurement]) -> str:
-    """Measurements as text, one line each, grouped by case."""
-    lines = []
-    for case in dict.fromkeys(row.case for row in rows):
-        lines += ["", str(case), f"{'':15}{'value':>10}{'x':>7}{'gradient':>11}{'x':>7}{'+-':>6}"]
-        lines[-1] += f"{'compile':>9}{'memory':>9}{'it':>4}{'error':>9}{'grad err':>9}"
-        lines += [
-            f"{r.solver:15}{1e3 * r.value:8.2f}ms{r.value_ratio:7.2f}{1e3 * r.gradient:9.2f}ms{r.gradient_ratio:7.2f}"
-            f"{r.ratio_spread:6.2f}{r.compile:8.1f}s{r.temporary / 2**20:7.0f}MB{r.iterations:4d}{r.error:9.0e}"
-            f"{r.gradient_error:9.0e}"
-            for r in rows
-            if r.case == case
-        ]
-    return "\n".join(lines[1:])
+def room(platform: str, available: int | None) -> float:
+    """Bytes that one solver may take for one case, of those that are left (None: nobody knows).
+
+    >>> room("gpu", 80 * 2**30) / 2**30, room("cpu", 80 * 2**30) / 2**30
+    (40.0, 0.5)
+    """
+    half = math.inf if available is None else available / 2
+    return min(half, _CPU_ROOM) if platform == "cpu" else half
 
 
-def _estimate(case: Case, solver: Solver | None) -> int:
-    if solver is None:
-        return 0
+def candidates(case: SolverCase, room: float) -> dict[str, Solver]:
+    """The solvers of this case that need less than `room` bytes."""
+    return {name: SOLVERS[name] for name in case.solvers if _needed(case, SOLVERS[name]) < room}
+
+
+def _needed(case: SolverCase, solver: Solver) -> int:
     return solvers.memory_needed(solver, length=case.length, latent_dim=case.latent_dim, batch=case.batch)
 
 
-def _task(case: Case) -> tuple[Callable, Any, Float[Array, "batch time latent"]]:
-    copies = -(-case.latent_dim // 3)
-    series = data.simulate(data.Lorenz63(), length=case.length + 100 * case.batch, dt=0.01, key=jax.random.key(0))
-    values = np.tile(series.standardise().values, (1, copies))[:, : case.latent_dim]
-    x = jnp.asarray(np.stack([values[100 * b : 100 * b + case.length] for b in range(case.batch)]))
-    model = models.ClippedShallowPLRNN(latent_dim=case.latent_dim, hidden_dim=case.hidden_dim, rngs=nnx.Rngs(0))
-    graph, parameters = nnx.split(model)
-    return lambda p: nnx.merge(graph, p), parameters, x
-
-
-def _solved(case: Case, solver: Solver, build: Callable, parameters: Any, x: Array, *, analytic: bool = True):
+def _by_the_book(
+    build: Callable[[Any], Model], alpha: float, solver: Solver, parameters: Any, x: Array
+) -> tuple[Array, Outcome]:
+    """As `taught`, but every Jacobian by forward-mode autodiff; for a model whose state is what it observes."""
     model = build(parameters)
 
-    def one(x: Array):
-        if analytic:
-            predicted, solution = model.teach(x, case.alpha, solver)
-            return predicted, solution.iterations
-        alphas = jnp.full((len(x) - 1, 1), case.alpha).at[0].set(0)
+    def one(x: Array) -> Outcome:
+        alphas = jnp.full((len(x) - 1, 1), alpha).at[0].set(0)
         forced = forcing.Forced(x[:-1], alphas)
         solution = solve(forcing.force(model.step), x[0], forced, solver=solver, guess=x[1:])
-        return solution.states, solution.iterations
+        return Outcome(solution.states, solution.iterations, solution.code)
 
-    predicted, iterations = jax.vmap(one)(x)
-    return jnp.mean((predicted - x[:, 1:]) ** 2), (predicted, jnp.max(iterations))
-
-
-def _baseline(case: Case, build: Callable, parameters: Any, x: Array):
-    model = build(parameters)
-
-    def one(x: Array) -> Array:
-        def step(z: Array, teacher: Array) -> tuple[Array, Array]:
-            z = model.step((1 - case.alpha) * z + case.alpha * teacher)
-            return z, z
-
-        first = model.step(x[0])
-        return jnp.concatenate([first[None], jax.lax.scan(step, first, x[1:-1])[1]])
-
-    predicted = jax.vmap(one)(x)
-    return jnp.mean((predicted - x[:, 1:]) ** 2), (predicted, jnp.asarray(1))
-
-
-@dataclass(frozen=True)
-class _Program:
-    value: Callable
-    gradient: Callable
-    seconds: float
-    temporary: int
-    outcome: Any
-
-
-def _compile(program: Callable, parameters: Any, x: Array) -> _Program:
-    began = time.perf_counter()
-    gradient = jax.jit(jax.value_and_grad(program, has_aux=True)).lower(parameters, x).compile()
-    seconds = time.perf_counter() - began
-    value = jax.jit(lambda p, x: program(p, x)[0]).lower(parameters, x).compile()
-    memory = gradient.memory_analysis()
-    temporary = 0 if memory is None else int(memory.temp_size_in_bytes)
-    return _Program(value, gradient, seconds, temporary, jax.block_until_ready(gradient(parameters, x)))
-
-
-class _Times:
-    """One duration a turn."""
-
-    def __init__(self) -> None:
-        self.seconds: list[float] = []
-
-    def add(self, program: Callable, *arguments: Any) -> None:
-        began = time.perf_counter()
-        jax.block_until_ready(program(*arguments))
-        self.seconds.append(time.perf_counter() - began)
-
-    def array(self) -> np.ndarray:
-        return np.array(self.seconds)
-
-    def median(self) -> float:
-        return float(np.median(self.seconds))
-
-
-def _difference(found: Any, reference: Any) -> float:
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(reference), strict=True)
-    return max(float(jnp.max(jnp.abs(a - b)) / jnp.maximum(jnp.max(jnp.abs(b)), 1e-30)) for a, b in pairs if a.size)
+    return judged(jax.vmap(one)(x), x)

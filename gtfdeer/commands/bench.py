@@ -1,31 +1,37 @@
-"""`gtfdeer bench`: every solver against the sequential scan, on this device."""
+"""`gtfdeer bench`: every solver, or every model, against the sequential scan, on this device."""
 
 from __future__ import annotations
 
 import json
 import math
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..files import write_whole
 from .command import Command
 from .files import require_writable
-from .info import environment
+from .info import provenance
 
 if TYPE_CHECKING:
-    from gtfdeer.benchmarks import Measurement
+    from gtfdeer.benchmarks import Case, Measurement
 
-__all__ = ["COMMAND"]
+__all__ = ["COMMAND", "Record", "race_all"]
 
 
 def add_options(parser: ArgumentParser) -> None:
-    parser.add_argument("--full", action="store_true", help="the whole grid, up to 131,072 steps (about ten minutes)")
+    grid = parser.add_mutually_exclusive_group()
+    grid.add_argument("--full", action="store_true", help="the whole grid, up to 1,000,000 steps (half an hour)")
+    grid.add_argument("--models", action="store_true", help="every model as fit trains it, instead of every solver")
+    parser.add_argument("--only", default="", metavar="WORDS", help="cases with these words, such as 'T 8192,' or GRU")
     parser.add_argument("--turns", type=int, default=9, metavar="K", help="timings of each program (default 9)")
     parser.add_argument(
-        "--out", type=Path, metavar="FILE.json", help="also write the measurements as JSON, and a figure beside it"
+        "--out",
+        type=Path,
+        metavar="FILE.json",
+        help="also write the measurements, after every case, as JSON, and a figure beside it",
     )
 
 
@@ -33,44 +39,112 @@ def run(options: Namespace) -> None:
     if options.turns < 1:
         raise ValueError(f"--turns is {options.turns}; pass at least 1")
     if options.out is not None:
-        require_writable(options.out)
+        _require_json(options.out)
     import jax
 
-    from gtfdeer.benchmarks import cases, compare, table
+    from gtfdeer.benchmarks import compare, model_cases, solver_cases
 
     device = jax.devices()[0]
-    print(f"loss and gradient of a clipped shPLRNN on {device.device_kind} ({device.platform}), float32;")
-    print("x is how many times faster than lax.scan with autodiff; errors are relative to it\n", flush=True)
-    rows = []
-    for case in cases(full=options.full):
-        measured = list(compare(case, turns=options.turns))
-        print(table(measured), flush=True)
-        rows += measured
-    if options.out is not None:
-        facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), "environment": environment()}
-        write_whole(options.out, json.dumps(facts | {"rows": [row.as_row() for row in rows]}, indent=1).encode())
-        picture = options.out.with_suffix(".png")
-        write_whole(picture, _picture(rows))
-        print(f"\nwritten to {options.out} and {picture}")
+    every = model_cases() if options.models else solver_cases(full=options.full, platform=device.platform)
+    chosen = _only(options.only, every)
+    print(f"loss and gradient of one training update on {device.device_kind} ({device.platform}), float32;")
+    print("x is how many times faster than lax.scan with autodiff; errors are relative to it", flush=True)
+    flags: Any = jax.config  # whose attributes are made at run time
+    if flags.jax_compilation_cache_dir:
+        print("JAX keeps compiled programs here (JAX_COMPILATION_CACHE_DIR): `compile` may be reading a file")
+    record = None if options.out is None else Record(options.out, provenance(_words(options)))
+    race_all(chosen, lambda case: compare(case, turns=options.turns, progress=True), record)
+    if record is not None:
+        print(f"\nwritten to {record.path} and {record.picture}")
 
 
-def _picture(rows: Sequence[Measurement]) -> bytes:
-    """Loss and gradient: how many times as fast as the baseline each solver is."""
+class Record:
+    """Measurements on their way into a JSON file and a figure beside it, both written anew after every case."""
+
+    def __init__(self, path: Path, facts: dict[str, Any]) -> None:
+        self.path, self.picture = path, path.with_suffix(".png")
+        self._facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
+        self._rows: list[Measurement] = []
+
+    def add(self, rows: Sequence[Measurement]) -> None:
+        self._rows += rows
+        content = self._facts | {"rows": [row.as_row() for row in self._rows]}
+        write_whole(self.path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
+        write_whole(self.picture, _drawn(self._rows))
+
+
+def race_all(cases: Sequence[Case], measure: Callable[[Case], list[Measurement]], record: Record | None) -> None:
+    """Measure case after case; print each as soon as it is there, and keep it.
+
+    Raises:
+        KeyboardInterrupt: after Ctrl-C, with what is kept and where.
+    """
+    from gtfdeer.benchmarks import table
+
+    done = 0
+    try:
+        for case in cases:
+            rows = measure(case)
+            print(f"\n{table(rows)}", flush=True)
+            done += 1
+            if record is not None:
+                record.add(rows)
+    except KeyboardInterrupt:
+        where = "printed; pass --out to have them in a file" if record is None else f"kept in {str(record.path)!r}"
+        raise KeyboardInterrupt(f"{done} of {len(cases)} cases are {where}" if done else "") from None
+
+
+def _require_json(path: Path) -> None:
+    if path.suffix != ".json":
+        raise ValueError(
+            f"--out is {str(path)!r}; pass a name that ends in .json, such as {str(path.with_suffix('.json'))!r} "
+            "(a figure is written beside it)"
+        )
+    require_writable(path)
+    require_writable(path.with_suffix(".png"))
+
+
+def _only(words: str, cases: Sequence[Case]) -> list[Case]:
+    """The cases whose name holds these words."""
+    chosen = [case for case in cases if words in str(case)]
+    if not chosen:
+        names = "; ".join(map(str, cases))
+        raise ValueError(f"--only is {words!r}, which is in no case's name; pass words of one of these: {names}")
+    return chosen
+
+
+def _drawn(rows: Sequence[Measurement]) -> bytes:
+    """How many times as fast as the baseline, loss and gradient; what did not converge has no speed."""
     from gtfdeer import plots
     from gtfdeer.benchmarks import BASELINE
 
     tasks = list(dict.fromkeys(row.case for row in rows))
-    found = {(row.solver, row.case): row.gradient_ratio for row in rows}
+    found = {(row.solver, row.case): row.gradient_ratio if row.converged else math.nan for row in rows}
     names = [name for name in dict.fromkeys(row.solver for row in rows) if name != BASELINE]
     ratios = {name: [found.get((name, task), math.nan) for task in tasks] for name in names}
-    return plots.png(plots.speedup([str(task) for task in tasks], ratios, baseline=f"{BASELINE}, loss and gradient"))
+    ax = plots.speedup([str(task) for task in tasks], ratios, baseline=f"{BASELINE}, loss and gradient")
+    missing = sum(not row.converged for row in rows)
+    if missing:
+        ax.set_title(f"{missing} that did not converge are left out", loc="right", fontsize=9)
+    return plots.png(ax)
+
+
+def _words(options: Namespace) -> list[str]:
+    """The command that measures this again."""
+    words = ["gtfdeer", "bench"]
+    words += [f"--{name}" for name in ("full", "models") if getattr(options, name)]
+    words += ["--only", options.only] if options.only else []
+    return [*words, "--turns", str(options.turns), "--out", str(options.out)]
 
 
 COMMAND = Command(
     name="bench",
     summary="speed and memory of every solver on this device",
-    description="Times one training loss and its gradient with every solver, beside lax.scan with autodiff.",
-    example="  gtfdeer bench --out bench.json",
+    description=(
+        "Times one training loss and its gradient with every solver, or for every model (--models), beside lax.scan "
+        "with autodiff.\nCompile time is apart, and error, memory and the way the solve ended stand beside the speed."
+    ),
+    example="  gtfdeer bench --out bench.json\n  gtfdeer bench --models --only 'T 200,'",
     add_options=add_options,
     run=run,
 )

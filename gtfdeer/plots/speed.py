@@ -14,7 +14,15 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 # colours of Okabe and Ito; a marker for each says the same again
-_LOOKS = [("#000000", "o"), ("#D55E00", "s"), ("#0072B2", "D"), ("#009E73", "^"), ("#CC79A7", "v"), ("#E69F00", "P")]
+_LOOKS = [
+    ("#000000", "o"),
+    ("#D55E00", "s"),
+    ("#0072B2", "D"),
+    ("#009E73", "^"),
+    ("#CC79A7", "v"),
+    ("#E69F00", "P"),
+    ("#56B4E9", "X"),
+]
 
 
 def speedup(
