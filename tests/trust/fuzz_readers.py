@@ -20,15 +20,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 import atheris
-
-with atheris.instrument_imports(include=["gtfdeer", "zipfile", "json"]):
-    import gtfdeer as gd
-    from gtfdeer.checkpoint import Checkpoints
-    from gtfdeer.sealed import pack, unpack
-
 import jax
 import numpy as np
 from flax import nnx
+
+READERS = [f"gtfdeer.{part}" for part in ("data", "sealed", "storage", "settings", "checkpoint")]
+with atheris.instrument_imports(include=READERS):
+    import gtfdeer as gd
+    from gtfdeer.checkpoint import Checkpoints
+    from gtfdeer.sealed import pack, unpack
 
 PACKAGE = Path(gd.__file__).parent
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
