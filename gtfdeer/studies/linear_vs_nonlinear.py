@@ -190,7 +190,7 @@ def draw(rows: list[Row]) -> Figure:
         for ax in line[1:3]:
             ax.set_yticklabels([])
         line[0].set_title(system, loc="left", fontsize=11, fontweight="bold", color=INK)
-        line[3].set_title(f"{system}: how many directions the Jacobian moves in", fontsize=9, color=INK)
+        line[3].set_title(f"{system}: in how many directions the Jacobian moves", fontsize=9, color=INK)
         _spectrum(line[3], own)
     return sheet
 
@@ -225,7 +225,7 @@ def _spectrum(ax: Axes, rows: list[Row]) -> None:
     columns = COLUMNS[rows[0]["system"]]
     for count, name in ((columns, "N"), (2 * columns, "2 N")):
         ax.axvline(count, color="#888888", linestyle=":", linewidth=1)
-        ax.text(count, 1.6, name, fontsize=8.5, color=INK, ha="center", va="bottom")
+        ax.text(count, 1.2 * _FAINTEST, f" {name}", fontsize=8.5, color=INK)
     ax.set_yscale("log")
     ax.set_ylim(_FAINTEST, 1.5)
     ax.set_xlim(0.5, SINGULAR_VALUES + 6)

@@ -49,7 +49,7 @@ def strips(ax: Axes, groups: Sequence[tuple[str, Sequence[Row], Role]], column: 
     ax.set_ylim(len(groups) - 0.5, -0.5)
 
 
-def named_ends(ax: Axes, ends: Sequence[tuple[str, float, float, str]], gap: float = 0.055) -> None:
+def named_ends(ax: Axes, ends: Sequence[tuple[str, float, float, str]], gap: float = 0.08) -> None:
     """Write `(name, x, y, colour)` right of the ends of lines, moved apart by `gap` of the height of the axes."""
     place = ax.transData + ax.transAxes.inverted()
     found = [(name, *place.transform((x, y)), colour) for name, x, y, colour in ends]

@@ -36,7 +36,7 @@ def quartiles(rows: Sequence[Row], column: str) -> tuple[float, float, float]:
     >>> quartiles([{"error": 1.0}, {"error": 2.0}, {"error": None}, {"error": 3.0}], "error")
     (1.5, 2.0, 2.5)
     """
-    values = sorted(row[column] for row in rows if row[column] is not None)
+    values = sorted(row[column] for row in rows if row.get(column) is not None)
     if not values:
         return math.nan, math.nan, math.nan
     middle = statistics.median(values)

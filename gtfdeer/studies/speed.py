@@ -7,7 +7,8 @@ A clipped shallow PLRNN on noise-free Lorenz-63, alpha 0.2, float32, one sequenc
     Shooting         pieces of the trajectory step by step, Newton's method for what joins them
     short windows    as many time steps, but as a batch of windows of 128 steps by lax.scan: what else fills a machine
 
-An update's optimiser step is the same for all and left out. Compiling is apart. Published for the method: up to 870
+An update's optimiser step is the same for all and left out. Compiling is apart. Times differ from run to run: two
+tables of the same seeds are equal in errors and iterations only. Published for the method: up to 870
 times as fast as step by step on a GPU; a CPU has few cores, and each of them steps fast.
 """
 
@@ -118,7 +119,10 @@ def _row(name: str, ready: dict[str, _Program], seconds: dict[str, list[float]])
 
 def _device() -> str:
     device = jax.devices()[0]
-    return f"{os.cpu_count()} CPU cores" if device.platform == "cpu" else device.device_kind
+    if device.platform != "cpu":
+        return device.device_kind
+    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{usable} CPU cores"
 
 
 def _task(run: Run) -> tuple[Callable, Any, Float[Array, "time latent"]]:

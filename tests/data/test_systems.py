@@ -5,6 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from gtfdeer import measures
 from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, rk4_step, simulate
 
 
@@ -40,6 +41,29 @@ def test_lorenz_spreads_as_the_published_file(name, request):
 def test_the_flow_contracts_volume_at_the_exact_rate(system, divergence):
     state = jnp.linspace(-1.0, 2.0, system.dimension)
     assert np.trace(jax.jit(jax.jacfwd(system.vector_field))(state)) == pytest.approx(divergence, rel=1e-5)
+
+
+# Tolerances: three times the scatter over starts of a mean over this many steps (.004, .06, .03); for the neuron, whose
+# orbit is closed, what the ends of a period add; of the sum, which is constant, the error of Runge-Kutta.
+@pytest.mark.parametrize(
+    ("system", "dt", "steps", "known", "tolerance"),
+    [
+        (Rossler(), 0.08, 25_000, {0: 0.071, 1: 0.0, 2: -5.394}, 0.012),
+        (Lorenz96(), 0.04, 5_000, {0: 1.18}, 0.18),
+        (BurstingNeuron(), 0.5, 2_960, {0: 0.0, 1: -0.070}, 1e-3),
+        (SlowFastLorenz(period=20.0), 0.01, 20_000, {0: 1.04, 1: 0.0, 2: 0.0, 3: -2.0}, 0.09),
+    ],
+)
+def test_the_exponents_are_those_of_the_docstring(system, dt, steps, known, tolerance):
+    flow = rk4_step(system.vector_field, dt, round(dt / system.step_size))
+    start = system.initial_state(jax.random.key(0))
+    found = measures.lyapunov_spectrum(flow, start, steps=steps, dt=dt, transient=2000).exponents
+    for place, exponent in known.items():
+        assert found[place] == pytest.approx(exponent, abs=tolerance)
+    if isinstance(system, Lorenz96):
+        assert found.sum() == pytest.approx(-10, abs=1e-2)
+    if isinstance(system, SlowFastLorenz):
+        assert found.sum() == pytest.approx(-41 / 3 - 2, abs=1e-2)
 
 
 def test_rossler_turns_in_its_time():

@@ -2,12 +2,13 @@
 
 import csv
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 
 from gtfdeer import plots
 from gtfdeer.studies import NAMES, Study, conduct, find
+from gtfdeer.studies.table import Table
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,32 @@ def test_what_a_killed_writer_left_is_removed(fall, tmp_path):
     (tmp_path / ".fall.csv.0123abcd").write_text("half a tab")
     quietly(fall, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fall.csv", "fall.json", "fall.png"]
+
+
+def test_runs_that_end_in_another_order_give_the_same_table(fall, tmp_path):
+    quietly(fall, tmp_path)
+    table, before = Table(tmp_path / "fall.csv"), (tmp_path / "fall.csv").read_bytes()
+    runs = [run for seed in range(2) for run in fall.study().plan(False, seed)]
+    backwards = Table(tmp_path / "other.csv")
+    for run in reversed(runs):
+        backwards.add(run, fall.measure(run))
+    assert backwards.rows != table.rows
+    backwards.sort(runs)
+    assert (tmp_path / "other.csv").read_bytes() == before
+
+
+def test_older_rows_lack_what_is_measured_since(tmp_path):
+    table = Table(tmp_path / "fall.csv")
+    table.add(Toss(0, 1.0), [{"speed": 2.0}])
+    table.add(Toss(1, 1.0), [{"speed": 3.0, "spin": 4.0}])
+    assert [row["spin"] for row in Table(tmp_path / "fall.csv").rows] == [None, 4.0]
+
+
+def test_a_study_that_times_does_not_share_the_machine(fall, tmp_path):
+    with pytest.raises(ValueError, match="jobs is 2; fall times programs, which must not share the machine; pass 1"):
+        conduct(replace(fall.study(), alone=True), tmp_path, jobs=2)
+    with pytest.raises(ValueError, match="jobs is 0; pass 1 or more"):
+        quietly(fall, tmp_path, jobs=0)
 
 
 def test_no_seeds_are_refused(fall, tmp_path):

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from gtfdeer.studies.rhythm import interval_error, intervals, low_frequency_error
+from gtfdeer.data import electrocardiogram
+from gtfdeer.studies.long_sequences import SYSTEMS
+from gtfdeer.studies.rhythm import interval_error, intervals, low_frequency_error, steepness
 
 PERIOD, LENGTH = 500, 20_000
 
@@ -41,3 +43,11 @@ def test_intervals_are_the_slow_ones():
 def test_a_run_without_motion_or_bounds_is_worst(dead):
     assert low_frequency_error(signal()[:, None], dead[:, None], PERIOD) == 1
     assert interval_error(signal(), dead, PERIOD) == np.inf
+
+
+def test_a_heart_beats_every_217_samples():
+    heart, series = SYSTEMS["ECG"], electrocardiogram()
+    found = intervals(steepness(series.values[:, 0]), heart.period / series.dt, heart.band)
+    # 498 peaks of the band from 5 to 20 Hz; where beats crowd, one more or less is counted
+    assert len(found) == pytest.approx(498, rel=0.05)
+    assert np.median(found) == pytest.approx(208, rel=0.05)  # the median of the 497 distances between the peaks
