@@ -10,6 +10,8 @@ convergence).
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -18,6 +20,7 @@ import numpy as np
 
 from .. import Reconstruction, data, forcing, plots, solve, solvers
 from ..plots.canvas import INK, dress
+from .memory import require_memory
 from .panel import Panel, Setting, canvas, menu, slider
 from .task import SYSTEMS, Task, task_of
 
@@ -25,8 +28,27 @@ __all__ = ["ForcingDial"]
 
 LENGTHS = (300, 1000)
 GRID = np.array((0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 0.95), np.float32)
-_CAP = 30
+_DEER = solvers.DEER(tol=1e-5, max_iterations=30)
 _FORGOTTEN = 0.01
+
+
+@dataclass(frozen=True)
+class _Shown:
+    """What was computed, and for which controls.
+
+    Attributes:
+        states: `(T, M)`, the forced solution.
+        growth: `(T,)`, log10 |J_t .. J_1 v|.
+        exponents, iterations: for the alphas of `GRID`.
+    """
+
+    task: Task
+    length: int
+    alpha: float
+    states: np.ndarray
+    growth: np.ndarray
+    exponents: np.ndarray
+    iterations: np.ndarray
 
 
 class ForcingDial(Panel):
@@ -52,8 +74,9 @@ class ForcingDial(Panel):
         self.subject_menu = menu("system", subjects, subjects[-1] if reconstruction else subjects[0])
         self.length_menu = menu("length T", LENGTHS, 1000)
         self.alpha_slider = slider("forcing alpha", 0.0, 0.0, 1.0, 0.01)
-        self._programs: dict[tuple, Any] = {}
-        self._sweeps: dict[tuple, tuple[np.ndarray, np.ndarray]] = {}
+        self._task, self._programs = self._remembering(self._make_task), self._remembering(self._make_programs)
+        self._sweeps: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
+        self._computed: _Shown | None = None
         self._arrange((self.subject_menu, self.length_menu), (self.alpha_slider,))
         for control in (self.subject_menu, self.length_menu, self.alpha_slider):
             self._observe(control, self.run)
@@ -62,95 +85,112 @@ class ForcingDial(Panel):
     @property
     def trajectory(self) -> np.ndarray:
         """`(T, M)`, the forced solution, in standard deviations."""
-        return self._states
+        return self._shown.states
 
     @property
     def products(self) -> np.ndarray:
         """`(T,)`, log10 |J_t .. J_1 v|: how far an error of the start has grown after t steps."""
-        return self._growth
+        return self._shown.growth
 
     @property
     def memory(self) -> int:
         """After how many steps an error of the start has shrunk below 1 % for good; T if it never does."""
-        grown = self._growth > np.log10(_FORGOTTEN)
+        growth = self.products
+        grown = growth > np.log10(_FORGOTTEN)
         return int(len(grown) - grown[::-1].argmax()) if grown.any() else 0
 
     @property
     def exponent(self) -> float:
         """Largest Lyapunov exponent of the forced map along this trajectory, per unit of time."""
-        return float(self._growth[-1] * np.log(10) / (self.length * self._task.dt))
+        shown = self._shown
+        return float(shown.growth[-1] * np.log(10) / (shown.length * shown.task.dt))
 
     @property
     def exponents(self) -> np.ndarray:
         """The same for the alphas of `GRID`."""
-        return self._sweeps[self._key()][0]
+        return self._shown.exponents
 
     @property
     def iterations(self) -> np.ndarray:
         """DEER's iterations for the alphas of `GRID`, from an all-zero guess; -1 where it did not converge."""
-        return self._sweeps[self._key()][1]
+        return self._shown.iterations
 
     @property
     def critical_alpha(self) -> float | None:
         """Where the exponent first turns negative, by linear interpolation; None if it does not."""
-        below = np.flatnonzero(self.exponents < 0)
+        exponents = self.exponents
+        below = np.flatnonzero(exponents < 0)
         if not below.size:
             return None
         i = below[0]
         if i == 0:
             return 0.0
-        high, low = self.exponents[i - 1], self.exponents[i]
+        high, low = exponents[i - 1], exponents[i]
         return float(GRID[i - 1] + (GRID[i] - GRID[i - 1]) * high / (high - low))
 
     def run(self) -> None:
         """Compute anew with what the controls say."""
-        key = self._key()
-        self._say("running" if key in self._programs else "compiling: a new system or length takes some seconds")
-        if key not in self._programs:
-            subject = self._reconstruction if self.subject == "trained model" else self.subject
-            task = task_of(subject, self._series, length=self.length)
-            self._programs[key] = (task, *_programs(task, self.length))
-        self._task, run, sweep = self._programs[key]
-        if key not in self._sweeps:
-            slopes, counts = sweep(jnp.asarray(GRID))
-            self._sweeps[key] = (np.asarray(slopes), np.asarray(counts))
-        # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
-        self._states, self._growth = (np.asarray(x) for x in run(jnp.float32(min(self.alpha, 0.999))))
-        self._paint()
-        self._say("idle: chaotic, errors grow" if self.exponent > 0 else "idle: contracting, errors are forgotten")
+        with self._working():
+            subject, length, alpha = self.subject, self.length, self.alpha
+            self._say("running")
+            follow, sweep = self._programs(subject, length)
+            if (subject, length) not in self._sweeps:
+                slopes, counts = sweep(jnp.asarray(GRID))
+                self._sweeps[subject, length] = (np.asarray(slopes), np.asarray(counts))
+            # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
+            states, growth = (np.asarray(x) for x in follow(jnp.float32(min(alpha, 0.999))))
+            task = self._task(subject, length)
+            self._computed = _Shown(task, length, alpha, states, growth, *self._sweeps[subject, length])
+            self._paint()
+            self._say("idle: chaotic, errors grow" if self.exponent > 0 else "idle: contracting, errors are forgotten")
 
-    def _key(self) -> tuple:
-        return (self.subject, self.length)
+    @property
+    def _shown(self) -> _Shown:
+        if self._computed is None:
+            raise RuntimeError(f"nothing is computed yet ({self.status}); choose what can be computed")
+        return self._computed
+
+    def _make_task(self, subject: str, length: int) -> Task:
+        return task_of(self._reconstruction if subject == "trained model" else subject, self._series, length=length)
+
+    def _make_programs(self, subject: str, length: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+        task = self._task(subject, length)
+        require_memory(_DEER, length=length, latent_dim=len(task.start))
+        self._say("compiling: a new system or length takes some seconds")
+        return _programs(task, length)
 
     def _paint(self) -> None:
-        sheet = canvas(10.6, 6.0)
+        sheet, shown = canvas(10.6, 6.0), self._shown
         (orbit, product), (slope, count) = sheet.subplots(2, 2, width_ratios=(1.3, 1))
-        time = np.arange(1, self.length + 1)
-        teacher = np.asarray(self._task.teacher[: self.length])
+        time = np.arange(1, shown.length + 1)
+        teacher = np.asarray(shown.task.teacher[: shown.length])
         orbit.plot(time, np.append(teacher[1:, 0], np.nan), **{**plots.DATA.line(), "label": "data (the teacher)"})
-        orbit.plot(time, self._states[:, 0], **{**plots.FORCED.line(), "label": "forced run", "linewidth": 1.8})
+        orbit.plot(time, shown.states[:, 0], **{**plots.FORCED.line(), "label": "forced run", "linewidth": 1.8})
         spread = np.abs(teacher[:, 0]).max()
         orbit.set_ylim(-1.6 * spread, 1.6 * spread)
         orbit.legend(loc="upper right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
         orbit.margins(x=0.01)
         dress(orbit, "time step $t$ (samples)", "first variable (s.d.)")
 
-        product.plot(time, self._growth, **plots.ERROR.line())
+        product.plot(time, shown.growth, **plots.ERROR.line())
         product.axhline(0, **plots.TRUTH.line())
-        product.set_ylim(np.clip(self._growth.min(), -40, -3), max(3, min(self._growth.max() + 1, 40)))
-        product.set_title("above the dashed line an error has grown", loc="right", fontsize=9, color=INK)
+        product.axhline(np.log10(_FORGOTTEN), color=plots.FORCED.colour, linestyle=":", linewidth=1.2)
+        if self.memory < shown.length:
+            product.axvline(self.memory, color=plots.FORCED.colour, linestyle=":", linewidth=1.2)
+        product.set_ylim(np.clip(shown.growth.min(), -40, -3), max(3, min(shown.growth.max() + 1, 40)))
+        product.set_title("dashed: as large as at the start; dotted: 1 % of it", loc="right", fontsize=9, color=INK)
         dress(product, "time step $t$ (samples)", r"$\log_{10}\,|J_t \cdots J_1 v|$")
 
         slope.plot(GRID, self.exponents, marker="D", markersize=4, **plots.ERROR.line())
         slope.axhline(0, **plots.TRUTH.line())
-        slope.axvline(self.alpha, color=plots.FORCED.colour, linewidth=2)
+        slope.axvline(shown.alpha, color=plots.FORCED.colour, linewidth=2)
         slope.set_yscale("symlog", linthresh=1)
         dress(slope, r"forcing $\alpha$ (0 to 1)", "exponent (1/time)")
         good = self.iterations >= 0
         count.plot(GRID[good], self.iterations[good], marker="D", markersize=5, **plots.ERROR.line())
         top = self.iterations.max(initial=2) + 1
         count.plot(GRID[~good], np.full((~good).sum(), top), "x", color=INK, markersize=7)
-        count.axvline(self.alpha, color=plots.FORCED.colour, linewidth=2)
+        count.axvline(shown.alpha, color=plots.FORCED.colour, linewidth=2)
         count.set_ylim(0, top + 1)
         count.set_title("x: DEER did not converge", loc="right", fontsize=9, color=INK)
         dress(count, r"forcing $\alpha$ (0 to 1)", "DEER iterations (count)")
@@ -158,9 +198,9 @@ class ForcingDial(Panel):
         turn = "never turns negative" if critical is None else f"turns negative at alpha {critical:.3f}"
         self._show(
             sheet,
-            f"{self._task.name}, alpha {self.alpha:.2f}, T {self.length}: exponent of the forced map "
+            f"{shown.task.name}, alpha {shown.alpha:.2f}, T {shown.length}: exponent of the forced map "
             f"{self.exponent:.2f} per unit of time (it {turn}); an error of the start is below 1 % after "
-            f"{self.memory} of {self.length} steps.",
+            f"{self.memory} of {shown.length} steps.",
         )
 
 
@@ -182,8 +222,7 @@ def _programs(task: Task, length: int) -> tuple[Any, Any]:
 
     def measure(alpha: Any) -> tuple[Any, Any]:
         inputs = task.inputs(alpha, length)
-        answer = solve(forced, task.start, inputs, solver=solvers.DEER(tol=1e-5, max_iterations=_CAP),
-                       guess=jnp.zeros_like(task.teacher[:length]))  # fmt: skip
+        answer = solve(forced, task.start, inputs, solver=_DEER, guess=jnp.zeros_like(task.teacher[:length]))
         slope = follow(alpha)[1][-1] * jnp.log(10.0) / (length * task.dt)
         return slope, jnp.where(answer.code == 0, answer.iterations, -1)
 

@@ -5,6 +5,8 @@ Lim, Zhu, Selfridge, Kasim, arXiv 2309.12252 (DEER); Hess, Götz, Durstewitz, ar
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import jax
@@ -13,6 +15,7 @@ import numpy as np
 
 from .. import Reconstruction, Status, data, plots
 from ..plots.canvas import INK, dress
+from .memory import require_memory
 from .newton import MOST, SOLVERS, TOLERANCE, Iterates, newton_program
 from .panel import Panel, Setting, canvas, menu, plural, slider
 from .task import SYSTEMS, Task, task_of
@@ -24,11 +27,22 @@ LENGTHS = (100, 300, 1000, 3000)
 ALPHAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
 
 
+@dataclass(frozen=True)
+class _Asked:
+    """What the controls said when a solve began: its picture and summary tell of these, whatever they say by now."""
+
+    subject: str
+    length: int
+    solver: str
+    guess: str
+    alpha: float
+
+
 class NewtonMicroscope(Panel):
     """Scrub through the iterations of a parallel solve.
 
     Controls: `subject_menu`, `alpha_slider`, `length_menu`, `solver_menu`, `guess_menu`, `iteration_slider`. Only a
-    new subject, length or solver compiles; alpha, guess and iteration do not.
+    new subject, length or solver compiles; alpha, guess and iteration do not. What does not fit into memory is refused.
 
     Args:
         reconstruction: a trained model to look at, beside the known systems.
@@ -60,9 +74,9 @@ class NewtonMicroscope(Panel):
         self.solver_menu = menu("solver", [*SOLVERS], "DEER")
         self.guess_menu = menu("first guess", GUESSES, GUESSES[0])
         self.iteration_slider = slider("iteration k", 0, 0, MOST, 1)
-        self._programs: dict[tuple, Any] = {}
-        self._tasks: dict[tuple, Task] = {}
-        self._sweeps: dict[tuple, list[tuple[int, Status]]] = {}
+        self._task, self._program = self._remembering(self._make_task), self._remembering(self._make_program)
+        self._sweeps: dict[tuple[Any, ...], list[tuple[int, Status]]] = {}
+        self._solved: tuple[_Asked, Iterates] | None = None
         self._arrange(
             (self.subject_menu, self.length_menu),
             (self.solver_menu, self.guess_menu),
@@ -96,54 +110,63 @@ class NewtonMicroscope(Panel):
     @property
     def sweep(self) -> dict[float, int | None]:
         """Iterations for each alpha of a coarse grid; None where the solve did not converge."""
-        results = self._sweeps[self._key()]
+        results = self._sweeps[_sweep_key(self._asked)]
         return {a: k if s is Status.CONVERGED else None for a, (k, s) in zip(ALPHAS, results, strict=True)}
 
     def run(self) -> None:
         """Solve anew with what the controls say."""
-        key = self._key()
-        self._say("running" if self._known() else "compiling: a new system, length or solver takes some seconds")
-        program, guess = self._program(), self._guess()
-        self._found: Iterates = program(self.alpha, guess)
-        if key not in self._sweeps:
-            solves = (program(a, guess) for a in ALPHAS)
-            self._sweeps[key] = [(found.iterations, found.status) for found in solves]
-        with self._silently():
-            self.iteration_slider.value = min(self.iteration, self.iterations)
-            self.iteration_slider.max = self.iterations
-        self._paint()
-        self._look()
+        with self._working():
+            asked = _Asked(self.subject, self.length, self.solver, self.guess, self.alpha)
+            self._say("running")
+            task = self._task(asked.subject, asked.length)
+            program = self._program(asked.subject, asked.length, asked.solver)
+            guess = _first_guess(asked.guess, task.teacher[: asked.length])
+            found = program(asked.alpha, guess)
+            if _sweep_key(asked) not in self._sweeps:
+                self._sweeps[_sweep_key(asked)] = self._swept(program, guess)
+            self._solved = asked, found
+            with self._silently():
+                self.iteration_slider.value = min(self.iteration, found.iterations)
+                self.iteration_slider.max = found.iterations
+            self._paint()
+            self._look()
 
-    def _key(self) -> tuple:
-        return (self.subject, self.length, self.solver, self.guess)
+    @property
+    def _asked(self) -> _Asked:
+        return self._last()[0]
 
-    def _known(self) -> bool:
-        return self._key()[:3] in self._programs
+    @property
+    def _found(self) -> Iterates:
+        return self._last()[1]
 
-    def _task(self) -> Task:
-        key = (self.subject, self.length)
-        if key not in self._tasks:
-            subject = self._reconstruction if self.subject == "trained model" else self.subject
-            self._tasks[key] = task_of(subject, self._series, length=self.length)
-        return self._tasks[key]
+    def _last(self) -> tuple[_Asked, Iterates]:
+        if self._solved is None:
+            raise RuntimeError(f"nothing is solved yet ({self.status}); choose what can be solved")
+        return self._solved
 
-    def _program(self) -> Any:
-        return self._programs.setdefault(self._key()[:3], newton_program(self._task(), self.length, self.solver))
+    def _make_task(self, subject: str, length: int) -> Task:
+        return task_of(self._reconstruction if subject == "trained model" else subject, self._series, length=length)
 
-    def _guess(self) -> Any:
-        teacher = self._task().teacher[: self.length]
-        if self.guess == "teacher signal":
-            return teacher
-        if self.guess == "all zeros":
-            return jnp.zeros_like(teacher)
-        return jax.random.normal(jax.random.key(2), teacher.shape)
+    def _make_program(self, subject: str, length: int, solver: str) -> Callable[[float, Any], Iterates]:
+        task = self._task(subject, length)
+        require_memory(SOLVERS[solver], length=length, latent_dim=len(task.start), iterates=MOST + 1)
+        self._say("compiling: a new system, length or solver takes some seconds")
+        return newton_program(task, length, solver)
+
+    def _swept(self, program: Callable[[float, Any], Iterates], guess: Any) -> list[tuple[int, Status]]:
+        results = []
+        for k, alpha in enumerate(ALPHAS, start=1):
+            self._say(f"running {k} of {len(ALPHAS)}: alpha {alpha}")
+            found = program(alpha, guess)
+            results.append((found.iterations, found.status))
+        return results
 
     def _paint(self) -> None:
         """All that does not depend on the iteration; what does is moved by `_look`."""
-        found = self._found
+        found, length = self._found, self._asked.length
         self._sheet = sheet = canvas(10.6, 6.0)
         (orbit, residuals), (heat, sweep) = sheet.subplots(2, 2, width_ratios=(1.7, 1))
-        time = np.arange(1, self.length + 1)
+        time = np.arange(1, length + 1)
         orbit.plot(time, found.truth[:, 0], **{**plots.DATA.line(), "label": "solution, step by step"})
         (self._line,) = orbit.plot(time, found.truth[:, 0], **{**plots.MODEL.line(), "label": "iterate $k$"})
         spread = np.abs(found.truth[:, 0]).max()
@@ -164,21 +187,21 @@ class NewtonMicroscope(Panel):
         self._paint_sweep(sweep)
 
     def _paint_sweep(self, ax: Any) -> None:
-        results = self._sweeps[self._key()]
+        results = self._sweeps[_sweep_key(self._asked)]
         alphas = np.array(ALPHAS)
         counts = np.array([k for k, _ in results])
         good = np.array([s is Status.CONVERGED for _, s in results])
         ax.plot(alphas[good], counts[good], marker="D", markersize=5, **plots.ERROR.line())
         top = max(counts[good].max(initial=1), self.iterations) + 1
         ax.plot(alphas[~good], np.full((~good).sum(), top), "x", color=INK, markersize=7)
-        ax.axvline(self.alpha, color=plots.MODEL.colour, linewidth=2)
+        ax.axvline(self._asked.alpha, color=plots.MODEL.colour, linewidth=2)
         ax.set_ylim(0, top + 1)
         ax.set_title("x: did not converge", loc="right", fontsize=9, color=INK)
         dress(ax, r"forcing $\alpha$ (0 to 1)", "iterations (count)")
 
     def _look(self) -> None:
         """Move iterate, mark and level to the iteration that the slider points at."""
-        k, found = self.iteration, self._found
+        k, found, asked = self.iteration, self._found, self._asked
         self._line.set_ydata(found.states[k][:, 0])
         self._dot.set_data([k], [np.clip(found.residuals[k], 1e-8, 1e30)])
         self._level.set_ydata([k, k])
@@ -186,7 +209,8 @@ class NewtonMicroscope(Panel):
         size = f"{found.residuals[k]:.1e}" if np.isfinite(found.residuals[k]) else "not finite"
         self._show(
             self._sheet,
-            f"{self._task().name}, alpha {self.alpha:.2f}, T {self.length}: iteration {k} of {self.iterations}; "
+            f"{self._task(asked.subject, asked.length).name}, alpha {asked.alpha:.2f}, T {asked.length}: "
+            f"iteration {k} of {found.iterations}; "
             f"the first {found.solved(k)} steps are right to 0.1 %; residual {size}.",
         )
 
@@ -195,3 +219,15 @@ class NewtonMicroscope(Panel):
         if found.status is Status.CONVERGED:
             return f"converged in {plural(found.iterations, 'iteration')}"
         return f"did not converge in {plural(found.iterations, 'iteration')}: {found.status.advice}"
+
+
+def _sweep_key(asked: _Asked) -> tuple[Any, ...]:
+    return asked.subject, asked.length, asked.solver, asked.guess
+
+
+def _first_guess(kind: str, teacher: Any) -> Any:
+    if kind == "teacher signal":
+        return teacher
+    if kind == "all zeros":
+        return jnp.zeros_like(teacher)
+    return jax.random.normal(jax.random.key(2), teacher.shape)

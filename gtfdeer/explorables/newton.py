@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 from .. import Status, forcing, solve, solvers
+from ..solvers.base import Problem
 from .task import Task
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Array, Float
 
 __all__ = ["MOST", "SOLVERS", "TOLERANCE", "Iterates", "newton_program"]
 
@@ -30,6 +31,7 @@ TOLERANCE = 1e-5
 SOLVERS: dict[str, solvers.Solver] = {
     "DEER": solvers.DEER(tol=TOLERANCE, max_iterations=1),
     "QuasiDEER": solvers.QuasiDEER(tol=TOLERANCE, max_iterations=1),
+    "ELK": solvers.ELK(tol=TOLERANCE, max_iterations=1),
     "Shooting": solvers.Shooting(tol=TOLERANCE, max_sweeps=1),
 }
 
@@ -66,14 +68,29 @@ class Iterates:
         return int(wrong.argmax()) if wrong.any() else len(wrong)
 
 
+class _Move(NamedTuple):
+    """One iteration: where it leads, its residual, the solver's own memory, and what the count and the end rest on."""
+
+    states: Array
+    residual: Array
+    damping: Array
+    accepted: Any
+    counted: Array
+
+
 def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any], Iterates]:
     """A function of alpha and guess `(T, M)`; it compiles when it is first called."""
     forced = forcing.force(task.step)
     one = SOLVERS[solver]
 
     def residual(z: Any, inputs: Any) -> Any:
-        before = jnp.concatenate([task.start[None], z[:-1]])
-        return jnp.max(jnp.abs(jax.vmap(forced)(before, inputs) - z))
+        return jnp.max(jnp.abs(_problem(forced, task.start, inputs).images(z) - z))
+
+    def move(z: Any, damping: Any, inputs: Any) -> _Move:
+        if isinstance(one, solvers.ELK):  # its damping goes on from one iteration to the next
+            return _damped(one, _problem(forced, task.start, inputs), z, damping)
+        answer = solve(forced, task.start, inputs, solver=one, guess=z)
+        return _Move(answer.states, answer.residual, damping, True, answer.iterations)
 
     @jax.jit
     def run(alpha: Any, guess: Any) -> tuple:
@@ -84,29 +101,45 @@ def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any
             return ~done & (k < MOST)
 
         def iteration(carry: tuple) -> tuple:
-            k, z, states, residuals, _ = carry
-            answer = solve(forced, task.start, inputs, solver=one, guess=z)
-            new = answer.states
-            moved, size = jnp.max(jnp.abs(new - z)), 1 + jnp.max(jnp.abs(new))
-            k = k + answer.iterations
-            still = (answer.iterations == 0) | (moved <= TOLERANCE * size)
-            done = still | ~jnp.isfinite(jnp.sum(new))
-            return k, new, states.at[k].set(new), residuals.at[k].set(answer.residual), done
+            k, z, damping, states, residuals, _ = carry
+            new = move(z, damping, inputs)
+            moved, size = jnp.max(jnp.abs(new.states - z)), 1 + jnp.max(jnp.abs(new.states))
+            k = k + new.counted
+            still = (new.counted == 0) | (new.accepted & (moved <= TOLERANCE * size))
+            done = still | ~jnp.isfinite(jnp.sum(new.states)) | ~jnp.isfinite(new.residual)
+            states, residuals = states.at[k].set(new.states), residuals.at[k].set(new.residual)
+            return k, new.states, new.damping, states, residuals, done
 
         states = jnp.zeros((MOST + 1, *guess.shape), guess.dtype).at[0].set(guess)
         residuals = jnp.zeros(MOST + 1, guess.dtype).at[0].set(residual(guess, inputs))
-        first = (jnp.asarray(0), guess, states, residuals, jnp.asarray(False))
-        k, _, states, residuals, _ = jax.lax.while_loop(unfinished, iteration, first)
+        damping = jnp.asarray(one.damping if isinstance(one, solvers.ELK) else 0.0, guess.dtype)
+        first = (jnp.asarray(0), guess, damping, states, residuals, jnp.asarray(False))
+        k, _, _, states, residuals, _ = jax.lax.while_loop(unfinished, iteration, first)
         truth = solve(forced, task.start, inputs, solver=solvers.Sequential()).states
         return k, states, residuals, truth
 
     def program(alpha: float, guess: Any) -> Iterates:
-        k, states, residuals, truth = run(jnp.float32(alpha), guess)
-        k = int(k)
-        states, residuals = np.asarray(states[: k + 1]), np.asarray(residuals[: k + 1])
-        return Iterates(states, residuals, np.asarray(truth), _verdict(states[-1], residuals[-1]))
+        k, states, residuals, truth = (np.asarray(x) for x in run(jnp.float32(alpha), guess))
+        states, residuals = states[: k + 1], residuals[: k + 1]
+        return Iterates(states, residuals, truth, _verdict(states[-1], residuals[-1]))
 
     return program
+
+
+def _problem(step: Callable[[Any, Any], Any], start: Array, inputs: Any) -> Problem:
+    return Problem(lambda _, z, u: step(z, u), None, ((), ()), start, inputs)
+
+
+def _damped(elk: solvers.ELK, problem: Problem, z: Array, damping: Array) -> _Move:
+    """One iteration of ELK, as `ELK.run` does it: a move that lowers no residual is not taken, but counts."""
+    r = problem.images(z) - z
+    new = elk.move(problem, z, r, damping)
+    after = problem.images(new) - new
+    better = jnp.sum(after**2) < jnp.sum(r**2)  # false for NaN
+    damping = jnp.maximum(jnp.where(better, damping / elk.change, damping * elk.change), 1e-30)
+    rounding = 4 * jnp.finfo(z.dtype).eps * (1 + jnp.max(jnp.abs(z)))
+    counted = jnp.where(jnp.max(jnp.abs(r)) > rounding, 1, 0)
+    return _Move(jnp.where(better, new, z), jnp.max(jnp.abs(jnp.where(better, after, r))), damping, better, counted)
 
 
 def _verdict(last: Float[np.ndarray, "time latent"], residual: float) -> Status:

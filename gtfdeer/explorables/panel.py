@@ -1,19 +1,20 @@
 """What every live panel shares: controls that speak Python, a state in words, a picture, errors that are seen.
 
 A panel is no widget; it holds one, `panel.widget`, and shows it where a notebook's last line names the panel. Viewers
-without a kernel get the picture and the summary as text instead. Every handler runs under one lock: where several
-requests wait (a slider moved quickly), only the newest is answered.
+without a kernel get the picture and the summary as text instead. Every handler runs under one lock; of several waiting
+requests for the same work (a slider moved quickly) one is answered, with what the controls say by then. However a piece
+of work ends, by an answer, an error or an interrupt, the status says so.
 """
 
 from __future__ import annotations
 
 import base64
 import html
-import itertools
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import lru_cache
 from typing import Any
 
 import ipywidgets as widgets
@@ -22,8 +23,10 @@ from matplotlib.figure import Figure
 
 from ..plots import png
 
-__all__ = ["Panel", "Setting", "button", "canvas", "menu", "plural", "slider"]
+__all__ = ["KEPT", "Panel", "Setting", "button", "canvas", "ending_of", "menu", "plural", "slider"]
 
+KEPT = 8  # compiled programs of each kind; older ones make room
+_REMEMBERED = 20  # errors
 _WIDE = {"description_width": "9em"}
 _ROOMY = {"width": "30em"}
 
@@ -42,10 +45,11 @@ class Setting:
 
 
 class Panel:
-    """Controls, status, picture and summary. Leaves call `_arrange` once and `_draw` or `_show` for every picture.
+    """Controls, status, picture and summary. Leaves call `_arrange` once and `_show` for every picture.
 
     Attributes:
-        error: the last exception of a handler, or None; shown in the panel.
+        error: what went wrong in the latest piece of work, or None; shown in the panel.
+        errors: the last 20 of them, oldest first; later successes do not remove any.
         strict: raise it too (from a slider or menu; what a click raises, ipywidgets only logs).
         summary: what the picture says, in one or two sentences.
         png: the picture, as bytes.
@@ -55,8 +59,12 @@ class Panel:
     def __init__(self, *, strict: bool = False) -> None:
         self.strict = strict
         self.error: Exception | None = None
+        self.errors: list[Exception] = []
         self.status, self.summary = "idle", ""
-        self._lock, self._tickets, self._newest, self._silent = threading.RLock(), itertools.count(1), 0, False
+        self._lock = threading.RLock()
+        self._wanted: set[Callable[[], Any]] = set()  # work that was asked for and has not begun
+        self._silencer: int | None = None  # the thread that sets controls without answering them
+        self._caches: list[Any] = []
         self._status = widgets.HTML()
         self._image = widgets.Image(format="png", layout={"width": "100%", "max_width": "980px"})
         self._summary, self._trouble = widgets.HTML(), widgets.HTML()
@@ -80,12 +88,15 @@ class Panel:
         self._summary.value = f"<p>{html.escape(summary)}</p>"
 
     def _observe(self, control: widgets.Widget, work: Callable[[], Any]) -> None:
-        """Answer every change of the control's value; while a newer change waits, older ones are dropped."""
+        """Answer every change of the control's value; changes that come while one waits are answered with it."""
 
         def handler(_change: Any) -> None:
-            self._newest = ticket = next(self._tickets)
+            if self._silencer == threading.get_ident():
+                return
+            self._wanted.add(work)
             with self._lock:
-                if not self._silent and ticket == self._newest:
+                if work in self._wanted:
+                    self._wanted.discard(work)  # before the controls are read: what changes from here on asks anew
                     self._attempt(work)
 
         control.observe(handler, names="value")
@@ -101,17 +112,37 @@ class Panel:
 
     def _attempt(self, work: Callable[[], Any]) -> None:
         try:
-            work()
-        except Exception as problem:
-            self._fail(problem)
+            with self._settled():
+                work()
+        except Exception:
             if self.strict:
                 raise
-        else:
-            self._forget_error()
 
-    def _fail(self, problem: Exception) -> None:
+    @contextmanager
+    def _working(self) -> Iterator[None]:
+        """For what handlers and Python both call: one at a time, and `_settled`."""
+        with self._lock, self._settled():
+            yield
+
+    @contextmanager
+    def _settled(self) -> Iterator[None]:
+        """Whatever ends this block, the status does not stay at "running"; errors are kept, shown and passed on."""
+        self._forget_error()
+        try:
+            yield
+        except BaseException as problem:
+            if isinstance(problem, Exception):
+                self._keep(problem)
+            self._say(ending_of(problem))
+            raise
+
+    def _keep(self, problem: Exception) -> None:
+        if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
+            self.errors = [*self.errors, problem][-_REMEMBERED:]
         self.error = problem
-        self._say(f"failed: {problem}")
+        if _is_memory(problem):
+            for cache in self._caches:
+                cache.cache_clear()
         story = "".join(traceback.format_exception(problem))
         self._trouble.value = f"<details><summary>what went wrong</summary><pre>{html.escape(story)}</pre></details>"
 
@@ -119,14 +150,20 @@ class Panel:
         self.error = None
         self._trouble.value = ""
 
+    def _remembering(self, make: Callable[..., Any]) -> Callable[..., Any]:
+        """`make`, whose `KEPT` latest answers are kept until memory runs short."""
+        cache = lru_cache(maxsize=KEPT)(make)
+        self._caches.append(cache)
+        return cache
+
     @contextmanager
     def _silently(self) -> Iterator[None]:
-        """Set controls without answering them."""
-        before, self._silent = self._silent, True
+        """Set controls without answering them; what other threads change meanwhile is answered."""
+        before, self._silencer = self._silencer, threading.get_ident()
         try:
             yield
         finally:
-            self._silent = before
+            self._silencer = before
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.status}. {self.summary}"
@@ -135,6 +172,21 @@ class Panel:
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         picture = {"image/png": base64.b64encode(self.png).decode("ascii")} if self.png else {}
         return {"text/plain": repr(self), **picture, "application/vnd.jupyter.widget-view+json": view}
+
+
+def ending_of(problem: BaseException) -> str:
+    """A status: how work that raised this ended.
+
+    >>> ending_of(ValueError("no such length"))
+    'failed: no such length'
+    """
+    if not isinstance(problem, Exception):
+        return "stopped: interrupted"
+    return f"{'out of memory' if _is_memory(problem) else 'failed'}: {problem}"
+
+
+def _is_memory(problem: Exception) -> bool:
+    return isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
 
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> Any:

@@ -19,7 +19,9 @@ from flax import nnx
 
 from .. import Status, data, forcing, models, plots, solve, solvers
 from ..plots.canvas import INK, dress
-from .panel import Panel, Setting, button, canvas, menu, plural, slider
+from .background import LongPanel
+from .memory import require_memory
+from .panel import Setting, button, canvas, menu, plural, slider
 from .task import task_of
 
 __all__ = ["SpeedLab", "Timing"]
@@ -51,10 +53,11 @@ class Timing:
     status: str
 
 
-class SpeedLab(Panel):
+class SpeedLab(LongPanel):
     """Press Measure, and see which solver is fastest at which length here.
 
-    Controls: `longest_menu`, `alpha_slider`, `measure_button`, `stop_button`.
+    Controls: `longest_menu`, `alpha_slider`, `where_menu`, `measure_button`, `stop_button`. Each solver compiles once
+    for each length; alpha never does.
 
     Args:
         stored: results of another device to draw beside these: its name, and for each solver a list of
@@ -80,31 +83,43 @@ class SpeedLab(Panel):
         self._stored, self._hidden_dim = stored or {}, hidden_dim
         self.longest_menu = menu("longest T", LENGTHS, 10_000)
         self.alpha_slider = slider("forcing alpha", 0.2, 0.0, 1.0, 0.05)
-        self.measure_button, self.stop_button = button("Measure"), button("Stop")
-        self._arrange((self.longest_menu, self.alpha_slider), (self.measure_button, self.stop_button))
+        self._settings = (self.longest_menu, self.alpha_slider, self.where_menu)
+        self.measure_button = button("Measure")
+        self._arrange(self._settings, (self.measure_button, self.stop_button))
         self.timings: list[Timing] = []
-        self._programs: dict[tuple[str, int], Any] = {}
-        self._halted = False
-        self._press(self.measure_button, self.run)
-        self.stop_button.on_click(lambda _: self._halt())  # not through the lock, which a measurement holds
+        self._programs: dict[tuple[str, int], Any] = {}  # at most one for each solver and length
+        self._press(self.measure_button, self.start)
         self._paint()
         self._say("idle: press Measure")
 
+    def start(self) -> None:
+        """Measure every solver at every length up to `longest`, in the background where the front end allows it."""
+        self._launch(self._measure_all, self.where)
+
     def run(self) -> None:
-        """Measure every solver at every length up to `longest`."""
-        self._halted, self.timings = False, []
+        """The same, here and now: it returns when all is measured, also where measuring had begun already."""
+        self.stop()
+        self._join()
+        self._launch(self._measure_all, "foreground")
+
+    def _measure_all(self) -> str:
+        self.timings = []
         lengths = [length for length in LENGTHS if length <= self.longest]
         jobs = [(length, name) for length in lengths for name in SOLVERS]
         began = time.perf_counter()
         for k, (length, name) in enumerate(jobs):
+            what = f"{k + 1} of {len(jobs)}: {name} at T {length}"
+            if (name, length) not in self._programs:
+                self._report(f"compiling {what}")
+                self._programs[name, length] = _compiled(name, length, self._hidden_dim)
             left = (time.perf_counter() - began) / k * (len(jobs) - k) if k else None
-            tail = "" if left is None else f", about {left:.0f} s left"
-            self._say(f"running {k + 1} of {len(jobs)}: {name} at T {length}{tail}")
-            self.timings.append(self._measure(name, length))
-            self._paint()
-            if self._halted:
+            self._report(f"running {what}" + ("" if left is None else f", about {left:.0f} s left"))
+            if self._halt.is_set():
                 break
-        self._say(f"{'stopped' if self._halted else 'finished'}: {len(self.timings)} of {len(jobs)} measured")
+            self.timings = [*self.timings, self._measure(name, length)]
+            self._paint()
+        stopped = len(self.timings) < len(jobs)
+        return f"{'stopped' if stopped else 'finished'}: {len(self.timings)} of {len(jobs)} measured"
 
     def speedup(self, solver: str, length: int) -> float:
         """Seconds of the sequential solver divided by seconds of this one."""
@@ -113,12 +128,7 @@ class SpeedLab(Panel):
             raise KeyError(f"{solver!r} at T {length} was not measured; press Measure, or choose from {sorted(taken)}")
         return taken["Sequential", length] / taken[solver, length]
 
-    def _halt(self) -> None:
-        self._halted = True
-
     def _measure(self, name: str, length: int) -> Timing:
-        if (name, length) not in self._programs:
-            self._programs[name, length] = _compiled(name, length, self._hidden_dim)
         run, compiling = self._programs[name, length]
         alpha = jnp.float32(self.alpha)
         answer = jax.block_until_ready(run(alpha))
@@ -174,6 +184,7 @@ class SpeedLab(Panel):
 
 def _compiled(name: str, length: int, hidden_dim: int) -> tuple[Any, float]:
     """A compiled solve as a function of alpha, and the seconds it took to compile."""
+    require_memory(SOLVERS[name], length=length, latent_dim=3)
     task = task_of(data.Lorenz63(), length=length)
     model = models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=hidden_dim, rngs=nnx.Rngs(0))
     forced, jacobian = forcing.force(model.step), forcing.force_jacobian(model.jacobian)

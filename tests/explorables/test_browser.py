@@ -1,5 +1,8 @@
 """A real JupyterLab in a real browser: notebooks 03, 04 and 05 under mouse and keyboard; picture and words follow.
 
+03 runs as a whole; 04 and 05 run down to their panel. Menus: the keyboard moves them as a student's does; for the mouse
+playwright's `select_option` stands in, because a headless browser draws no list to click on.
+
 Skipped where Chromium or playwright is missing.
 """
 
@@ -82,8 +85,8 @@ def browser():
         browser.close()
 
 
-def opened(browser, lab, name):
-    """The notebook, run down to its panel."""
+def opened(browser, lab, name, command="notebook:run-all-above"):
+    """The notebook, run down to its panel, or by another command of JupyterLab."""
     page = browser.new_page(viewport={"width": 1400, "height": 1250})
     page.goto(f"{lab}/lab/tree/{name}.ipynb?reset")
     page.wait_for_selector(".jp-Notebook .jp-CodeCell", timeout=PATIENCE)
@@ -92,14 +95,16 @@ def opened(browser, lab, name):
         timeout=PATIENCE,
     )
     page.evaluate(
-        """async panel => {
+        """async ([panel, command]) => {
             const notebook = window.jupyterapp.shell.currentWidget.content;
             const cells = notebook.widgets;
             const last = cells.findIndex(cell => cell.model.sharedModel.source.includes(panel + "("));
             notebook.activeCellIndex = last + 1;
-            await window.jupyterapp.commands.execute("notebook:run-all-above");
+            await window.jupyterapp.commands.execute(command);
+            notebook.activeCellIndex = last;
+            await notebook.scrollToItem(last, "start");
         }""",
-        PANELS[name],
+        [PANELS[name], command],
     )
     page.wait_for_selector(".jp-OutputArea img.widget-image", timeout=PATIENCE)
     page.locator(".jp-OutputArea img.widget-image").scroll_into_view_if_needed()
@@ -108,11 +113,19 @@ def opened(browser, lab, name):
 
 @pytest.fixture(scope="module")
 def page(browser, lab):
-    """Notebook 03."""
-    page = opened(browser, lab, "03_deer_from_scratch")
-    page.wait_for_function("() => document.body.innerText.includes('converged in')", timeout=PATIENCE)
+    """Notebook 03, after all of its cells ran."""
+    page = opened(browser, lab, "03_deer_from_scratch", "notebook:run-all-cells")
     yield page
     page.close()
+
+
+def printed(page):
+    """What the code cells printed, by JupyterLab's own account, and whether one of them failed."""
+    return page.evaluate(
+        """() => window.jupyterapp.shell.currentWidget.content.widgets.flatMap(
+            cell => cell.model.outputs ? cell.model.outputs.toJSON() : []
+        ).map(o => o.output_type === "error" ? "ERROR " + o.evalue : [o.text || ""].flat().join(""))"""
+    )
 
 
 def button(page, name):
@@ -144,8 +157,18 @@ def wait_for_words(page, words):
     page.locator(".jp-OutputArea p", has_text=words).last.wait_for(timeout=PATIENCE)
 
 
-def summary(page):
-    return page.locator(".jp-OutputArea p", has_text="iteration").last.inner_text()
+def alpha_of(page):
+    """The alpha that the words below the picture name."""
+    (alpha,) = re.findall(r"alpha (\S+), T", page.locator(".jp-OutputArea p", has_text="alpha").last.inner_text())
+    return float(alpha)
+
+
+def select(page, label):
+    return page.locator(".widget-dropdown", has_text=label).locator("select")
+
+
+def readout(page, label):
+    return page.locator(".widget-slider", has_text=label).locator(".widget-readout").inner_text()
 
 
 def handle(page, label):
@@ -169,60 +192,152 @@ def shoot(page, name):
         page.screenshot(path=Path(folder) / f"{name}.png")
 
 
-def test_the_mouse_moves_alpha_and_the_picture_follows(page):
-    before = picture(page)
-    wait_for_words(page, "alpha 0.05, T 1000: iteration")
+def press(page, label, key, times=1):
+    """Press a key on a slider."""
+    handle(page, label).focus()
+    for _ in range(times):
+        page.keyboard.press(key)
+
+
+def test_notebook_03_runs_from_top_to_bottom(page):
+    page.wait_for_function(
+        """() => window.jupyterapp.shell.currentWidget.content.widgets.some(
+            cell => JSON.stringify(cell.model.outputs?.toJSON() ?? "").match(/all good|"error"/)
+        )""",
+        timeout=PATIENCE,
+    )
+    outputs = printed(page)
+    assert not [text for text in outputs if text.startswith("ERROR")]
+    assert outputs[-1].strip() == "all good"
+    wait_for_words(page, "T 1000: iteration")
+    assert "converged in" in status(page)
     shoot(page, "microscope-first")
+
+
+def test_alpha_and_iteration_of_03_move_by_mouse(page):
+    before, alpha = picture(page), alpha_of(page)
     drag(page, "forcing alpha", by=60)
     wait_for_another(page, before)
-    page.wait_for_function("() => !document.body.innerText.includes('alpha 0.05, T 1000')", timeout=PATIENCE)
+    page.wait_for_function(
+        "words => !document.body.innerText.includes(words)", arg=f"alpha {alpha:.2f}, T 1000:", timeout=PATIENCE
+    )
+    assert alpha_of(page) > alpha
     assert "converged in" in status(page)
+    press(page, "iteration k", "Home")
+    wait_for_words(page, "iteration 0 of")
+    before = picture(page)
+    drag(page, "iteration k", by=400)  # beyond its end
+    wait_for_another(page, before)
+    last = re.findall(r"converged in (\d+)", status(page))[0]
+    wait_for_words(page, f"iteration {last} of {last};")
     shoot(page, "microscope-mouse")
 
 
-def test_the_keyboard_moves_alpha_and_iteration(page):
-    before, (alpha,) = picture(page), re.findall(r"alpha (\S+),", summary(page))
-    handle(page, "forcing alpha").focus()
-    page.keyboard.press("ArrowRight")
+def test_alpha_and_iteration_of_03_move_by_keyboard(page):
+    before, alpha = picture(page), alpha_of(page)
+    press(page, "forcing alpha", "ArrowRight")
     wait_for_another(page, before)
-    wait_for_words(page, f"alpha {float(alpha) + 0.01:.2f}, T 1000: iteration")
+    wait_for_words(page, f"alpha {alpha + 0.01:.2f}, T 1000: iteration")
+    press(page, "iteration k", "Home")
+    wait_for_words(page, "iteration 0 of")
     before = picture(page)
-    handle(page, "iteration k").focus()
-    page.keyboard.press("ArrowRight")
+    press(page, "iteration k", "ArrowRight")
     wait_for_another(page, before)
     wait_for_words(page, "iteration 1 of")
     shoot(page, "microscope-keyboard")
 
 
-def test_the_dial_of_notebook_04_turns_by_mouse_and_keyboard(browser, lab):
-    page = opened(browser, lab, "04_chaos_breaks_newton")
-    wait_for_status(page, "status:")
+def test_the_length_of_03_is_chosen_by_mouse_and_keyboard(page):
     before = picture(page)
-    handle(page, "forcing alpha").focus()
-    page.keyboard.press("PageUp")
+    select(page, "length T").select_option("300")
     wait_for_another(page, before)
-    shoot(page, "dial-keyboard")
+    wait_for_words(page, "T 300: iteration")
+    wait_for_status(page, "converged in")
     before = picture(page)
+    select(page, "length T").focus()
+    page.keyboard.press("ArrowUp")
+    wait_for_another(page, before)
+    wait_for_words(page, "T 100: iteration")
+    wait_for_status(page, "converged in")
+    shoot(page, "microscope-length")
+
+
+def test_alpha_and_length_of_04_turn_by_mouse_and_keyboard(browser, lab):
+    page = opened(browser, lab, "04_chaos_breaks_newton")
+    wait_for_status(page, "idle")
+    press(page, "forcing alpha", "Home")
+    wait_for_words(page, "alpha 0.00, T 1000")
+    wait_for_status(page, "idle: chaotic, errors grow")
+    shoot(page, "dial-first")
+    before = picture(page)
+    press(page, "forcing alpha", "PageUp")
+    wait_for_another(page, before)
+    wait_for_status(page, "idle: contracting, errors are forgotten")
+    shoot(page, "dial-keyboard")
+    before, alpha = picture(page), alpha_of(page)
     drag(page, "forcing alpha", by=80)
     wait_for_another(page, before)
-    assert "failed" not in status(page)
+    page.wait_for_function(
+        "words => !document.body.innerText.includes(words)", arg=f"alpha {alpha:.2f}, T 1000:", timeout=PATIENCE
+    )
+    assert alpha_of(page) > alpha
     shoot(page, "dial-mouse")
+    before = picture(page)
+    select(page, "length T").select_option("300")
+    wait_for_another(page, before)
+    wait_for_words(page, "T 300: exponent")
+    before = picture(page)
+    select(page, "length T").focus()
+    page.keyboard.press("ArrowDown")
+    wait_for_another(page, before)
+    wait_for_words(page, "T 1000: exponent")
+    wait_for_status(page, "idle: contracting")
     page.close()
 
 
-def test_training_in_notebook_05_starts_stops_and_goes_on(browser, lab):
+def test_training_in_05_starts_stops_and_goes_on_by_mouse_and_keyboard(browser, lab):
     page = opened(browser, lab, "05_training_live")
+    wait_for_status(page, "idle: press Start")
+    shoot(page, "training-first")
+
+    alpha = float(readout(page, "constant alpha"))
+    drag(page, "constant alpha", by=60)
+    moved = float(readout(page, "constant alpha"))
+    assert moved > alpha
+    press(page, "constant alpha", "ArrowRight")
+    assert float(readout(page, "constant alpha")) == pytest.approx(moved + 0.01, abs=1e-6)
+    select(page, "length T").select_option("50")
+    select(page, "length T").focus()
+    page.keyboard.press("ArrowDown")
+    assert select(page, "length T").locator("option:checked").inner_text() == "200"
+
     before = picture(page)
     button(page, "Start").click()
     wait_for_status(page, "running")
+    assert select(page, "length T").is_disabled()
     wait_for_another(page, before)
     shoot(page, "training-running")
     button(page, "Stop").focus()
     page.keyboard.press("Enter")
-    wait_for_status(page, "stopped")
+    wait_for_status(page, "stopped after")
+    wait_for_words(page, "updates: loss")
+    assert select(page, "length T").is_enabled()
     shoot(page, "training-stopped")
+
+    before = picture(page)
     button(page, "Resume").click()
     wait_for_status(page, "running")
+    wait_for_another(page, before)
     button(page, "Stop").click()
-    wait_for_status(page, "stopped")
+    wait_for_status(page, "stopped after")
+
+    button(page, "Start").focus()
+    page.keyboard.press("Enter")
+    wait_for_status(page, "running")
+    button(page, "Stop").click()
+    wait_for_status(page, "stopped after")
+    button(page, "Reset").focus()
+    page.keyboard.press("Enter")
+    wait_for_status(page, "idle: press Start")
+    wait_for_words(page, "Nothing learned yet")
     page.close()

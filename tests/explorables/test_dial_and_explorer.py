@@ -1,15 +1,16 @@
 """ForcingDial against what is known about Lorenz-63; AttractorExplorer against a fixed point and a return map."""
 
-import os
+import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
+import gtfdeer as gd
 from gtfdeer import explorables
 
-from .test_microscope import compilations
-
-ACTIONS = int(os.environ.get("GTFDEER_RANDOM_ACTIONS", "30"))
+from .waiting import compilations
 
 
 def test_a_free_run_of_lorenz_is_chaotic_and_forcing_ends_it(dial):
@@ -37,7 +38,7 @@ def test_alpha_never_compiles(dial, caplog):
 
 def test_below_rho_one_everything_falls_asleep(explorer):
     explorer.system = "Lorenz-63"
-    explorer.first_slider.value = 0.5
+    explorer.sliders["rho"].value = 0.5
     assert np.abs(explorer.orbit[-1]).max() < 1e-2
     assert "stands still" in explorer.summary
 
@@ -45,7 +46,7 @@ def test_below_rho_one_everything_falls_asleep(explorer):
 def test_run_step_and_reset(explorer, caplog):
     explorer.system = "Rossler"
     explorer.system = "Lorenz-63"
-    assert explorer.parameters == {"rho": 28.0, "sigma": 10.0}
+    assert explorer.parameters == {"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}
     explorer.reset_button.click()
     assert len(explorer.orbit) == 2001
     explorer.step_button.click()
@@ -53,14 +54,14 @@ def test_run_step_and_reset(explorer, caplog):
     for _ in range(3):
         explorer.run_button.click()
     assert len(explorer.orbit) == 6000
-    assert compilations(caplog, lambda: setattr(explorer.first_slider, "value", 29.0)) == 0
+    assert compilations(caplog, lambda: explorer.set(rho=29.0)) == 0
     before = explorer.png
     explorer.angle = 20
     assert explorer.png != before
 
 
 def test_the_return_map_of_lorenz_is_a_tent(explorer):
-    explorer.first_slider.value = 28.0
+    explorer.sliders["rho"].value = 28.0
     explorer.run_button.click()
     now, after = explorer.maxima[:-1], explorer.maxima[1:]
     left, right = now < 38, now > 39.5
@@ -68,35 +69,71 @@ def test_the_return_map_of_lorenz_is_a_tent(explorer):
     assert np.corrcoef(now[right], after[right])[0, 1] < -0.9
 
 
-def test_random_actions_leave_no_error_and_no_stuck_state(microscope, dial, explorer):
-    draw = np.random.default_rng(0)
-    microscope.length = 100
-    actions = [
-        lambda: setattr(microscope, "alpha", draw.uniform()),
-        lambda: setattr(microscope, "alpha", 0.0),
-        lambda: setattr(microscope, "iteration", int(draw.integers(0, 41))),
-        lambda: setattr(microscope, "guess", draw.choice(["all zeros", "teacher signal", "random numbers"])),
-        lambda: setattr(dial, "alpha", draw.choice([0.0, 1.0, draw.uniform()])),
-        lambda: setattr(explorer.first_slider, "value", draw.uniform(0, 100)),
-        lambda: setattr(explorer.second_slider, "value", draw.uniform(5, 20)),
-        lambda: setattr(explorer, "angle", int(draw.integers(-180, 181))),
-        explorer.step_button.click,
-        explorer.reset_button.click,
-    ]
-    for _ in range(ACTIONS):
-        actions[draw.integers(len(actions))]()
-    for panel in (microscope, dial, explorer):
-        assert panel.error is None
-        assert not panel.status.startswith(("running", "compiling", "failed"))
+@dataclasses.dataclass(frozen=True)
+class Rotation(gd.data.System):
+    """dx/dt = -speed y, dy/dt = speed x: the radius stays, and a turn takes 2 pi / speed."""
+
+    speed: float = 2.0
+    corners: int = 2  # whole numbers are no sliders
+
+    dimension = 2
+    step_size = 0.01
+    default_dt = 0.05
+    default_transient = 0.0
+
+    def __post_init__(self):
+        if not self.speed > 0:
+            raise ValueError(f"speed is {self.speed}; pass a positive one")
+
+    def vector_field(self, state):
+        return self.speed * jnp.stack([-state[1], state[0]])
+
+    def initial_state(self, key):
+        return jnp.array([3.0, 0.0])
 
 
-def test_speed_lab_measures_and_agrees():
-    lab = explorables.SpeedLab(stored={"a GPU": {"DEER": [(100, 1e-3)]}}, hidden_dim=5, strict=True)
-    lab.longest = 100
-    lab.measure_button.click()
-    assert lab.status == "finished: 3 of 3 measured"
-    assert [t.status for t in lab.timings] == ["CONVERGED"] * 3
-    assert max(t.error for t in lab.timings) < 1e-4
-    assert lab.speedup("Sequential", 100) == 1
-    with pytest.raises(KeyError, match="not measured"):
-        lab.speedup("DEER", 1000)
+def test_a_system_of_ones_own_gets_sliders():
+    explorer = explorables.AttractorExplorer(system=Rotation(), strict=True)
+    assert explorer.parameters == {"speed": 2.0}
+    np.testing.assert_allclose(np.linalg.norm(explorer.orbit, axis=1), 3, rtol=1e-3)  # RK4 over 200 units of time
+    turn = np.diff(np.flatnonzero(np.diff(np.sign(explorer.orbit[:, 1])) > 0)).mean() * 0.05
+    assert turn == pytest.approx(np.pi, abs=0.01)
+    explorer.set(speed=7.0)  # beyond the slider's end
+    assert explorer.parameters == {"speed": 7.0}
+    with pytest.raises(ValueError, match="pass a positive one"):
+        explorer.set(speed=-1.0)
+    with pytest.raises(KeyError, match="no parameter 'rho'"):
+        explorer.set(rho=1.0)
+
+
+def test_what_is_no_system_is_no_system():
+    with pytest.raises(TypeError, match="Lorenz-63"):
+        explorables.AttractorExplorer(system=3)  # pyright: ignore
+
+
+def test_every_system_of_the_package_can_be_explored(explorer):
+    explorer.system = "Slow-fast Lorenz"
+    assert [*explorer.sliders] == ["period", "depth", "rho", "sigma", "beta"]
+    np.testing.assert_allclose(np.linalg.norm(explorer.orbit[:, 3:], axis=1), 1, atol=1e-3)  # its clock, on its circle
+    explorer.system = "Lorenz-96"
+    explorer.set(forcing=0.5)  # below 8 / 9 the steady state x_i = F is stable
+    np.testing.assert_allclose(explorer.orbit[-1], 0.5, atol=1e-3)
+    explorer.system = "Lorenz-63"
+
+
+def test_a_reconstruction_lies_only_over_its_own_system(series, explorer):
+    model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
+    rec = gd.Reconstruction(
+        model, series.standardise().scaling, dt=series.dt, first=np.zeros(3, np.float32), name=series.name
+    )
+    over = explorables.AttractorExplorer(rec, strict=True)
+    explorer.reset()
+    assert over.system == explorer.system == "Lorenz-63"
+    assert "Beside it the model" in over.summary
+    assert over.png != explorer.png
+    over.system = explorer.system = "Rossler"
+    assert "model" not in over.summary
+    assert over.png == explorer.png
+    stray = explorables.AttractorExplorer(dataclasses.replace(rec, name="heart"), strict=True)
+    assert "'heart' belongs to none" in stray.summary
+    explorer.system = "Lorenz-63"

@@ -4,35 +4,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer import explorables
+from gtfdeer.explorables.memory import require_memory
 from gtfdeer.explorables.task import task_of
 
-
-def compilations(caplog, work):
-    """How many XLA programs were compiled while `work` ran."""
-    caplog.clear()
-    with jax.log_compiles(), caplog.at_level("WARNING"):
-        work()
-    return sum("Finished XLA compilation" in r.getMessage() for r in caplog.records)
+from .waiting import compilations
 
 
-def test_it_stops_where_solve_stops(microscope):
-    microscope.alpha, microscope.guess = 0.1, "all zeros"
+@pytest.mark.parametrize(
+    ("name", "solver"),
+    [
+        ("DEER", gd.solvers.DEER(tol=1e-5)),
+        ("QuasiDEER", gd.solvers.QuasiDEER(tol=1e-5, max_iterations=40)),
+        ("ELK", gd.solvers.ELK(tol=1e-5)),
+    ],
+)
+def test_it_stops_where_solve_stops(microscope, name, solver):
+    microscope.alpha, microscope.guess, microscope.solver = 0.1, "all zeros", name
     task = task_of("Lorenz-63", length=100)
     solution = gd.solve(
-        gd.forcing.force(task.step),
-        task.start,
-        task.inputs(0.1, 100),
-        solver=gd.solvers.DEER(tol=1e-5),
-        guess=jnp.zeros((100, 3)),
+        gd.forcing.force(task.step), task.start, task.inputs(0.1, 100), solver=solver, guess=jnp.zeros((100, 3))
     )
+    assert solution.status is gd.Status.CONVERGED
     assert microscope.iterations == int(solution.iterations)
     microscope.iteration = microscope.iterations
     np.testing.assert_allclose(microscope.iterate, solution.states, atol=1e-4)  # ten tolerances
     np.testing.assert_allclose(microscope.iterate, microscope.truth, atol=1e-4)
     assert microscope.status == f"converged in {microscope.iterations} iterations"
+    microscope.solver = "DEER"
 
 
 def test_after_k_iterations_the_first_k_steps_are_right(microscope):
@@ -58,19 +60,68 @@ def test_alpha_and_iteration_never_compile(microscope, caplog):
             microscope.iteration = microscope.iteration_slider.max
 
     turn((0.3, 0.31))  # the first turn may compile the odd slice
-    program = microscope._program()
     assert compilations(caplog, lambda: turn((0.5, 0.51))) == 0
-    assert microscope._program() is program
+
+
+def test_the_summary_tells_of_what_was_solved(microscope):
+    """The slider may be further on than the picture, while a newer alpha waits for its turn."""
+    microscope.alpha = 0.25
+    with microscope._silently():
+        microscope.alpha = 0.75
+    microscope.iteration = 1 if microscope.iteration == 0 else 0
+    assert "alpha 0.25" in microscope.summary
+    microscope.run()
+    assert "alpha 0.75" in microscope.summary
+
+
+class Fading(gd.models.RecurrentModel):
+    """`F(z) = z / 2` with units that cost nothing to make."""
+
+    def __init__(self, *, latent_dim, observed_dim, rngs):
+        self._set_sizes(latent_dim, observed_dim, 0, gd.models.IdentityObservation)
+        self.observation = gd.models.IdentityObservation(latent_dim, observed_dim, rngs=rngs)
+
+    def step(self, z, u=None):
+        return z / 2
+
+    def jacobian(self, z, u=None):
+        return jnp.eye(self.latent_dim) / 2
+
+    def config(self):
+        return self._sizes()
+
+
+def test_what_does_not_fit_into_memory_is_refused_with_the_numbers(series):
+    model = Fading(latent_dim=10_000, observed_dim=3, rngs=nnx.Rngs(0))
+    rec = gd.Reconstruction(model, series.standardise().scaling, dt=series.dt, first=series.values[0])
+    panel = explorables.NewtonMicroscope(rec, series)
+    assert panel.status.startswith("out of memory: DEER needs about 7")  # 4 B x 1000 x 2 x 10,000^2 and a little more
+    assert "1,000 steps of 10,000 units" in panel.status
+    assert isinstance(panel.errors[0], MemoryError)
+    with pytest.raises(RuntimeError, match="out of memory"):
+        panel.iterate  # noqa: B018
+    dial = explorables.ForcingDial(rec, series)
+    assert dial.status.startswith("out of memory: DEER needs about 7")
+
+
+def test_the_guard_names_what_would_fit():
+    sizes = {"length": 1000, "latent_dim": 50}
+    deer, quasi = (
+        gd.solvers.memory_needed(s, **sizes, gradient=False) for s in (gd.solvers.DEER(), gd.solvers.QuasiDEER())
+    )
+    require_memory(gd.solvers.DEER(), **sizes, there=deer)
+    with pytest.raises(MemoryError, match=r"needs about 20 MiB .* 19 MiB are left; .* or QuasiDEER"):
+        require_memory(gd.solvers.DEER(), **sizes, there=deer - 2**20)
+    with pytest.raises(MemoryError, match=r"choose a shorter length T$"):
+        require_memory(gd.solvers.DEER(), **sizes, there=1000)
+    assert quasi < deer
 
 
 def test_the_counter_of_compilations_counts(caplog):
     assert compilations(caplog, lambda: jax.jit(lambda x: x * 1.2345)(jnp.ones(7))) >= 1
 
 
-def test_a_trained_model_can_be_looked_at():
-    series = gd.data.simulate(gd.data.Lorenz63(), length=2000, key=jax.random.key(0))
-    from flax import nnx
-
+def test_a_trained_model_can_be_looked_at(series):
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
     rec = gd.fit(model, series, window=20, updates=3, progress=False)
     panel = explorables.NewtonMicroscope(rec, series)

@@ -8,24 +8,37 @@ import pytest
 
 from gtfdeer.explorables.panel import Panel, button, canvas, slider
 
+from .waiting import until
+
 
 class Toy(Panel):
-    """Divides by its slider."""
+    """Divides by one slider and counts its answers on another, which is looked at when somebody else moves it."""
 
-    def __init__(self, *, strict=False, wait=None):
+    def __init__(self, *, strict=False, wait=lambda: None):
         super().__init__(strict=strict)
-        self.divisor, self.again = slider("divisor", 1, 0, 100, 1), button("Again")
-        self.answers, self._wait = [], wait
-        self._arrange((self.divisor, self.again))
+        self.divisor, self.count, self.again = (
+            slider("divisor", 1, 0, 100, 1),
+            slider("count", 0, 0, 100, 1),
+            button("Again"),
+        )
+        self.answers, self.looks, self._wait = [], [], wait
+        self._arrange((self.divisor, self.count, self.again))
         self._observe(self.divisor, self.run)
+        self._observe(self.count, self.look)
         self._press(self.again, self.run)
 
     def run(self):
-        if self._wait is not None:
-            self._wait()
-        self.answers.append(12 / self.divisor.value)
-        self._show(canvas(2, 2), f"12 / {self.divisor.value}")
-        self._say("idle")
+        with self._working():
+            self._say("running")
+            with self._silently():
+                self.count.value += 1
+                self._wait()
+            self.answers.append(12 / self.divisor.value)
+            self._show(canvas(2, 2), f"12 / {self.divisor.value}")
+            self._say("idle")
+
+    def look(self):
+        self.looks.append(self.count.value)
 
 
 def test_an_error_is_shown_and_the_panel_goes_on():
@@ -55,34 +68,108 @@ def test_the_error_of_a_click_is_kept(caplog):
     assert "division by zero" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("problem", "status"),
+    [
+        (ValueError("no such length"), "failed: no such length"),
+        (MemoryError("8 GiB are too many"), "out of memory: 8 GiB are too many"),
+        (RuntimeError("RESOURCE_EXHAUSTED: allocating"), "out of memory: RESOURCE_EXHAUSTED: allocating"),
+        (KeyboardInterrupt(), "stopped: interrupted"),
+    ],
+)
+def test_no_ending_leaves_it_running(problem, status):
+    def end():
+        raise problem
+
+    panel = Toy(wait=end)
+    made = []
+    remember = panel._remembering(made.append)
+    remember(1)
+    with pytest.raises(type(problem)):
+        panel.run()  # from Python, not by a handler
+    assert panel.status == status
+    assert panel.errors == ([] if isinstance(problem, KeyboardInterrupt) else [problem])
+    remember(1)
+    assert len(made) == 1 + status.startswith("out of memory")  # programs make room when memory is short
+
+
+def test_errors_are_remembered_after_a_success():
+    panel = Toy()
+    panel.divisor.value = 0
+    panel.divisor.value = 3
+    assert panel.error is None
+    assert [type(error) for error in panel.errors] == [ZeroDivisionError]
+
+
 def test_what_is_shown_cannot_inject_html():
     panel = Toy()
     panel._say("<script>")
     assert "<script>" not in panel._status.value
 
 
+class Gate:
+    """Where the first to come waits until the gate is opened."""
+
+    def __init__(self):
+        self.entered, self.open = threading.Event(), threading.Event()
+
+    def __call__(self):
+        self.entered.set()
+        assert self.open.wait(10)
+
+
+def setting(control, value):
+    """A thread that sets a control, waiting at the panel's lock by now."""
+    thread = threading.Thread(target=lambda: setattr(control, "value", value))
+    thread.start()
+    return thread
+
+
 def test_of_several_waiting_requests_only_the_newest_is_answered():
-    entered, go_on = threading.Event(), threading.Event()
-
-    def wait():
-        entered.set()
-        assert go_on.wait(10)
-
-    panel = Toy(strict=True, wait=wait)
-    values = [2, 3, 4, 6]
-    threads = [threading.Thread(target=lambda v=v: setattr(panel.divisor, "value", v)) for v in values]
-    threads[0].start()
-    assert entered.wait(10)
-    for number, thread in enumerate(threads[1:], start=2):
-        thread.start()
-        while panel._newest < number:  # each is waiting at the lock before the next one comes
-            pass
-    go_on.set()
+    gate = Gate()
+    panel = Toy(strict=True, wait=gate)
+    threads = [setting(panel.divisor, 2)]
+    assert gate.entered.wait(10)
+    for value in (3, 4, 6):
+        threads.append(setting(panel.divisor, value))
+        until(lambda value=value: panel.divisor.value == value and panel.run in panel._wanted)
+    gate.open.set()
     for thread in threads:
         thread.join(10)
-    # the one that ran while they came, and the last: both see the newest value
+    # the one that ran while they came, and one for all others: both see the newest value
+    assert panel.answers == [2.0, 2.0]
+
+
+def test_the_newest_request_survives_what_the_work_sets_by_itself():
+    """It comes while the work sets a control of its own silently, which is nobody's request."""
+    gate = Gate()
+    panel = Toy(strict=True, wait=gate)
+    first = setting(panel.divisor, 2)
+    assert gate.entered.wait(10)  # within `_silently`
+    second = setting(panel.divisor, 4)
+    until(lambda: panel.run in panel._wanted)
+    gate.open.set()
+    first.join(10)
+    second.join(10)
     assert len(panel.answers) == 2
-    assert panel.answers[-1] == 12 / values[-1]
+    assert panel.answers[-1] == 3.0
+    assert panel.looks == []
+
+
+def test_requests_for_other_work_do_not_push_it_out():
+    gate = Gate()
+    panel = Toy(strict=True, wait=gate)
+    threads = [setting(panel.divisor, 2)]
+    assert gate.entered.wait(10)
+    threads.append(setting(panel.divisor, 6))
+    until(lambda: panel.run in panel._wanted)
+    threads.append(setting(panel.count, 50))
+    until(lambda: panel.look in panel._wanted)
+    gate.open.set()
+    for thread in threads:
+        thread.join(10)
+    assert panel.answers[-1] == 2.0
+    assert len(panel.looks) == 1
 
 
 def test_viewers_without_a_kernel_get_picture_and_text():
@@ -94,8 +181,8 @@ def test_viewers_without_a_kernel_get_picture_and_text():
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.widget.model_id
 
 
-def test_every_control_of_every_panel_has_a_label(microscope, dial, explorer):
-    for panel in (microscope, dial, explorer):
+def test_every_control_of_every_panel_has_a_label(microscope, dial, explorer, training, speed_lab):
+    for panel in (microscope, dial, explorer, training, speed_lab):
         controls = [w for row in panel.widget.children[:-4] for w in row.children]
         assert len(controls) >= 3
         assert all(w.description for w in controls if not isinstance(w, widgets.HTML))

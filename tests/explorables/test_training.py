@@ -1,30 +1,26 @@
 """TrainingPanel: start, stop, resume, reset and download, in the background and in the foreground."""
 
+import inspect
 import io
 import time
 
-import jax
 import numpy as np
 import pytest
+from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer import explorables
+from gtfdeer.explorables import choices
+
+from .waiting import until
 
 
-@pytest.fixture(scope="module")
-def series():
-    return gd.data.simulate(gd.data.Lorenz63(), length=3000, key=jax.random.key(0))
-
-
-@pytest.fixture(scope="module")
-def panel(series):
-    panel = explorables.TrainingPanel(series, hidden_dim=5, strict=True)
-    panel.window = 50
-    return panel
+@pytest.fixture
+def panel(training):
+    training.reset_button.click()
+    return training
 
 
 def test_in_the_foreground_it_trains_and_downloads(panel, tmp_path):
-    panel.reset_button.click()
     panel.where, panel.updates, panel.alpha, panel.forcing_menu.value = "foreground", 100, 0.5, "constant"
     panel.start_button.click()
     assert panel.status == "finished after 100 updates"
@@ -39,7 +35,6 @@ def test_in_the_foreground_it_trains_and_downloads(panel, tmp_path):
 
 
 def test_resume_goes_on_where_it_stopped(panel):
-    panel.reset_button.click()
     panel.where, panel.updates = "foreground", 300
     panel.start(until=1)
     count = len(panel.history["loss"])
@@ -54,21 +49,18 @@ def test_resume_goes_on_where_it_stopped(panel):
 
 
 def test_stop_in_the_background_keeps_what_was_learned(panel):
-    panel.reset_button.click()
     panel.where, panel.updates = "background", 30_000
     panel.start_button.click()
     assert panel.running
     assert all(control.disabled for control in panel._settings)
-    patience = time.monotonic() + 60
-    while panel.reconstruction is None and time.monotonic() < patience:
-        time.sleep(0.05)
+    until(lambda: panel.reconstruction is not None)
     assert "running" in panel.status
     panel.stop_button.click()
     panel.wait(30)
     assert not panel.running
     assert panel.status.startswith("stopped after")
     assert 0 < len(panel.history["loss"]) < 30_000
-    assert np.isfinite(panel.reconstruction.free_run(10, panel._train.values[0])).all()
+    assert np.isfinite(panel.reconstruction.free_run(10, panel._recording.values[0])).all()
     assert not any(control.disabled for control in panel._settings)
 
 
@@ -81,20 +73,63 @@ def test_reset_forgets(panel):
     assert "nothing to resume" in panel.status
 
 
-def test_an_error_in_the_thread_is_kept_shown_and_raised(panel, monkeypatch):
-    panel.reset_button.click()
+def test_start_while_it_trains_says_so(panel):
+    panel.where, panel.updates = "background", 30_000
+    said = []
+    panel._status.observe(lambda change: said.append(change.new), names="value")
+    panel.start_button.click()
+    panel.start_button.click()
+    until(lambda: panel.reconstruction is not None)
+    panel.stop()
+    panel.wait(60)
+    assert any("already running" in words for words in said)
+    assert panel.status.startswith("stopped after")
+
+
+def test_an_error_in_the_thread_is_kept_shown_raised_and_reset(panel, monkeypatch):
     panel.where = "background"
-    panel._train = panel._train.select([0])  # the model will be asked to observe what it cannot
-    monkeypatch.setattr(panel, "_prepare", lambda: None)
     monkeypatch.setattr(panel, "_fresh", lambda: "no model")
     panel.start_button.click()
     with pytest.raises(TypeError, match=r"gtfdeer\.models"):
         panel.wait(60)
     assert panel.status.startswith("failed: model is 'no model'")
+    assert not panel.window_menu.disabled
     monkeypatch.undo()
-    panel._forget_error()
     panel.reset()
-    assert panel.status == "idle: press Start"
+    assert (panel.status, panel.error) == ("idle: press Start", None)
+    assert [type(error) for error in panel.errors] == [TypeError]
+    panel.errors = []
+
+
+def test_an_interrupt_outside_the_training_loop_does_not_leave_it_running(panel, monkeypatch):
+    def interrupt():
+        raise KeyboardInterrupt
+
+    panel.where = "foreground"
+    monkeypatch.setattr(panel, "_fresh", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        panel.start()
+    assert panel.status == "stopped: interrupted"
+    assert not panel.running
+
+
+def test_every_family_and_every_solver_is_offered(panel):
+    def concrete(module, base):
+        kinds = (getattr(module, name) for name in module.__all__)
+        return {k for k in kinds if isinstance(k, type) and issubclass(k, base) and not inspect.isabstract(k)}
+
+    assert set(choices.MODELS.values()) == concrete(gd.models, gd.models.Model)
+    assert {*choices.SOLVERS.values(), gd.solvers.Sharded} == concrete(gd.solvers, gd.solvers.Solver)
+    assert [*panel.model_menu.options] == [*choices.MODELS]
+    for name in choices.MODELS:
+        assert nnx.eval_shape(lambda name=name: choices.new_model(name, 5, 7)).observed_dim == 5
+
+
+def test_the_settings_can_be_read_and_set(panel):
+    assert (panel.data, panel.model, panel.solver) == ("your recording", "shallow PLRNN", "Auto")
+    panel.solver, panel.schedule = "ELK", "adaptive"
+    assert (panel.solver_menu.value, panel.forcing_menu.value) == ("ELK", "adaptive")
+    panel.solver = "Auto"
 
 
 def test_random_clicks_leave_no_stuck_state(panel):

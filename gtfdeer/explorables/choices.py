@@ -1,0 +1,78 @@
+"""What the training panel offers: every family of models and every solver of the package, and some recordings."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import jax
+from flax import nnx
+
+from .. import data, forcing, models, solvers
+
+__all__ = ["MODELS", "RECORDINGS", "SCHEDULES", "SOLVERS", "new_model"]
+
+MODELS: dict[str, type[models.Model]] = {
+    "shallow PLRNN": models.ShallowPLRNN,
+    "clipped shallow PLRNN": models.ClippedShallowPLRNN,
+    "almost-linear RNN": models.AlmostLinearRNN,
+    "vanilla RNN": models.VanillaRNN,
+    "GRU": models.GRU,
+    "LSTM": models.LSTM,
+    "LRU": models.LRU,
+    "S5": models.S5,
+    "Mamba": models.Mamba,
+}
+SOLVERS: dict[str, type[solvers.Solver]] = {
+    kind.__name__: kind
+    for kind in (
+        solvers.Auto,
+        solvers.Sequential,
+        solvers.DEER,
+        solvers.QuasiDEER,
+        solvers.ELK,
+        solvers.Shooting,
+    )
+}
+SCHEDULES: dict[str, Callable[[float], forcing.Schedule]] = {
+    "annealed": lambda _: forcing.Annealed(),
+    "adaptive": lambda _: forcing.Adaptive(),
+    "constant": forcing.Constant,
+}
+_RECORDED = 20_000  # samples
+
+
+def _noisy(system: data.System) -> data.Series:
+    return data.simulate(system, length=_RECORDED, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
+
+
+def _heart() -> data.Series:
+    whole = data.electrocardiogram()
+    return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
+
+
+RECORDINGS: dict[str, Callable[[], data.Series]] = {
+    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
+    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
+    "Bursting neuron, 5 % noise": lambda: _noisy(data.BurstingNeuron()),
+    "electrocardiogram, 5 delays": _heart,
+}
+
+
+def new_model(name: str, columns: int, hidden_dim: int) -> models.Model:
+    """An untrained model for a recording of so many columns; the sizes that it has by itself stay.
+
+    >>> new_model("GRU", 3, 50).latent_dim
+    32
+    """
+    kind: Any = MODELS[name]
+    keywords = inspect.signature(kind.__init__).parameters
+    own = keywords["latent_dim"].default
+    sizes: dict[str, Any] = {"observed_dim": columns}
+    if own is inspect.Parameter.empty or own < columns:
+        sizes["latent_dim"] = columns
+    if "hidden_dim" in keywords:
+        sizes["hidden_dim"] = hidden_dim
+    return kind(**sizes, rngs=nnx.Rngs(0))

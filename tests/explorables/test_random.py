@@ -1,0 +1,123 @@
+"""Random actions on all five panels: no error, no stuck state, no growing memory.
+
+`GTFDEER_RANDOM_ACTIONS=100` makes it as many as the course promises; the default is what fits into a short test run.
+"""
+
+import gc
+import os
+import time
+
+import numpy as np
+import psutil
+
+from gtfdeer.explorables.dial import LENGTHS as DIAL_LENGTHS
+from gtfdeer.explorables.microscope import GUESSES
+from gtfdeer.explorables.newton import SOLVERS
+from gtfdeer.explorables.task import SYSTEMS
+
+ACTIONS = int(os.environ.get("GTFDEER_RANDOM_ACTIONS", "30"))
+MOST = 100e6  # bytes
+STUCK = ("running", "compiling", "stopping", "failed", "out of memory")
+
+
+def setting(panel, name, draw, values):
+    """An action that sets one control to a random one of `values`, or to a random number between two."""
+
+    def act():
+        value = values[draw.integers(len(values))] if isinstance(values, list) else draw.uniform(*values)
+        setattr(panel, name, value)
+
+    act.__name__ = f"{type(panel).__name__}.{name}"
+    return act
+
+
+def turning(explorer, draw):
+    """An action that moves one of the sliders of the explorer's present system."""
+
+    def act():
+        control = list(explorer.sliders.values())[draw.integers(len(explorer.sliders))]
+        control.value = draw.uniform(control.min, control.max)
+
+    act.__name__ = "AttractorExplorer.slider"
+    return act
+
+
+def clicking(panel, *names):
+    def click(name):
+        def act():
+            getattr(panel, name).click()
+
+        act.__name__ = f"{type(panel).__name__}.{name}"
+        return act
+
+    return [click(name) for name in names]
+
+
+def actions_of(microscope, dial, explorer, training, speed_lab, draw):
+    """For each panel what a student may do with it."""
+    return {
+        microscope: [
+            setting(microscope, "alpha", draw, (0, 1)),
+            setting(microscope, "alpha", draw, [0.0, 1.0]),
+            setting(microscope, "iteration", draw, [*range(41)]),
+            setting(microscope, "guess", draw, [*GUESSES]),
+            setting(microscope, "solver", draw, [*SOLVERS]),
+            setting(microscope, "length", draw, [100, 300]),
+            setting(microscope, "subject", draw, [*SYSTEMS]),
+        ],
+        dial: [
+            setting(dial, "alpha", draw, (0, 1)),
+            setting(dial, "alpha", draw, [0.0, 1.0]),
+            setting(dial, "length", draw, [*DIAL_LENGTHS]),
+            setting(dial, "subject", draw, [*SYSTEMS]),
+        ],
+        explorer: [
+            turning(explorer, draw),
+            setting(explorer, "angle", draw, [*range(-180, 181, 5)]),
+            setting(explorer, "system", draw, [*explorer.system_menu.options]),
+            *clicking(explorer, "run_button", "step_button", "reset_button"),
+        ],
+        training: [
+            setting(training, "schedule", draw, ["annealed", "adaptive", "constant"]),
+            setting(training, "alpha", draw, (0, 1)),
+            setting(training, "model", draw, ["shallow PLRNN", "clipped shallow PLRNN"]),
+            setting(training, "solver", draw, ["Auto", "Sequential", "Shooting"]),
+            *clicking(training, "start_button", "stop_button", "resume_button", "reset_button", "download_button"),
+        ],
+        speed_lab: [
+            setting(speed_lab, "alpha", draw, (0, 1)),
+            setting(speed_lab, "longest", draw, [100, 1000]),
+            *clicking(speed_lab, "measure_button", "stop_button"),
+        ],
+    }
+
+
+def resident():
+    gc.collect()
+    return psutil.Process().memory_info().rss
+
+
+def test_random_actions_leave_no_error_no_stuck_state_and_no_heap(
+    microscope, dial, explorer, training, speed_lab, record_property
+):
+    draw = np.random.default_rng(0)
+    training.where, speed_lab.where, training.updates = "background", "background", 100
+    choices = actions_of(microscope, dial, explorer, training, speed_lab, draw)
+    before = resident()
+    for k in range(ACTIONS):
+        panel = list(choices)[k % len(choices)]  # all in turn
+        act = choices[panel][draw.integers(len(choices[panel]))]
+        began = time.perf_counter()
+        act()
+        assert panel.error is None, f"action {k}, {act.__name__}: {panel.status}"
+        record_property(f"{k} {act.__name__}", f"{time.perf_counter() - began:.2f} s")
+    for panel in (training, speed_lab):
+        panel.stop()
+        panel.wait(120)
+    for panel in choices:
+        assert panel.errors == []
+        assert not panel.status.startswith(STUCK)
+        assert panel.png[:4] == b"\x89PNG"
+    grown = resident() - before
+    record_property("grown", f"{grown / 1e6:.0f} MB")
+    assert grown < MOST, f"{grown / 1e6:.0f} MB more than before"
