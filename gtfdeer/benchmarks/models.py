@@ -55,15 +55,15 @@ class ModelCase(Case):
     def race(self) -> Race:
         model = MODELS[self.model](observed_dim=COLUMNS, rngs=nnx.Rngs(0))
         build, parameters = apart(model)
-        solver, nonlinear = solvers.Auto(), isinstance(model, models.RecurrentModel)
+        solver, nonlinear = solvers.Auto(batch=self.batch), isinstance(model, models.RecurrentModel)
         name = "Auto" if nonlinear else "scan over time"
         programs = {
             BASELINE: partial(step_by_step, build, self.alpha),
             name: partial(taught, build, self.alpha, solver),
         }
-        sizes = {"length": self.length, "latent_dim": model.latent_dim, "batch": self.batch}
-        estimates = {name: solvers.memory_needed(solver, **sizes)} if nonlinear else {}
-        return Race(programs, parameters, sequences(self.length, self.batch, COLUMNS), estimates)
+        needed = solvers.memory_needed(solver, length=self.length, latent_dim=model.latent_dim, batch=self.batch)
+        x = sequences(self.length, self.batch, COLUMNS)
+        return Race(programs, parameters, x, {name: needed} if nonlinear else {})
 
 
 def model_cases() -> list[ModelCase]:

@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from ..solve import Status
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int
+    from jaxtyping import Array, Bool, Float, Int
 
 __all__ = ["BASELINE", "Case", "Measurement", "Outcome", "Race", "compare"]
 
@@ -33,11 +33,12 @@ _FEWEST, _LONG = 3, 60.0  # turns that every case gets; seconds of turns after w
 
 
 class Outcome(NamedTuple):
-    """What a program finds beside the loss; most iterations and worst status code of the batch."""
+    """What a program finds beside the loss: most iterations and worst status of the batch, any step-by-step rescue."""
 
     predicted: Float[Array, "batch time-1 observed"]
     iterations: Int[Array, ""]
     code: Int[Array, ""]
+    fallback: Bool[Array, ""]
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,7 @@ class Measurement:
         estimated: what `gtfdeer.solvers.memory_needed` says of it; None for a program without a solver.
         iterations: most in the batch.
         status: how the solve ended, of the batch the worst: the name of a `gtfdeer.Status`.
+        fallback: whether `Auto` had to go step by step, for any of the batch.
         error, gradient_error: largest difference of the loss's predictions and of the gradient from the baseline's,
             relative to the largest entry.
     """
@@ -93,6 +95,7 @@ class Measurement:
     estimated: int | None
     iterations: int
     status: str
+    fallback: bool
     error: float
     gradient_error: float
 
@@ -200,6 +203,7 @@ def _measurement(
         estimated=estimates.get(name),
         iterations=int(found.iterations),
         status=_status(found).name,
+        fallback=bool(found.fallback),
         error=_difference(found.predicted, truth.predicted),
         gradient_error=_difference(gradient, true_gradient),
     )

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -125,8 +125,10 @@ def room(platform: str, available: int | None) -> float:
 
 
 def candidates(case: SolverCase, room: float) -> dict[str, Solver]:
-    """The solvers of this case that need less than `room` bytes."""
-    return {name: SOLVERS[name] for name in case.solvers if _needed(case, SOLVERS[name]) < room}
+    """The solvers of this case that need less than `room` bytes; `Auto` is told the batch, as `gtfdeer.fit` does."""
+    entered = {name: SOLVERS[name] for name in case.solvers}
+    told = {name: replace(s, batch=case.batch) if isinstance(s, solvers.Auto) else s for name, s in entered.items()}
+    return {name: solver for name, solver in told.items() if _needed(case, solver) < room}
 
 
 def _needed(case: SolverCase, solver: Solver) -> int:
@@ -143,6 +145,6 @@ def _by_the_book(
         alphas = jnp.full((len(x) - 1, 1), alpha).at[0].set(0)
         forced = forcing.Forced(x[:-1], alphas)
         solution = solve(forcing.force(model.step), x[0], forced, solver=solver, guess=x[1:])
-        return Outcome(solution.states, solution.iterations, solution.code)
+        return Outcome(solution.states, solution.iterations, solution.code, solution.fallback)
 
     return judged(jax.vmap(one)(x), x)

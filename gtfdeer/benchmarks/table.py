@@ -26,8 +26,12 @@ def _line(r: Measurement) -> str:
     return (
         f"{r.solver:15}{1e3 * r.value:8.2f}ms{r.value_ratio:7.2f}{1e3 * r.gradient:9.2f}ms{r.gradient_ratio:7.2f}"
         f"{r.ratio_spread:6.2f}{r.compile:8.1f}s{_size(r.temporary):>9}{_size(r.estimated):>10}{r.iterations:4d}"
-        f"{r.error:8.0e}{r.gradient_error:9.0e}  {r.status.lower().replace('_', ' ')}"
+        f"{r.error:8.0e}{r.gradient_error:9.0e}  {_ending(r)}"
     )
+
+
+def _ending(r: Measurement) -> str:
+    return r.status.lower().replace("_", " ") + (", step by step" if r.fallback else "")
 
 
 def _size(size: int | None) -> str:

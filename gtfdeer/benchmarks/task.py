@@ -55,7 +55,7 @@ def taught(build: Callable[[Any], Model], alpha: float, solver: Solver, paramete
 
     def one(x: Array) -> Outcome:
         predicted, solution = model.teach(x, alpha, solver)
-        return Outcome(predicted, solution.iterations, solution.code)
+        return Outcome(predicted, solution.iterations, solution.code, solution.fallback)
 
     return judged(jax.vmap(one)(x), x)
 
@@ -74,7 +74,8 @@ def step_by_step(build: Callable[[Any], Model], alpha: float, parameters: Any, x
 
         first = model.step(model.start(x[0]))
         states = jnp.concatenate([first[None], jax.lax.scan(step, first, teacher[1:-1])[1]])
-        return Outcome(jax.vmap(model.observe)(states), jnp.asarray(1), jnp.asarray(int(Status.CONVERGED)))
+        exact = jnp.asarray(int(Status.CONVERGED))
+        return Outcome(jax.vmap(model.observe)(states), jnp.asarray(1), exact, jnp.asarray(False))
 
     return judged(jax.vmap(one)(x), x)
 
@@ -90,4 +91,4 @@ def _strength(model: Model, alpha: float, columns: int) -> Any:
 def judged(found: Outcome, x: Array) -> tuple[Array, Outcome]:
     """The loss of a batch of predictions, and the batch as one outcome."""
     loss = jnp.mean((found.predicted - x[:, 1:]) ** 2)
-    return loss, Outcome(found.predicted, jnp.max(found.iterations), jnp.max(found.code))
+    return loss, Outcome(found.predicted, *(jnp.max(of_each) for of_each in found[1:]))

@@ -43,7 +43,7 @@ class ByHand(Case):
     @staticmethod
     def _program(factor, code, a, x):
         predicted = factor * a * x
-        return jnp.sum(predicted), Outcome(predicted, jnp.asarray(3), jnp.asarray(int(code)))
+        return jnp.sum(predicted), Outcome(predicted, jnp.asarray(3), jnp.asarray(int(code)), jnp.asarray(False))
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +71,12 @@ def test_how_a_solve_ended_is_said(by_hand):
     lines = {line[:15].strip(): line for line in table(list(by_hand.values())).splitlines()}
     assert lines["right"].endswith("  converged")
     assert lines["gave up"].endswith("  out of iterations")
+
+
+def test_a_rescue_step_by_step_is_said(by_hand):
+    rescued = replace(by_hand["right"], fallback=True)
+    assert table([rescued]).endswith("  converged, step by step")
+    assert rescued.as_row()["fallback"] is True
 
 
 def test_rows_are_json_whatever_was_found(by_hand):

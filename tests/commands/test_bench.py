@@ -10,7 +10,7 @@ from gtfdeer.benchmarks import BASELINE, Measurement, SolverCase
 from gtfdeer.commands.bench import Record, race_all
 
 CASES = [SolverCase(3, 50, length, 1, 0.2) for length in (100, 200)]
-BASE = Measurement(CASES[0], BASELINE, 1.0, 2.0, 1.0, 1.0, 0.0, 1, 0.5, 1000, None, 1, "CONVERGED", 0.0, 0.0)
+BASE = Measurement(CASES[0], BASELINE, 1.0, 2.0, 1.0, 1.0, 0.0, 1, 0.5, 1000, None, 1, "CONVERGED", False, 0.0, 0.0)
 FASTER = replace(BASE, solver="Shooting", gradient_ratio=4.0, gradient=0.5, estimated=900)
 WRONG = replace(BASE, solver="ELK", gradient_ratio=9.0, status="OUT_OF_ITERATIONS", error=float("inf"))
 
