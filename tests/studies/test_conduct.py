@@ -8,6 +8,7 @@ import pytest
 
 from gtfdeer import plots
 from gtfdeer.studies import NAMES, Study, conduct, find
+from gtfdeer.studies.side_by_side import made
 from gtfdeer.studies.table import Table
 
 
@@ -149,6 +150,16 @@ def test_runs_that_end_in_another_order_give_the_same_table(fall, tmp_path):
     assert backwards.rows != table.rows
     backwards.sort(runs)
     assert (tmp_path / "other.csv").read_bytes() == before
+
+
+def test_two_processes_find_what_one_finds():
+    runs = [-2, 3, -5]
+    assert sorted(made(abs, runs, jobs=2)) == sorted(made(abs, runs, jobs=1)) == [(-5, 5), (-2, 2), (3, 3)]
+
+
+def test_a_fault_in_another_process_is_seen():
+    with pytest.raises(ValueError, match="invalid literal"):
+        list(made(int, ["4", "four"], jobs=2))
 
 
 def test_older_rows_lack_what_is_measured_since(tmp_path):

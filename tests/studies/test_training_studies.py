@@ -63,12 +63,10 @@ def long_plan(full, seed):
     return [long_sequences.Run(seed, *common)]
 
 
-def test_a_study_that_trains_gives_the_same_table_again_with_two_processes_too(tmp_path):
-    plan = replace(long_sequences.STUDY, plan=long_plan)
-    tables = [conduct(plan, tmp_path / str(jobs), seeds=2, jobs=jobs, progress=False) for jobs in (1, 2)]
+def test_a_study_that_trains_gives_the_same_table_again(tmp_path):
+    tables = [tiny(long_sequences, long_plan, tmp_path / name) for name in ("once", "again")]
     assert tables[0].files[0].read_bytes() == tables[1].files[0].read_bytes()
-    assert [row["seed"] for row in tables[0].rows] == [0, 1]
-    assert all(0 < row["floor_low_frequency"] < 0.5 for row in tables[0].rows)
+    assert 0 < tables[0].rows[0]["floor_low_frequency"] < 0.5
 
 
 @pytest.mark.parametrize("full", [False, True])
