@@ -24,6 +24,7 @@ FOLDER = Path(__file__).parent
 LARGEST = 60_000  # bytes
 COLOURS = 64
 TRAINED = 8_000  # updates
+ROUNDS = 30  # of measuring
 
 
 @cache
@@ -85,7 +86,7 @@ def training_live() -> bytes:
 
 
 def how_good() -> bytes:
-    truth = lorenz(40_000, seed=0).standardise().values
+    truth = lorenz(60_000, seed=0).standardise().values
     spectrum = np.fft.rfft(truth, axis=0)
     phases = np.asarray(jax.random.uniform(jax.random.key(2), spectrum.shape, maxval=2 * np.pi))
     surrogate = np.fft.irfft(np.abs(spectrum) * np.exp(1j * phases), n=len(truth), axis=0)
@@ -156,8 +157,19 @@ def a_real_heart() -> bytes:
 def speed_honestly() -> bytes:
     lab = gd.explorables.SpeedLab(strict=True)
     lab.longest = 10_000
-    lab.run()
-    return lab.png
+    best: dict[tuple[str, int], float] = {}
+    for _ in range(ROUNDS):  # the shortest of many: whatever else the machine does only makes them longer
+        lab.run()
+        best |= {(t.solver, t.length): min(t.seconds, best.get((t.solver, t.length), t.seconds)) for t in lab.timings}
+    ax = gd.plots.figure(8, 3.6).add_subplot()
+    for name, role in (("Sequential", gd.plots.DATA), ("DEER", gd.plots.ERROR), ("Shooting", gd.plots.MODEL)):
+        lengths = sorted(length for solver, length in best if solver == name)
+        look = {**role.line(), "label": name, "marker": role.marker}
+        ax.loglog(lengths, [1e3 * best[name, length] for length in lengths], **look)
+    ax.set(xlabel="length $T$ (samples)", ylabel="time of one solve (ms)")
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.legend(frameon=False)
+    return gd.plots.png(ax, dpi=100)
 
 
 PICTURES = {
