@@ -212,7 +212,8 @@ def _curves(ax: Axes, rows: list[Row], column: str) -> None:
         ax.vlines(shifted, low, high, color=role.colour, linewidth=3, alpha=0.4)
         ax.plot(shifted, middle, **{**role.line(), "marker": role.marker, "markersize": 5})
         ends.append((setting, shifted[-1], middle[-1], role.colour))
-    ax.axhline(quartiles(rows, f"floor_{column}")[1], **TRUTH.line())
+    floor, smallest = quartiles(rows, f"floor_{column}")[1], min(row[column] for row in rows)
+    ax.axhline(floor, **TRUTH.line())
     lengths = sorted(distinct(rows, "window"))
     ax.set_xscale("log")
     ax.set_xlim(lengths[0] / 1.3, lengths[-1] * 1.3)
@@ -220,6 +221,7 @@ def _curves(ax: Axes, rows: list[Row], column: str) -> None:
     ax.minorticks_off()
     if column in ("D_stsp", "interval"):
         ax.set_yscale("log")
+        ax.set_ylim(bottom=0.7 * min(smallest, max(floor, smallest / 10)))  # a floor far below would flatten the curves
     else:
         ax.set_ylim(bottom=0)
     if any(np.isinf(row[column]) for row in rows):
