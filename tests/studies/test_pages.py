@@ -1,7 +1,8 @@
 """The manual's pages of results say what the committed files say."""
 
-import importlib.util
 import json
+import runpy
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,11 +11,7 @@ from gtfdeer.studies import NAMES
 
 @pytest.fixture(scope="module")
 def hooks(request):
-    path = request.config.rootpath / "docs" / "hooks.py"
-    spec = importlib.util.spec_from_file_location("hooks", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return SimpleNamespace(**runpy.run_path(str(request.config.rootpath / "docs" / "hooks.py")))
 
 
 def test_every_study_has_its_place_among_the_findings(hooks, request):
