@@ -7,13 +7,13 @@ high for longer learns far more: Kingma & Ba, arXiv 1412.6980; cosine decay: Los
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import optax
 
 from .forcing import Schedule
-from .solvers import Solver
+from .solvers import Auto, Solver
 
 __all__ = ["Recipe", "default_optimiser"]
 
@@ -56,6 +56,8 @@ class Recipe:
             raise TypeError(f"forcing is {self.forcing!r}; pass a schedule such as gtfdeer.forcing.Constant(0.15)")
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver is {self.solver!r}; pass an instance such as gtfdeer.solvers.Auto()")
+        if isinstance(self.solver, Auto):  # it weighs the memory that all sequences take together
+            object.__setattr__(self, "solver", replace(self.solver, batch=self.batch))
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
         if not isinstance(self.across_gaps, bool):

@@ -19,10 +19,11 @@ because the default of some GPUs (TF32) keeps three digits only.
 from __future__ import annotations
 
 import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -30,7 +31,17 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Blocked", "Sharded", "affine", "associative", "damped_affine", "for_this_device", "sequential"]
+__all__ = [
+    "Blocked",
+    "Sharded",
+    "affine",
+    "associative",
+    "check_method",
+    "damped_affine",
+    "for_this_device",
+    "sequential",
+    "this_device",
+]
 
 Method = Callable[..., jax.Array]  # (A, b) -> z
 _einsum = partial(jnp.einsum, precision="highest")
@@ -55,7 +66,7 @@ def affine(
         `(T, M)` states.
 
     Raises:
-        ValueError: if the shapes of `A` and `b` do not belong together.
+        ValueError, TypeError: if shapes or dtypes of `A` and `b` do not belong together, or there is no step.
 
     >>> affine(jnp.full((4, 1), 0.5), jnp.ones((4, 1)))[:, 0]
     Array([1.   , 1.5  , 1.75 , 1.875], dtype=float32)
@@ -64,10 +75,24 @@ def affine(
         raise ValueError(
             f"A has shape {A.shape} and b {b.shape}; pass b as (T, M) and A as (T, M, M) or, diagonal, (T, M)"
         )
+    if not len(b):
+        raise ValueError(f"A has shape {A.shape} and b {b.shape}, no step at all; pass T >= 1")
+    if A.dtype != b.dtype or not jnp.issubdtype(b.dtype, jnp.inexact):
+        raise TypeError(f"A is {A.dtype} and b {b.dtype}; pass both as one dtype, such as float32")
+    check_method(method)
     method = associative if method is None else method
     if reverse:
         return method(A[::-1], b[::-1])[::-1]
     return method(A, b)
+
+
+def check_method(method: Method | None) -> None:
+    """Refuse what is not a way to solve an affine recurrence."""
+    if method is not None and not callable(method):
+        raise TypeError(
+            f"method is {method!r}; pass gtfdeer.scan.sequential, gtfdeer.scan.associative, gtfdeer.scan.Blocked() "
+            "or None"
+        )
 
 
 def sequential(A: Array, b: Array) -> Float[Array, "time latent"]:
@@ -92,9 +117,16 @@ def associative(A: Array, b: Array) -> Float[Array, "time latent"]:
     return jax.lax.associative_scan(combine, (A, b))[1]
 
 
+def this_device() -> Any:  # a jax.Device, which type checkers take for a variable
+    """The device that JAX computes on: the one of `jax.default_device` where that is set, otherwise the first one."""
+    config: Any = jax.config  # its options are unknown to type checkers
+    chosen = config.jax_default_device  # a device, or the name of a platform
+    return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]
+
+
 def for_this_device() -> Method:
     """`Blocked()` on CPUs, where a tree costs more than it saves; `associative` on accelerators."""
-    return Blocked() if jax.default_backend() == "cpu" else associative
+    return Blocked() if this_device().platform == "cpu" else associative
 
 
 @dataclass(frozen=True)
@@ -108,8 +140,9 @@ class Blocked:
     length: int | None = None
 
     def __post_init__(self) -> None:
-        if self.length is not None and self.length < 1:
-            raise ValueError(f"length is {self.length}; pass a number of steps of at least 1, or None")
+        whole = isinstance(self.length, numbers.Integral) and not isinstance(self.length, bool)
+        if self.length is not None and (not whole or self.length < 1):
+            raise ValueError(f"length is {self.length!r}; pass a whole number of steps of at least 1, or None")
 
     def __call__(self, A: Array, b: Array) -> Float[Array, "time latent"]:
         steps = b.shape[0]
@@ -197,7 +230,7 @@ def damped_affine(
     (True, True)
     """
     A = A.at[0].set(0)
-    filtered = _filter_in_a_loop if jax.default_backend() == "cpu" else _filter_in_a_tree
+    filtered = _filter_in_a_loop if this_device().platform == "cpu" else _filter_in_a_tree
     mean, covariance = filtered(A, b, damping)
     after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
     spread = _einsum("tij,tkj->tik", after, A[1:]) + jnp.eye(b.shape[1], dtype=b.dtype)

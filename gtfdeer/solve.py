@@ -15,9 +15,8 @@ iteration, never this. Differentiation is reverse mode, first order.
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,14 +26,15 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .solvers.auto import Auto
-from .solvers.base import Problem, Solver
+from .solvers.base import Attempt, NewtonLike, Problem, Solver
 from .solvers.deer import DEER
 from .solvers.gradient import parameter_gradient
 from .solvers.sharded import Sharded
 from .solvers.share import Share
+from .solvers.shooting import Shooting
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, Int, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PyTree
 
 __all__ = ["Solution", "Status", "iterates", "solve"]
 
@@ -63,7 +63,7 @@ _ADVICE = {
 
 @partial(
     jax.tree_util.register_dataclass,
-    data_fields=["states", "code", "iterations", "residual"],
+    data_fields=["states", "code", "iterations", "residual", "fallback"],
     meta_fields=[],
 )
 @dataclass(frozen=True)
@@ -75,12 +75,14 @@ class Solution:
         code: the status as an integer array (batched under `vmap`).
         iterations: how many the solver did.
         residual: `max_t |z_t - f(z_{t-1}, u_t)|`, recomputed from the returned states.
+        fallback: whether `Auto` computed it step by step, after what it had chosen failed.
     """
 
     states: Float[Array, "time latent"]
     code: Int[Array, ""]
     iterations: Int[Array, ""]
     residual: Float[Array, ""]
+    fallback: Bool[Array, ""] = field(default_factory=lambda: jnp.asarray(False))
 
     @property
     def status(self) -> Any:
@@ -113,7 +115,7 @@ def solve(
             forward-mode autodiff. It steers the solver: a wrong one costs iterations, never the answer or the gradient.
 
     Returns:
-        A `Solution`: states, status, iterations, residual.
+        A `Solution`: states, status, iterations, residual, and whether `Auto` had to fall back.
 
     Raises:
         ValueError, TypeError: if shapes, dtypes or the solver do not fit, in one sentence.
@@ -140,26 +142,46 @@ def iterates(
 ) -> Float[Array, "iterate time latent"]:
     """Every iterate of a solve, `(K, T, M)`, the guess first and the solution last; for pictures, not for speed.
 
-    Arguments and errors as in `solve`, but for the default solver, which is `DEER()`. The iteration ends where
-    `solve` would end it, so that K is `solve(...).iterations + 1`.
+    Iterate k is what the solver holds when it is stopped after k iterations: moves that `ELK` did not accept repeat the
+    one before, `Shooting`'s Newton-corrected sweeps are among them. Arguments and errors as in `solve`, but for the
+    default solver, which is `DEER()`. The iteration ends where `solve` would end it: K is `solve(...).iterations + 1`.
+
+    Raises:
+        TypeError: under `jit`, `vmap` or `grad`, besides what `solve` refuses.
 
     >>> iterates(lambda z, u: jnp.tanh(z + u), jnp.zeros(1), jnp.ones((50, 1))).shape[1:]
     (50, 1)
     """
     solver = DEER() if solver is None else solver
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
-    states, iterations, _ = jax.jit(solver.run)(problem, guess)
-    improve = jax.jit(solver.improve)
-    found = [guess]
-    for _ in range(int(iterations) - 1):
-        found.append(improve(problem, found[-1]))
-    if int(iterations):
-        found.append(states)  # a solver's last move may be another than `improve`: a correction, a way out
-    return jnp.stack(found)
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves((problem, guess))):
+        raise TypeError(
+            "iterates cannot run under jit, vmap or grad: only a solve that has run says how many there are; call it "
+            "outside of them, one trajectory at a time"
+        )
+    last = jax.jit(solver.run)(problem, guess)
+    stopped = jax.jit(lambda k: _stopped(solver, k, problem.length, guess).run(problem, guess).states)
+    found = [guess, *(stopped(k) for k in range(1, int(last.iterations)))]
+    return jnp.stack([*found, last.states] if int(last.iterations) else found)
+
+
+def _stopped(solver: Solver, after: Any, length: int, guess: Array) -> Solver:
+    """The solver that iterates, its cap lowered; `length` steps on each device."""
+    match solver:
+        case Sharded():
+            share = -(-length // solver.line.size)
+            return replace(solver, solver=_stopped(solver.solver, after, share, guess))
+        case Auto():
+            return _stopped(solver.choice(length, guess.shape[1], guess.dtype), after, length, guess)
+        case Shooting():
+            return replace(solver, max_sweeps=after)
+        case NewtonLike():
+            return replace(solver, max_iterations=after)
+    return solver
 
 
 def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
-    solved: Any = _trajectory(
+    attempt: Any = _trajectory(
         solver,
         problem.pure_step,
         problem.pure_jacobian,
@@ -169,25 +191,25 @@ def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
         problem.inputs,
         guess,
     )
-    return _judge(problem, solver, *solved)
+    return _judge(problem, solver, attempt)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
 def _trajectory(
     solver: Solver, pure_step: Any, pure_jacobian: Any, share: Share, constants: Any, z0: Any, inputs: Any, guess: Any
 ) -> Any:
-    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs, share), guess)[:2]
+    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs, share), guess)
 
 
 def _forward(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess):
-    solved: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
-    return solved, (constants, z0, inputs, solved[0])
+    attempt: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
+    return attempt, (constants, z0, inputs, attempt.states)
 
 
 def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
     constants, z0, inputs, states = saved
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs, share)
-    adjoints = solver.adjoint(problem, states, cotangents[0])
+    adjoints = solver.adjoint(problem, states, cotangents.states)
     start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]
     of_constants, of_inputs = parameter_gradient(problem, states, adjoints)
     of_start = jnp.where(share.is_first(), start_vjp(adjoints[0])[0], 0)
@@ -197,21 +219,18 @@ def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
 _trajectory.defvjp(_forward, _backward)
 
 
-def _judge(problem: Problem, solver: Solver, states: Array, iterations: Array) -> Solution:
+def _judge(problem: Problem, solver: Solver, attempt: Attempt) -> Solution:
     """The verdict rests on the returned states alone: no solver is believed."""
-    known = jax.lax.stop_gradient(states)
+    known = jax.lax.stop_gradient(attempt.states)
     largest = problem.share.largest
     residual = largest(jax.lax.stop_gradient(problem).images(known) - known)
     size = largest(known)
-    finite = jnp.isfinite(size)
-    tolerance = solver.tolerance(states.dtype)
-    if math.isfinite(tolerance):  # an infinite tolerance: exact by construction, so that the residual may go unused
-        finite &= jnp.isfinite(residual)
-        satisfied = residual <= tolerance * (1 + size)
-    else:
-        satisfied = True
+    # What was computed step by step needs no proof, which rounding of a large intermediate could spoil; and as long as
+    # nobody asks for the residual, the compiler leaves it out.
+    finite = jnp.isfinite(size) & (attempt.exact | jnp.isfinite(residual))
+    satisfied = attempt.exact | (residual <= solver.tolerance(known.dtype) * (1 + size))
     code = jnp.where(finite, jnp.where(satisfied, Status.CONVERGED, Status.OUT_OF_ITERATIONS), Status.NONFINITE)
-    return Solution(states, code, iterations, residual)
+    return Solution(attempt.states, code, attempt.iterations, residual, jnp.asarray(attempt.fallback))
 
 
 def _problem(step: Any, z0: Any, inputs: Any, solver: Any, guess: Any, jacobian: Any) -> tuple[Problem, Array, Solver]:
@@ -242,7 +261,7 @@ def _state(z0: Any) -> Array:
     if not all(hasattr(leaf, "dtype") for leaf in jax.tree.leaves(z0)) or len(jax.tree.leaves(z0)) != 1:
         raise TypeError(f"z0 is {type(z0).__name__}; pass one array of shape (M,), several states stacked into one")
     z0 = jnp.asarray(z0)
-    if z0.ndim != 1 or not z0.size or not jnp.issubdtype(z0.dtype, jnp.floating):
+    if z0.ndim != 1 or not z0.size or z0.dtype not in (jnp.float32, jnp.float64):
         raise ValueError(
             f"z0 is {z0.dtype} of shape {z0.shape}; pass float32 or float64 of shape (M,), batches by jax.vmap"
         )

@@ -5,8 +5,9 @@
 x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). In a gap, where windows may hold any,
 nothing is forced (`gtfdeer.forcing.bridge_gaps`) and no error counted. Where a solve fails, or loss or gradient are not
 finite, the same update is tried again on the next rung: the solver that was asked for, damped Newton
-(`gtfdeer.solvers.ELK`; on accelerators only), step by step (`Sequential`). One that is not finite even then is not
-applied. Everything is counted.
+(`gtfdeer.solvers.ELK`; on accelerators only), step by step (`Sequential`). `Auto` has a net of its own below it: where
+it had to go step by step, that counts as another attempt. One that is not finite even then is not applied. Everything
+is counted.
 
 An update depends on the state before it and on its number, never on how many share a loop: what is learned does not
 depend on how fast the machine is.
@@ -26,6 +27,7 @@ from flax import nnx
 from .devices import across, by_time, spread
 from .forcing import bridge_gaps
 from .recipe import Recipe
+from .scan import this_device
 from .solve import Solution, Status
 from .solvers import ELK, Auto, Sequential, Solver
 
@@ -113,13 +115,14 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
 
     def attempt(solver: Solver) -> tuple:
         loss = partial(_loss, recipe.across_gaps, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
-        (value, (code, iterations)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
-        return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), gradient
+        (value, (code, iterations, fallback)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
 
+    device = this_device() if mesh is None else mesh.devices.flat[0]
     latent_dim = nnx.merge(graph, state.parameters, rest).latent_dim
-    rungs = ladder(recipe.solver, latent_dim, jax.default_backend(), damped=not by_time(mesh))
+    rungs = ladder(recipe.solver, latent_dim, device.platform, damped=not by_time(mesh))
     outcome, counts = climb(rungs, attempt)
-    value, _, iterations, gradient = outcome
+    value, _, iterations, _, gradient = outcome
     finite = _finite(value, gradient)
     moves, optimiser = recipe.optimisation().update(gradient, state.optimiser, state.parameters)
     parameters = optax.apply_updates(state.parameters, moves)
@@ -132,19 +135,20 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
 
 
 def climb(rungs: tuple[Solver, ...], attempt: Callable[[Solver], tuple]) -> tuple[tuple, dict[str, Bool[Array, ""]]]:
-    """The outcome `(loss, converged, iterations, gradient)` on the first rung that holds, or on the last.
+    """The outcome `(loss, converged, iterations, fallback, gradient)` on the first rung that holds, or on the last.
 
-    Beside it, which rungs were tried: "damped", "sequential", and "retried" for any after the first.
+    Beside it, what was tried: "damped", "sequential" (the last rung, or `Auto`'s own fallback), and "retried" for
+    anything after the first attempt.
     """
     outcome = attempt(rungs[0])
-    no = jnp.asarray(False)
-    counts = {"retried": no, "damped": no, "sequential": no}
+    fallback, no = outcome[3], jnp.asarray(False)
+    counts = {"retried": fallback, "damped": no, "sequential": fallback}
     for rung in rungs[1:]:
-        value, converged, _, gradient = outcome
+        value, converged, _, _, gradient = outcome
         failed = ~converged | ~_finite(value, gradient)
         outcome = jax.lax.cond(failed, partial(attempt, rung), lambda outcome=outcome: outcome)
         name = "sequential" if isinstance(rung, Sequential) else "damped"
-        counts |= {"retried": counts["retried"] | failed, name: failed}
+        counts |= {"retried": counts["retried"] | failed, name: counts[name] | failed}
     return outcome, counts
 
 
@@ -154,7 +158,7 @@ def _finite(*trees: PyTree) -> Bool[Array, ""]:
 
 def _loss(
     across_gaps: bool, graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree
-) -> tuple[Array, tuple[Array, Array]]:
+) -> tuple[Array, tuple[Array, Array, Array]]:
     model = nnx.merge(graph, parameters, rest)
 
     def taught(x: Array, u: Any) -> tuple[Array, Solution]:
@@ -168,7 +172,7 @@ def _loss(
         loss = jnp.sum(jnp.where(seen, error, 0) ** 2) / jnp.sum(seen)
     else:
         loss = jnp.mean(error**2)
-    return loss, (solution.code, solution.iterations)
+    return loss, (solution.code, solution.iterations, solution.fallback)
 
 
 def _cut(series: Array, starts: Int[Array, " batch"], window: int) -> Array:

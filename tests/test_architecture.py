@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "plots": set(),
     "recipe": {"forcing", "solvers"},
     "devices": {"solvers"},
-    "update": {"devices", "forcing", "recipe", "solve", "solvers"},
+    "update": {"devices", "forcing", "recipe", "scan", "solve", "solvers"},
     "fit": {"devices", "manual", "update", "recipe", "models", "data"},
     "sealed": {"data"},
     "storage": {"models", "data", "files", "sealed", "_version"},

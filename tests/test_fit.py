@@ -10,6 +10,8 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer import storage
+from gtfdeer.fit import History
+from gtfdeer.recipe import Recipe
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +106,30 @@ def test_a_solve_that_fails_is_done_again_step_by_step_and_counted(lorenz):
     exact = quick(model, lorenz, solver=gd.solvers.Sequential(), **settings).history
     assert failing["retried"].sum() == 10
     np.testing.assert_allclose(failing["loss"], exact["loss"], rtol=1e-4)  # the same float32 computation, fused anew
+
+
+def test_a_fallback_of_auto_is_counted(lorenz):
+    """One sweep is never enough for windows that do not know of each other. Short sequences go step by step anyway."""
+    settings = {
+        "updates": 3,
+        "batch": 2,
+        "forcing": gd.forcing.Constant(0.0),
+        "solver": gd.solvers.Auto(max_iterations=1),
+    }
+    model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
+    long = quick(model, lorenz, window=600, looks=0, **settings).history
+    np.testing.assert_array_equal(long["sequential"], [1, 1, 1])
+    np.testing.assert_array_equal(long["retried"], [1, 1, 1])
+    assert not long["skipped"].any()
+    assert History(long).latest(0, 3)["sequential"] == "3"  # what the bar shows
+    short = quick(model, lorenz, window=50, looks=0, **settings).history
+    assert not short["sequential"].any()
+
+
+def test_auto_knows_how_many_sequences_share_the_memory():
+    settings = {"window": 50, "updates": 1, "forcing": gd.forcing.Constant(0.5)}
+    assert Recipe(batch=7, solver=gd.solvers.Auto(tol=1e-4), **settings).solver == gd.solvers.Auto(tol=1e-4, batch=7)
+    assert Recipe(batch=7, solver=gd.solvers.DEER(), **settings).solver == gd.solvers.DEER()
 
 
 def test_an_update_that_is_not_finite_is_skipped_and_ten_in_a_row_end_the_run(lorenz):

@@ -4,13 +4,15 @@ The problem is one nonlinear recurrence, written as a system of T equations for 
 
     z_t = f(z_{t-1}, u_t),    t = 1..T,    z_0 given;        r_t(z) = f(z_{t-1}, u_t) - z_t = 0
 
-A solver is a frozen dataclass with three verbs: `run` the whole solve, do one `improve`ment (for pictures), and
-solve the `adjoint` recurrence at the solution (for gradients). Solvers know no model and no forcing.
+A solver is a frozen dataclass with two verbs: `run` the whole solve, and solve the `adjoint` recurrence at the solution
+(for gradients). Solvers know no model and no forcing.
 """
 
 from __future__ import annotations
 
 import abc
+import math
+import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,7 +20,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+from jax.core import Tracer
 
+from ..scan import this_device
 from .share import Share, Whole
 
 if TYPE_CHECKING:
@@ -30,8 +34,12 @@ __all__ = [
     "Problem",
     "Solver",
     "check_cap",
+    "check_whole",
     "default_tolerance",
     "fixed_point",
+    "is_real",
+    "on_cpu",
+    "rounding",
     "shared",
     "stretch",
     "tolerance_for",
@@ -113,11 +121,16 @@ class Problem:
 
 
 class Attempt(NamedTuple):
-    """Where a solver ended. `met`: its own view of whether this solves the problem; the judge is `solve`'s."""
+    """Where a solver ended."""
 
     states: Float[Array, "time latent"]
     iterations: Int[Array, ""]
     met: Bool[Array, ""]
+    """The solver's own view of whether this solves the problem; the judge is `solve`'s."""
+    exact: Bool[Array, ""] | bool = False
+    """Whether it was computed step by step, so that it satisfies its equation by construction."""
+    fallback: Bool[Array, ""] | bool = False
+    """Whether it was, after the solver that had been chosen for the problem failed."""
 
 
 class Solver(abc.ABC):
@@ -126,10 +139,6 @@ class Solver(abc.ABC):
     @abc.abstractmethod
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         """The whole solve, from the first iterate `(T, M)` on."""
-
-    @abc.abstractmethod
-    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        """One iteration, from one iterate `(T, M)` to the next."""
 
     @abc.abstractmethod
     def adjoint(
@@ -146,6 +155,7 @@ class Solver(abc.ABC):
         """Numbers of working memory for each time step of a solve, see `gtfdeer.solvers.memory_needed`."""
 
 
+@dataclass(frozen=True)
 class NewtonLike(Solver):
     """Solvers that move a whole trajectory at a time, `z <- move(z, r(z))`, until nothing is left to move.
 
@@ -156,7 +166,7 @@ class NewtonLike(Solver):
     max_iterations: int
 
     def __post_init__(self) -> None:
-        check_cap(self.tol, self.max_iterations)
+        check_cap(self.tol, self.max_iterations, "max_iterations")
 
     @abc.abstractmethod
     def move(
@@ -175,16 +185,18 @@ class NewtonLike(Solver):
             max_iterations=self.max_iterations,
         )
 
-    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        return self.move(problem, states, problem.images(states) - states)
-
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 
 
 def stretch() -> int:
     """Time steps that are worked on at once: as many as fit into a cache on CPUs, as fill the device elsewhere."""
-    return 256 if jax.default_backend() == "cpu" else 65_536
+    return 256 if on_cpu() else 65_536
+
+
+def on_cpu() -> bool:
+    """Whether a CPU will do the work."""
+    return this_device().platform == "cpu"
 
 
 def _for_all_times(function: Callable[[Array, Any], Array], states: Array, inputs: PyTree) -> Array:
@@ -196,9 +208,14 @@ def default_tolerance(dtype: Any) -> float:
     return 1e-10 if jnp.finfo(dtype).bits == 64 else 1e-5
 
 
+def rounding(dtype: Any) -> float:
+    """Four units of the last place, relative to the size of the states: below it nothing is left to improve."""
+    return 4 * float(jnp.finfo(dtype).eps)
+
+
 def tolerance_for(tol: float | None, dtype: Any) -> float:
-    """The tolerance asked for, or the default of this dtype."""
-    return default_tolerance(dtype) if tol is None else tol
+    """The tolerance asked for, though never below rounding, which nothing could meet; or the default of this dtype."""
+    return default_tolerance(dtype) if tol is None else max(tol, rounding(dtype))
 
 
 @jax.custom_batching.custom_vmap
@@ -215,12 +232,23 @@ def _shared_by_batch(axis_size: int, in_batched: list, condition: Array) -> tupl
     return shared(jnp.any(condition)), False
 
 
-def check_cap(tol: float | None, max_iterations: int) -> None:
-    """Refuse a tolerance or a cap with which no solve could succeed."""
-    if tol is not None and not tol > 0:
-        raise ValueError(f"tol is {tol}; pass a positive number such as 1e-5, or None for the default of the dtype")
-    if max_iterations < 1:
-        raise ValueError(f"the cap on iterations is {max_iterations}; pass at least 1")
+def check_cap(tol: float | None, cap: int, name: str = "the cap on iterations or sweeps") -> None:
+    """Refuse a tolerance or a cap with which no solve could succeed, or any would."""
+    if tol is not None and not (is_real(tol) and 0 < tol < math.inf):
+        raise ValueError(f"tol is {tol!r}; pass a positive number such as 1e-5, or None for the default of the dtype")
+    if not isinstance(cap, Tracer):  # its value is not known yet
+        check_whole(name, cap)
+
+
+def check_whole(name: str, value: Any, otherwise: str = "") -> None:
+    """Refuse what is not a whole number of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; pass a whole number of at least 1{otherwise}")
+
+
+def is_real(value: Any) -> bool:
+    """Whether it is a number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
 
 
 def fixed_point(
@@ -251,13 +279,13 @@ def fixed_point(
     Returns:
         The last iterate, the number of iterations done, and whether its residual is within `tol`.
     """
-    rounding = 4 * float(jnp.finfo(guess.dtype).eps)
+    least = rounding(guess.dtype)
 
     def unfinished(carry: tuple) -> Array:
         z, r, moved, _, count = carry
         scale = 1 + largest(z)
         still_moving = moved > tol * scale
-        above_rounding = largest(r) > rounding * scale
+        above_rounding = largest(r) > least * scale
         finite = jnp.isfinite(largest(r)) & jnp.isfinite(scale)
         return shared(still_moving & above_rounding & finite) & (count < max_iterations)
 

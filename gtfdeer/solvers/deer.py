@@ -47,6 +47,10 @@ class DEER(NewtonLike):
     max_iterations: int = 50
     method: scan.Method | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        scan.check_method(self.method)
+
     def move(self, problem: Problem, states: Array, residuals: Array) -> Float[Array, "time latent"]:
         return states + problem.share.affine(problem.jacobians(states), residuals, method=self._method())
 

@@ -15,13 +15,14 @@ equation that is solved.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Attempt, NewtonLike, Problem, fixed_point
+from .base import Attempt, NewtonLike, Problem, fixed_point, is_real
 from .gradient import dense_adjoint
 
 if TYPE_CHECKING:
@@ -52,9 +53,9 @@ class ELK(NewtonLike):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not self.damping > 0 or not self.change > 1:
+        if not (is_real(self.damping) and is_real(self.change) and 0 < self.damping < inf and 1 < self.change < inf):
             raise ValueError(
-                f"damping is {self.damping} and change {self.change}; pass damping > 0 (1e-8) and change > 1 (10)"
+                f"damping is {self.damping!r} and change {self.change!r}; pass damping > 0 (1e-8) and change > 1 (10)"
             )
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:

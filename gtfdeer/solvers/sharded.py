@@ -4,8 +4,8 @@
 
 `Shooting` exchanges the states at the edges between devices, once a sweep. `DEER` and `QuasiDEER` exchange these and,
 for each affine scan, one map `z -> P z + q` a device (`gtfdeer.scan.Sharded`). `Sequential` passes its last state on.
-The number of exchanges does not depend on T. Where T does not divide among the devices, the last one gets steps that
-repeat the last input; nothing that they give is kept.
+The number of exchanges does not depend on T. Where T does not divide among the devices, it is filled up with steps that
+lead to zero from anywhere: they are solved at once, and leave every verdict to the others.
 
 Not to be confused with a batch divided among devices, which `jax.shard_map` over `solve` does without any of this.
 Lim et al., arXiv 2309.12252 (DEER); Blelloch, "Prefix sums and their applications", 1990 (the scan of parts).
@@ -67,11 +67,8 @@ class Sharded(Solver):
             raise TypeError(f"mesh is {self.mesh!r}; pass jax.make_mesh((4,), ('devices',)) or None")
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
-        out: Any = Attempt(*self.layout[:3])
+        out: Any = Attempt(*self.layout)
         return self.spread(self.solver.run, out, problem, guess)
-
-    def improve(self, problem: Problem, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        return self.spread(self.solver.improve, P(self._axis), problem, states)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return self.spread(self.solver.adjoint, P(self._axis), problem, states, cotangents)
@@ -84,8 +81,8 @@ class Sharded(Solver):
 
     @property
     def layout(self) -> Any:
-        """How a solution lies on the devices: states along time; code, iterations and residual known to all."""
-        return P(self._axis), P(), P(), P()
+        """How a solution or an attempt lies on the devices: states along time, the other four known to all."""
+        return P(self._axis), P(), P(), P(), P()
 
     @property
     def line(self) -> Mesh:
@@ -102,16 +99,15 @@ class Sharded(Solver):
             series: `(T, M)` arrays.
         """
         line, axis, steps = self.line, self._axis, problem.length
+        problem = _filled_up(problem, -steps % line.size)
 
         def mine(constants: Any, z0: Array, inputs: PyTree, series: tuple) -> Any:
             share = Part(axis, line.size)
             return function(replace(problem, constants=constants, z0=z0, inputs=inputs, share=share), *series)
 
-        missing = -steps % line.size
-        inputs = jax.tree.map(lambda u: _continued(u, missing, u[-1:]), problem.inputs)
-        series = tuple(_continued(x, missing, jnp.zeros_like(x[-1:])) for x in series)
+        series = tuple(_continued(x, problem.length - steps, 0) for x in series)
         mapped = jax.shard_map(mine, mesh=line, in_specs=(P(), P(), P(axis), P(axis)), out_specs=out, check_vma=False)
-        found = jax.jit(mapped)(problem.constants, problem.z0, inputs, series)
+        found = jax.jit(mapped)(problem.constants, problem.z0, problem.inputs, series)
         along_time = P(axis)
         return jax.tree.map(lambda spec, x: x[:steps] if spec == along_time else x, out, found)
 
@@ -120,5 +116,29 @@ class Sharded(Solver):
         return str(self.line.axis_names[0])
 
 
-def _continued(x: Array, missing: int, by: Array) -> Array:
-    return jnp.concatenate([x, jnp.broadcast_to(by, (missing, *x.shape[1:]))]) if missing else x
+def _filled_up(problem: Problem, missing: int) -> Problem:
+    """The problem and so many steps more, `z_t = 0`."""
+    if not missing:
+        return problem
+    real = jnp.arange(problem.length + missing) < problem.length
+    inputs = jax.tree.map(lambda u: _continued(u, missing, u[-1]), problem.inputs)
+
+    def step(constants: Any, z: Array, u: Any) -> Array:
+        (constants, z0), (u, real) = constants, u
+        # from z0, so that no overflow enters the gradient as infinity times zero
+        return jnp.where(real, problem.pure_step(constants, jnp.where(real, z, z0), u), 0)
+
+    def jacobian_by(given: Callable) -> Callable:
+        return lambda constants, z, u: jnp.where(u[1], given(constants, z, u[0]), 0)
+
+    return replace(
+        problem,
+        pure_step=step,
+        pure_jacobian=None if problem.pure_jacobian is None else jacobian_by(problem.pure_jacobian),
+        constants=((problem.constants[0], jax.lax.stop_gradient(problem.z0)), problem.constants[1]),
+        inputs=(inputs, real),
+    )
+
+
+def _continued(x: Array, missing: int, by: Any) -> Array:
+    return jnp.concatenate([x, jnp.broadcast_to(by, (missing, *x.shape[1:])).astype(x.dtype)]) if missing else x

@@ -126,7 +126,7 @@ def windowed_adjoint(
     at = states.at[-1].set(at_last)
     under = jax.tree.map(lambda u: problem.following(u, u[-1]), problem.inputs)
     backwards = jax.tree.map(lambda x: x[::-1], (at, under, cotangents))
-    adjoints, _, settled = walk_windows(
+    adjoints, _, settled, *_ = walk_windows(
         back,
         jnp.zeros_like(problem.z0),
         backwards,

@@ -9,6 +9,7 @@ from flax import nnx
 
 from gtfdeer.models import ClippedShallowPLRNN
 from gtfdeer.solvers import DEER, ELK, Auto, QuasiDEER, Sequential, Shooting, memory_needed
+from gtfdeer.solvers.auto import choose
 
 from .maps import name_of
 
@@ -52,3 +53,12 @@ def test_a_size_that_is_none_is_refused(sizes):
 def test_what_is_no_solver_is_refused():
     with pytest.raises(TypeError, match=r"DEER.*instance"):
         memory_needed(DEER, length=10, latent_dim=3)
+
+
+@pytest.mark.parametrize("batch", [1, 4, 16])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_on_an_accelerator_auto_takes_newton_where_the_whole_batch_fits(batch, dtype):
+    sizes = {"length": 250_000, "latent_dim": 8, "batch": batch, "dtype": dtype}
+    needed = memory_needed(DEER(), **sizes)
+    plenty, little = (choose("gpu", memory, None, 8, **sizes) for memory in (4 * needed + 4, 4 * needed))
+    assert (plenty, little) == (DEER(max_iterations=8), Shooting(max_sweeps=8))
