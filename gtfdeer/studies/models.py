@@ -10,7 +10,7 @@ On a CPU windows of 200 steps are solved step by step. What a solver in parallel
 on the trained network: windows of 2000 steps under the last alpha of training, by Newton's method (`newton`
 iterations) and by shooting (`sweeps`), and in which share of the windows each of them did not converge.
 
-The miniature is one seed with a tenth of the updates; full, a seed takes about half an hour on one core.
+The miniature is one seed with a fifteenth of the updates; full, a seed takes about half an hour on one core.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ EXACT = "truth"
 _TRUE_EXPONENT = 0.9056  # Viswanath 1998, Sprott 2003
 _EXPONENT_STEPS = 20_000
 _SHOWN = 3000  # samples of the free run in a picture
-_PROBED, _WINDOWS, _ALPHA = 2000, 8, 0.02  # steps, how many of them, and the forcing at the end of training
+_PROBED, _WINDOWS, _ALPHA = 2000, 4, 0.02  # steps, how many of them, and the forcing at the end of training
 _SOLVERS: dict[str, solvers.Solver] = {"newton": solvers.DEER(), "sweeps": solvers.Shooting()}
 
 
@@ -70,7 +70,7 @@ class Run:
 def plan(full: bool, seed: int) -> list[Run]:
     """Defaults, in the miniature with fewer updates; the full setting tries rates and widths of the linear models."""
     rates, widths = (RATES, WIDTHS) if full else (RATES[-1:], WIDTHS[:1])
-    many, few, length = (15_000, 3000, 100_000) if full else (1500, 300, 20_000)
+    many, few, length = (15_000, 3000, 100_000) if full else (1000, 200, 10_000)
     ready = [(EXACT, 0.0, 0, 0), *((name, 1e-2, 0, many) for name in NETWORKS)]
     searched = [(name, rate, width, few) for name in LINEAR for width in widths for rate in rates]
     return [Run(seed, *setting, length) for setting in (*ready, *searched)]
