@@ -1,0 +1,92 @@
+"""Functions of all columns at once against `vmap` over the last axis, which means the same."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from gtfdeer import models
+from gtfdeer.solvers.columns import columns, summed, together
+
+W = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)
+X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5)), jnp.float32)
+
+FUNCTIONS = {
+    "a shared matrix": lambda x: W @ x,
+    "a shared matrix on the right": lambda x: x @ W,
+    "a product of two of its own": lambda x: jnp.dot(x, 2 * x) * x,
+    "a matrix of its own": lambda x: jnp.outer(x, x + 1) @ x,
+    "a number of its own": lambda x: x[0] * x + jnp.sum(x),
+    "a shared number": lambda x: jnp.maximum(x, 0.5) - 2,
+    "shared entries": lambda x: jnp.where(x > W[0], x, W[1]) + jnp.clip(x, W[0] - 1, W[0] + 1),
+    "relu and its kin": lambda x: jax.nn.relu(x) + jax.nn.softplus(x) + jax.nn.sigmoid(x) + jnp.tanh(x),
+    "pieces": lambda x: jnp.concatenate([x[1:], W[0, :1], x[::2]])[:3].reshape(1, 3)[0],
+    "nothing of the column": lambda x: W[0],
+    "an inner loop": lambda x: jax.lax.fori_loop(0, 3, lambda i, z: jnp.tanh(W @ z), x),
+    "rolled and sorted": lambda x: jnp.roll(x, 1) + jnp.sort(x),
+    "complex numbers": lambda x: jnp.abs(jax.lax.complex(x, x[::-1]) * 1j) ** 2,
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_columns_are_what_vmap_makes_of_them(name):
+    function = FUNCTIONS[name]
+    by_vmap = jax.jit(jax.vmap(function, in_axes=-1, out_axes=-1))(X)
+    # 1e-6: another order of summation
+    np.testing.assert_allclose(jax.jit(columns(function))(X), by_vmap, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("family", [models.ClippedShallowPLRNN, models.LSTM, models.Mamba])
+def test_columns_of_a_network_and_of_its_pullback(family):
+    hidden = {"latent_dim": 3, "hidden_dim": 10} if family is models.ClippedShallowPLRNN else {}
+    model = family(observed_dim=3, rngs=nnx.Rngs(0), **hidden)
+    z, w = jax.random.normal(jax.random.key(0), (2, model.latent_dim, 4))
+
+    def pullback(z, w):
+        return jax.vjp(model.step, z)[1](w)[0]
+
+    for function, given in [(model.step, (z,)), (pullback, (z, w))]:
+        by_vmap = jax.jit(jax.vmap(function, in_axes=-1, out_axes=-1))(*given)
+        # rounding of sums of up to a hundred products of order one
+        np.testing.assert_allclose(jax.jit(columns(function))(*given), by_vmap, rtol=1e-5, atol=1e-5)
+
+
+def test_the_sum_over_columns_is_that_of_the_parts():
+    def pull(x, w):
+        def image(W, b):
+            return jax.nn.relu(W @ x + b) + b[0] * x
+
+        return jax.vjp(image, W, W[0])[1](w), x + w
+
+    found, kept = summed(pull)(X, 2 * X)
+    parts, each = jax.vmap(pull, in_axes=-1, out_axes=-1)(X, 2 * X)
+    for total, part in zip(found, parts, strict=True):
+        np.testing.assert_allclose(total, part.sum(axis=-1), rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(kept, each)
+
+
+def test_what_does_not_depend_on_the_column_is_summed_too():
+    assert summed(lambda x: (W[0], x))(X)[0] == pytest.approx(5 * W[0])
+
+
+@pytest.mark.parametrize("axes", [(None, 0), (0, 0), (0, None)], ids=str)
+def test_together_means_one_after_the_other(axes):
+    calls = []
+
+    def function(common, trajectories):
+        calls.append(trajectories.shape)
+        return trajectories * common, trajectories.sum(axis=1)
+
+    common = jnp.arange(2.0) if axes[0] == 0 else jnp.asarray(3.0)
+    x = jnp.arange(8.0).reshape(2, 4) if axes[1] == 0 else jnp.arange(4.0)
+    scaled, total = jax.vmap(together(function), in_axes=axes)(common, x)
+    x = jnp.broadcast_to(x, (2, 4))
+    np.testing.assert_array_equal(scaled, x * jnp.reshape(common, (-1, 1)))
+    np.testing.assert_array_equal(total, x.sum(axis=1))
+    assert ((2, 4) in calls) == (axes[0] is None)
+
+
+def test_together_takes_a_batch_of_batches_as_one():
+    found = jax.vmap(jax.vmap(together(lambda c, x: x.sum(axis=1) + c), (None, 0)), (None, 0))(1.0, jnp.ones((2, 3, 4)))
+    np.testing.assert_array_equal(found, jnp.full((2, 3), 5.0))
