@@ -1,5 +1,9 @@
 """`gtfdeer fit`: what it tells, what it refuses, what it keeps."""
 
+import os
+import signal
+import sys
+
 import numpy as np
 import pytest
 
@@ -100,6 +104,26 @@ def test_an_interruption_keeps_what_was_learned(files, monkeypatch, tmp_path, ca
     assert gtfdeer.load(out).history["loss"].size == 1
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_a_batch_system_that_ends_a_run_in_time_loses_nothing(files, monkeypatch, tmp_path, capsys):
+    """SIGTERM, as SLURM sends it at the time limit and a container when it stops."""
+
+    def end_of_time(moment):
+        if moment.update >= 2:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    true_fit, before = gtfdeer.fit, signal.getsignal(signal.SIGTERM)
+    monkeypatch.setattr(gtfdeer, "fit", lambda *a, **k: true_fit(*a, **k, callbacks=[end_of_time]))
+    out, run = tmp_path / "early.npz", tmp_path / "run.npz"
+    words = ["fit", str(files / "train.csv"), "--dt", str(DT), *TINY, "--updates", "1000", "--quiet"]
+    assert main([*words, "--checkpoint", str(run), "--out", str(out)]) == 130
+    assert capsys.readouterr().err == f"gtfdeer: interrupted: what was learned until then is in {out}\n"
+    learned = gtfdeer.load(out).history["loss"].size
+    assert 2 <= learned < 1000
+    assert gtfdeer.resume(run, callbacks=[lambda moment: moment.stop()], progress=False).history["loss"].size == learned
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
 @pytest.fixture
 def fitting(files, tmp_path, refused):
     """Refuse a fit of a table; returns the sentence."""
@@ -194,7 +218,7 @@ def test_an_unknown_solver_is_refused_by_naming_the_known(files, refused, tmp_pa
         (["--updates", "0"], "updates"),
         (["--learning-rate", "-1"], "learning_rate"),
         (["--noise", "-1"], "noise"),
-        (["--latent-dim", "1"], "latent_dim"),
+        (["--latent-dim", "1"], "--observation affine"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options, word, files, refused, tmp_path):

@@ -85,6 +85,7 @@ def soak(seconds: float, out: Path) -> dict[str, Any]:
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
     panel = explorables.TrainingPanel(series, hidden_dim=50, strict=True)
     panel._until, panel._drawn = None, 0.0  # what its Start button sets
+    panel._halt.clear()
     recorder = Recorder(seconds, out)
     with tempfile.TemporaryDirectory() as folder:
         run = {"checkpoint": Path(folder) / "run.npz", "every": 1000, "callbacks": [recorder, panel._look]}
