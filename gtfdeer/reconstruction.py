@@ -4,10 +4,12 @@
 
 Scoring protocol (public GTF code, arXiv 2306.04406): run freely from the first test sample for floor(1.25 T) steps,
 drop the first quarter of T as transient, and compare the remaining T steps with the test series, in standardised units.
+With external inputs no step may be dropped: T - 1 steps, beside rows 2..T of the test series.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +25,7 @@ from .data import Embedding, Scaling, Series
 from .devices import mesh_over
 from .fit import Moment, Standing, checked_callbacks, train
 from .forcing import DEFAULT, Schedule
-from .free import free_run
+from .free import checked_inputs, free_run, pieces, under_a_bar, until_interrupted
 from .job import Job, longest_stretch, prepare, standardised
 from .machine import require_memory_for
 from .manual import trouble
@@ -70,16 +72,16 @@ class Reconstruction:
     update: int = 0
 
     def simulate(self, steps: int, start: Series | Any = None, u: Any = None) -> Float[np.ndarray, "time observed"]:
-        """Run freely for `steps` steps and return the observations in data units.
+        """Run freely for `steps` steps and return the observations in data units; Ctrl-C keeps those that there are.
 
         Args:
             steps: how many.
             start: a `Series`, whose first complete row is where the run begins, or one observation `(N,)` in data
                 units; None begins at the first training sample.
-            u: `(steps, K)` external inputs for models that have them.
+            u: `(steps, K)` external inputs for models that have them; `u[t]` enters the step that ends at row t.
 
         Returns:
-            `(steps, N)`; row 0 is one step after the start.
+            `(steps, N)`; row 0 is one step after the start. Fewer rows, and a warning, after Ctrl-C.
 
         Raises:
             ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
@@ -92,7 +94,10 @@ class Reconstruction:
             start = self.first
         else:
             start = self._in_model_units(np.asarray(start))
-        values = self.free_run(steps, start, u)
+        parts = pieces(self.model, steps, start, checked_inputs(self.model, u, steps))
+        values = until_interrupted(under_a_bar(parts, steps))
+        if len(values) < steps:
+            warnings.warn(f"interrupted after {len(values):,} of {steps:,} steps, which are returned", stacklevel=2)
         finite = np.isfinite(values).all(axis=1)
         if not finite.all():
             raise ValueError(
@@ -110,19 +115,22 @@ class Reconstruction:
             steps: n of the prediction error PE(n).
             floor: another recording of the same system: its scores against `test` are what a perfect model would
                 get. By default the two halves of `test` are compared, which only approximates it.
-            u: `(T, K)` external inputs along `test`.
+            u: `(T, K)` external inputs along `test`, a row for each of its rows, gaps included.
 
         Returns:
             `Scores` with D_stsp, D_H, PE, lambda_max and the floors.
 
         Raises:
-            ValueError: if columns or sampling step differ from the training data's.
+            ValueError, TypeError: if columns or sampling step differ from the training data's, or `u` does not fit.
         """
         _require_steps(steps)
-        reference = longest_stretch(self.standardised(test))
+        series = self.standardised(test)
+        inputs = checked_inputs(self.model, u, len(test))
+        start, stop = max(series.segments(), key=lambda stretch: stretch[1] - stretch[0])
+        if inputs is not None:
+            inputs = inputs[len(test) - len(series) :][start:stop]  # an embedding loses the first rows
         other = None if floor is None else longest_stretch(self.standardised(floor))
-        run = self.free_run
-        return judge(self.model, reference, self.dt, run, steps=steps, floor=other, u=u)
+        return judge(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
 
     def save(self, path: str | Path) -> None:
         """Write one `.npz`: arrays and a JSON header, no pickle, version-stamped; in one go or not at all."""
@@ -162,14 +170,7 @@ class Reconstruction:
 
     def free_run(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
-        input_dim = getattr(self.model, "input_dim", 0)
-        rows, columns = (steps, 0) if u is None else (len(u), np.shape(u)[-1])
-        if columns != input_dim or rows < steps:
-            raise ValueError(
-                f"u has {rows} rows of {columns} columns for {steps} steps and a model with input_dim={input_dim}; "
-                + (f"pass u of shape ({steps}, {input_dim})" if input_dim else "pass u=None")
-            )
-        return free_run(self.model, steps, start, u)
+        return free_run(self.model, steps, start, checked_inputs(self.model, u, steps))
 
     def _in_model_units(self, start: np.ndarray) -> np.ndarray:
         if start.dtype.kind not in "fiub":

@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "storage": {"models", "data", "files", "sealed", "_version"},
     "settings": {"forcing", "solvers"},
     "job": {"models", "data", "recipe", "storage"},
-    "machine": {"job", "manual", "solvers"},
+    "machine": {"forcing", "job", "manual", "models", "solvers"},
     "checkpoint": {
         "models",
         "data",
@@ -45,7 +45,7 @@ MAY_IMPORT = {
         "update",
         "_version",
     },
-    "scores": {"models", "data", "measures"},
+    "scores": {"models", "data", "measures", "free", "manual"},
     "free": {"models"},
     "selection": {"models", "measures", "fit", "free"},
     "reconstruction": {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import signal
 import zipfile
 
 import jax
@@ -10,10 +12,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from tqdm import tqdm
 
 import gtfdeer as gd
+from gtfdeer import free
 from gtfdeer.data import Scaling, rk4_step
 from gtfdeer.models import Model
+from gtfdeer.scores import _beside
 
 
 @pytest.fixture(scope="module")
@@ -83,6 +88,123 @@ def test_the_true_system_scores_like_a_second_recording_of_it(lorenz):
     assert abs(scores.lambda_max - 0.9056) < 0.05  # 500 time units: spread of about 0.01 between orbits
     assert scores.PE < 1e-4  # 20 steps multiply float32 rounding by less than 10
     assert abs(scores.PE_persistence - 1.34) < 0.05  # reference value for this system, n = 20
+
+
+class Echo(Model):
+    """x_t = x_{t-1} / 2 + u_t, observed with or without its past: a driven system that is known."""
+
+    def __init__(self, columns: int = 1) -> None:
+        self.latent_dim = self.observed_dim = columns
+        self.input_dim = 1
+
+    def step(self, z, u=None):
+        return jnp.concatenate([z[:1] / 2 + u, z[:-1]])
+
+    observe = infer = start = lambda self, x: x
+
+    def teach(self, x, alpha, solver, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def teacher_jacobians(self, x, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def config(self):
+        return {"columns": self.observed_dim}
+
+
+@pytest.fixture(scope="module")
+def driven() -> tuple[gd.data.Series, np.ndarray]:
+    """A recording of it with a gap early on, and what drove it."""
+    u, x = np.random.default_rng(0).normal(size=(400, 1)), np.zeros((400, 1))
+    for t in range(1, 400):
+        x[t] = x[t - 1] / 2 + u[t]
+    x[70:73] = np.nan
+    return gd.data.Series(x, dt=0.1), u
+
+
+@pytest.mark.parametrize("embedded", [None, "by hand", "by itself"])
+def test_inputs_follow_the_series_through_gap_and_embedding(driven, embedded):
+    series, u = driven
+    scaling = Scaling(np.zeros(1), np.ones(1))
+    rec = gd.Reconstruction(Echo(), scaling, dt=0.1, first=np.zeros(1, np.float32))
+    if embedded:
+        embedding = gd.data.Embedding(2, 1)
+        rec = gd.Reconstruction(Echo(2), scaling.tiled(2), 0.1, np.zeros(2, np.float32), embedding=embedding)
+    if embedded == "by hand":
+        series, u = series.delay_embed(2, 1), u[1:]
+    scores = rec.score(series, u=u, steps=5)
+    assert scores.PE < 1e-10  # float32, squared
+    assert scores.D_stsp < 0.01  # the same points, some rounded into the neighbouring bin
+    assert scores.D_H < 1e-4
+    assert scores.outside == 0
+    assert scores.lambda_max is None
+    assert rec.score(series, u=np.roll(u, 1, axis=0), steps=5).PE > 0.1  # one row off is seen
+
+
+def test_a_driven_run_lies_beside_the_rows_that_its_inputs_end_at(driven):
+    series, u = driven
+    seen, generated = _beside(Echo(), series.values[100:].astype(np.float32), u[100:].astype(np.float32))
+    np.testing.assert_allclose(generated, seen, atol=1e-5)  # float32
+
+
+def test_a_run_begins_with_the_input_of_its_first_row(driven):
+    series, u = driven
+    rec = gd.Reconstruction(Echo(), None, dt=0.1, first=np.zeros(1, np.float32))
+    np.testing.assert_allclose(rec.simulate(69, series, u=u[1:70]), series.values[1:70], atol=1e-5)  # float32
+    np.testing.assert_array_equal(rec.simulate(69, series, u=u[1:70, 0]), rec.simulate(69, series, u=u[1:70]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (lambda u: None, ValueError, "input_dim=1 but no input came; pass u of shape \\(400, 1\\)"),
+        (lambda u: u[:-1], ValueError, "399 rows of 1 columns for 400 steps"),
+        (lambda u: np.vstack([u, u]), ValueError, "800 rows of 1 columns for 400 steps"),
+        (lambda u: u[:, [0, 0]], ValueError, "pass u of shape \\(400, 1\\)"),
+        (lambda u: np.where(np.arange(400)[:, None] == 7, np.nan, u), ValueError, "not finite in row 7"),
+        (lambda u: u.astype(str), TypeError, "u holds <U.*; pass real numbers"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_test_series_are_refused(driven, change, error, said):
+    series, u = driven
+    rec = gd.Reconstruction(Echo(), None, dt=0.1, first=np.zeros(1, np.float32))
+    with pytest.raises(error, match=said):
+        rec.score(series, u=change(u))
+
+
+def test_a_long_run_is_that_of_its_pieces(rec, lorenz):
+    """40,000 steps: three pieces, of which the last is cut."""
+    whole = rec.simulate(40_000, start=lorenz)
+    assert whole.shape == (40_000, 3)
+    z = jnp.asarray(rec.standardised(lorenz).values[0])
+    step = jax.jit(lambda z: jax.lax.scan(lambda z, _: (rec.model.step(z), z), z, length=16_385)[0])
+    np.testing.assert_allclose(
+        whole[16_384], rec.scaling.undo(np.asarray(step(z))), rtol=1e-4, atol=1e-3
+    )  # float32; not chaotic after 30 updates
+
+
+class Impatient(tqdm):
+    """A bar that meets Ctrl-C when it first moves."""
+
+    def update(self, n=1):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_run_keeps_what_there_is(rec, lorenz, monkeypatch):
+    whole = rec.simulate(40_000, start=lorenz)
+    monkeypatch.setattr(free, "tqdm", Impatient)
+    with pytest.warns(UserWarning, match=r"interrupted after 16,384 of 40,000 steps, which are returned"):
+        begun = rec.simulate(40_000, start=lorenz)
+    np.testing.assert_array_equal(begun, whole[:16_384])
+    with pytest.raises(KeyboardInterrupt):
+        rec.score(lorenz)  # a score of less than the protocol would be another number
+
+
+def test_the_table_says_where_to_read_more(rec, lorenz):
+    assert "trouble.md#" not in str(dataclasses.replace(rec.score(lorenz), outside=0.01, lambda_max=0.9))
+    runs_away = dataclasses.replace(rec.score(lorenz), outside=0.4)
+    assert "leaves the data's range: https://" in str(runs_away)
+    assert "#the-free-run-is-flat" in str(dataclasses.replace(runs_away, outside=0.0, lambda_max=-0.1))
 
 
 def test_scores_do_not_depend_on_the_units_of_the_test_series(rec, lorenz):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -44,12 +45,16 @@ def run(options: Namespace) -> None:
 
     reconstruction = load(options.model)
     start = None if options.start is None else read_as_trained(options.start, reconstruction.dt, options)
-    orbit = reconstruction.simulate(options.steps, start=start)
+    with warnings.catch_warnings():  # of an interrupt, which is told below
+        warnings.filterwarnings("ignore", message="interrupted after")
+        orbit = reconstruction.simulate(options.steps, start=start)
     write_whole(options.out, encode(orbit, reconstruction))
     print(
         f"{options.out}: {orbit.shape[0]:,} steps x {orbit.shape[1]} columns, dt {reconstruction.dt:g}, "
         f"of {reconstruction.name!r} running freely"
     )
+    if len(orbit) < options.steps:
+        raise KeyboardInterrupt(f"the first {len(orbit):,} of {options.steps:,} steps are in {options.out}")
 
 
 def as_csv(orbit: Float[np.ndarray, "time observed"], reconstruction: Reconstruction) -> bytes:
@@ -103,7 +108,7 @@ COMMAND = Command(
     description=(
         "Let the model run on its own, in the units of the data. A .csv begins with a header and has the "
         "time since the\n"
-        "start in its first column; the first row is one step after the start."
+        "start in its first column; the first row is one step after the start. Ctrl-C writes the steps that there are."
     ),
     example="  gtfdeer simulate heart.npz --steps 10000 --out orbit.csv",
     add_options=add_options,

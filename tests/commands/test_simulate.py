@@ -1,9 +1,13 @@
 """`gtfdeer simulate`: the orbit on disk is the orbit of the model."""
 
+import signal
+
 import numpy as np
 import pytest
+from tqdm import tqdm
 
 import gtfdeer
+from gtfdeer import free
 from gtfdeer.__main__ import main
 
 from .small import DT
@@ -34,6 +38,24 @@ def test_npy_and_a_start_of_its_own(trained, files, tmp_path):
     assert main(words) == 0
     test = gtfdeer.data.read_series(files / "test.csv", dt=DT)
     np.testing.assert_array_equal(np.load(out), gtfdeer.load(trained).simulate(30, start=test))
+
+
+class Impatient(tqdm):
+    """A bar that meets Ctrl-C when it first moves."""
+
+    def update(self, n=1):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_run_is_written_as_far_as_it_got(trained, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(free, "tqdm", Impatient)
+    out = tmp_path / "orbit.npy"
+    assert main(["simulate", str(trained), "--out", str(out), "--steps", "40000"]) == 130
+    orbit = np.load(out)
+    assert 0 < len(orbit) < 40_000
+    assert f"the first {len(orbit):,} of 40,000 steps are in {out}\n" in capsys.readouterr().err
+    monkeypatch.undo()
+    np.testing.assert_array_equal(orbit, gtfdeer.load(trained).simulate(40_000)[: len(orbit)])
 
 
 def test_embedded_columns_are_called_by_their_lags(trained):
