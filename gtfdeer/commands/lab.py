@@ -1,12 +1,13 @@
 """`gtfdeer lab`: JupyterLab on the notebooks, for this machine only.
 
-The server listens on 127.0.0.1, whatever the user's own configuration says, and asks for the token that Jupyter draws
-at each start; the address that it prints carries it.
+Whatever the user's own configuration says, the server listens on 127.0.0.1 and asks for a token that is drawn at each
+start; the address that is printed carries it.
 """
 
 from __future__ import annotations
 
 import importlib.util
+import secrets
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -35,11 +36,21 @@ def run(options: Namespace) -> None:
     folder = _folder(options.folder)
     if not 0 < options.port < 65536:
         raise ValueError(f"--port is {options.port}; pass a number from 1 to 65535, such as 8888")
-    from jupyterlab.labapp import main
+    from jupyterlab.labapp import LabApp
 
+    token = secrets.token_hex(24)
+    server = LabApp.initialize_server(argv=_words(options, folder, token))
+    print(f"JupyterLab on {folder}: {server.connection_url}lab?token={token}", flush=True)
+    server.start()
+
+
+def _words(options: Namespace, folder: Path, token: str) -> list[str]:
+    """Jupyter's own options. They stand above its configuration files and stay in this process, unseen by `ps`."""
+    provider = "PasswordIdentityProvider"
     words = [f"--ServerApp.root_dir={folder}", "--ServerApp.ip=127.0.0.1", f"--ServerApp.port={options.port}"]
-    words += ["--no-browser"] * options.no_browser + ["--allow-root"] * options.allow_root
-    main(words)
+    words += [f"--ServerApp.identity_provider_class=jupyter_server.auth.identity.{provider}"]
+    words += [f"--{provider}.token={token}"]
+    return words + ["--no-browser"] * options.no_browser + ["--allow-root"] * options.allow_root
 
 
 def _folder(asked: Path | None) -> Path:

@@ -1,7 +1,9 @@
 """`gtfdeer lab`: a real server, reached as a browser would, and refusals."""
 
+import json
 import os
 import re
+import socket
 import subprocess
 import sys
 import time
@@ -12,26 +14,38 @@ import pytest
 
 from gtfdeer.__main__ import main
 
+OPEN_TO_ALL = {
+    "ServerApp": {"ip": "0.0.0.0", "token": ""},
+    "IdentityProvider": {"token": ""},
+    "PasswordIdentityProvider": {"token": ""},
+}
+
 
 @pytest.fixture
 def server(tmp_path):
-    """The command in a folder that holds one file."""
+    """The command in a folder that holds one file, of a user whose own Jupyter lets everybody in."""
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "lorenz.txt").write_text("x")
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "jupyter_server_config.json").write_text(json.dumps(OPEN_TO_ALL))
     quiet = {name: value for name, value in os.environ.items() if not name.startswith("JUPYTER")}
     command = [sys.executable, "-m", "gtfdeer", "lab", "--no-browser", "--allow-root", "--port", "8913"]
-    process = subprocess.Popen(command, cwd=tmp_path, env=quiet, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env={**quiet, "JUPYTER_CONFIG_DIR": str(tmp_path / "own")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
     yield process
     process.terminate()
     process.communicate(timeout=30)
 
 
 def address(server):
-    """What the server prints for the browser: host and port, and the token."""
-    for line in server.stderr:
-        if "is running at" in line:
-            return re.search(r"(http://127\.0\.0\.1:\d+)/lab\S*token=(\w+)", next(server.stderr)).groups()
-    raise AssertionError("the server ended without an address")
+    """What is printed for the browser: host and port, and the token."""
+    return re.search(r"(http://127\.0\.0\.1:\d+)/lab\?token=(\w{48})\n", server.stdout.readline()).groups()
 
 
 def read(url):
@@ -51,6 +65,8 @@ def test_it_serves_the_notebooks_on_this_machine_to_whoever_has_the_token(server
     with pytest.raises(urllib.error.HTTPError, match="403"):
         read(f"{home}/api/contents/lorenz.txt")
     assert b"lorenz.txt" in read(f"{home}/api/contents/lorenz.txt?token={token}")
+    with pytest.raises(OSError, match=r"refused|timed out"):  # any other address of this machine
+        socket.create_connection(("127.0.0.2", int(home.rsplit(":", 1)[1])), timeout=5)
 
 
 def test_without_jupyterlab_it_says_what_to_type(monkeypatch, capsys):

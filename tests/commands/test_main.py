@@ -1,10 +1,12 @@
 """The door: help that is quick, errors in one sentence, exit codes."""
 
+import lzma
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from jax.errors import JaxRuntimeError
 
 from gtfdeer import commands
 from gtfdeer.__main__ import main
@@ -70,15 +72,34 @@ def test_debug_shows_the_traceback_in_either_place(place, tmp_path):
         main(["--debug", *words] if place == "before" else [*words, "--debug"])
 
 
-def test_a_fault_of_ours_asks_for_a_report(monkeypatch, capsys):
+@pytest.mark.parametrize(
+    ("fault", "said"),
+    [
+        (ValueError("seven"), "unexpected ValueError (seven); please report it"),  # not raised in a file of ours
+        (KeyError("dt"), "unexpected KeyError ('dt'); please report it"),
+        (lzma.LZMAError("corrupt"), "unexpected LZMAError (corrupt); please report it"),
+        (RecursionError(), "unexpected RecursionError (RecursionError); please report it"),
+        (JaxRuntimeError("INTERNAL: a bug"), "unexpected JaxRuntimeError (INTERNAL: a bug); please report it"),
+        (
+            JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 99 bytes"),
+            "allocating 99 bytes); pass a smaller --batch",
+        ),
+    ],
+)
+def test_a_fault_of_ours_is_told_in_one_line(fault, said, monkeypatch, capsys):
     import json
 
-    monkeypatch.setattr(json, "dumps", lambda *_, **__: int("seven"))
+    def broken(*_, **__):
+        raise fault
+
+    monkeypatch.setattr(json, "dumps", broken)
     assert main(["info", "--json"]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert "unexpected ValueError" in err
-    assert "report" in err
+    assert err.startswith("gtfdeer: error: ")
+    assert said in err
+    with pytest.raises(type(fault)):
+        main(["info", "--json", "--debug"])
 
 
 def test_an_interrupted_command_says_that_nothing_was_written(monkeypatch, capsys):
