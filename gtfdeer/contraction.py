@@ -8,6 +8,7 @@ states, `alpha* = max(0, 1 - 1/s)` brings the size of the forced Jacobians to on
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -20,12 +21,14 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 __all__ = [
+    "Bounded",
     "Contraction",
     "arithmetic_mean",
     "batch_maximum",
     "check_alpha",
     "contraction",
     "explog_approx",
+    "jacobian_upper_bound",
     "optimal_alpha",
     "product_upper_bound",
     "spectral_norm",
@@ -74,6 +77,31 @@ def explog_approx(jacobians: Float[Array, "*batch time latent latent"]) -> Float
     """The norm of the elementwise geometric mean of the absolute Jacobians."""
     tiny = jnp.finfo(jacobians.dtype).tiny
     return jnp.max(spectral_norm(jnp.exp(jnp.mean(jnp.log(jnp.abs(jacobians) + tiny), axis=-3))))
+
+
+class Bounded(abc.ABC):
+    """A model whose parameters alone say how large its Jacobian can become."""
+
+    @abc.abstractmethod
+    def jacobian_bound(self) -> Float[Array, ""]:
+        """No smaller than the norm of the step's Jacobian at any state."""
+
+
+def jacobian_upper_bound(model: Any) -> Float[Array, ""]:
+    """What the parameters alone bound the Jacobians by, whatever the state: `max |A| + ||W1|| ||W2||`.
+
+    Of a model, not of Jacobians as the other estimators; `Adaptive` takes it like these. The loosest of all: it asks
+    for more forcing than any state of the data needs. Published for shallow PLRNNs (public GTF code).
+
+    Raises:
+        TypeError: if the model is of another family, which has no such bound.
+    """
+    if not isinstance(model, Bounded):
+        raise TypeError(
+            f"jacobian_upper_bound is for shallow PLRNNs and came to {type(model).__name__}; pass an estimator of "
+            "Jacobians, such as gtfdeer.forcing.product_upper_bound"
+        )
+    return model.jacobian_bound()
 
 
 def optimal_alpha(size: Float[Array, ""]) -> Float[Array, ""]:

@@ -20,12 +20,14 @@ import jax
 import jax.numpy as jnp
 
 from .contraction import (
+    Bounded,
     Contraction,
     arithmetic_mean,
     batch_maximum,
     check_alpha,
     contraction,
     explog_approx,
+    jacobian_upper_bound,
     optimal_alpha,
     product_upper_bound,
     spectral_norm,
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Adaptive",
     "Annealed",
+    "Bounded",
     "Constant",
     "Contraction",
     "Forced",
@@ -48,6 +51,7 @@ __all__ = [
     "explog_approx",
     "force",
     "force_jacobian",
+    "jacobian_upper_bound",
     "optimal_alpha",
     "product_upper_bound",
     "sparse",
@@ -104,6 +108,7 @@ def bridge_gaps(x: Float[Array, "time observed"], alpha: Any) -> tuple[Array, Ar
     >>> x[:, 0], alpha
     (Array([1., 1., 3.], dtype=float32), Array([0.5, 0. ], dtype=float32))
     """
+    x = jnp.asarray(x)
     seen = ~jnp.any(jnp.isnan(x), axis=1)
     last = jax.lax.cummax(jnp.where(seen, jnp.arange(len(x)), 0))
     alpha = jnp.asarray(alpha, x.dtype)
@@ -146,10 +151,13 @@ class Schedule(abc.ABC):
         """The forcing strength now: `()`, `(T,)` or `(T, M)`."""
 
     @abc.abstractmethod
-    def advance(self, state: PyTree, update: Array, updates: int, jacobians: Callable[[], Array]) -> PyTree:
+    def advance(
+        self, state: PyTree, update: Array, updates: int, jacobians: Callable[[], Array], model: Any = None
+    ) -> PyTree:
         """The state for this update, number `update` (from 0) of `updates`.
 
         `jacobians()` gives the model's Jacobians at the batch's teacher states, `(B, T, M, M)`; costly, on demand.
+        `model` is the model as it is before this update.
         """
 
 
@@ -172,7 +180,7 @@ class Constant(Schedule):
     def alpha(self, state: Array) -> Array:
         return state
 
-    def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None) -> Array:
         return state
 
 
@@ -212,7 +220,7 @@ class Annealed(Schedule):
     def alpha(self, state: Array) -> Array:
         return state
 
-    def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None) -> Array:
         progress = update / jnp.maximum(jnp.maximum(updates, self.least_updates) - 1, 1)
         return jnp.asarray(self.first * (self.last / self.first) ** progress, jnp.float32)
 
@@ -230,7 +238,8 @@ class Adaptive(Schedule):
         decay: memory from one estimate to the next; published 0.999 for 250,000 updates, a time constant of 5,000
             updates. `None` keeps the same share of the run: a time constant of a fiftieth of all updates, or of 500.
         estimator: the size of a batch of Jacobians. `arithmetic_mean` is what GTF's authors took for Lorenz-63 and the
-            EEG; their general default, `product_upper_bound`, forces a little harder and is safer.
+            EEG; their general default, `product_upper_bound`, forces a little harder and is safer;
+            `jacobian_upper_bound`, of a shallow PLRNN's parameters, forces hardest.
 
     >>> Adaptive().alpha(Adaptive().start())
     Array(1., dtype=float32)
@@ -239,7 +248,7 @@ class Adaptive(Schedule):
     first: float = 1.0
     every: int = 5
     decay: float | None = None
-    estimator: Callable[[Array], Array] = arithmetic_mean
+    estimator: Callable[[Any], Array] = arithmetic_mean
 
     def __post_init__(self) -> None:
         check_alpha(self.first)
@@ -254,9 +263,14 @@ class Adaptive(Schedule):
     def alpha(self, state: Array) -> Array:
         return state
 
-    def advance(self, state: Array, update: Array, updates: int, jacobians: Callable[[], Array]) -> Array:
+    def advance(
+        self, state: Array, update: Array, updates: int, jacobians: Callable[[], Array], model: Any = None
+    ) -> Array:
+        of_parameters = self.estimator is jacobian_upper_bound
+
         def estimate() -> Array:
-            best = optimal_alpha(self.estimator(jacobians())).astype(state.dtype)
+            size = self.estimator(model if of_parameters else jacobians())
+            best = optimal_alpha(size).astype(state.dtype)
             decay = self._decay(updates)
             return jnp.maximum(best, decay * state + (1 - decay) * best)
 

@@ -18,7 +18,7 @@ from . import forcing, solvers
 
 __all__ = ["as_plain", "from_plain"]
 
-_ESTIMATORS = ("arithmetic_mean", "batch_maximum", "explog_approx", "product_upper_bound")
+_ESTIMATORS = ("arithmetic_mean", "batch_maximum", "explog_approx", "jacobian_upper_bound", "product_upper_bound")
 _FUNCTIONS = {name: getattr(forcing, name) for name in _ESTIMATORS}
 _CLASSES = {
     name: kind

@@ -105,12 +105,13 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
     x_u = None if u is None else spread(_cut(u, chosen, recipe.window), mesh)
     x_in = x + recipe.noise * jax.random.normal(key_noise, x.shape) if recipe.noise else x
 
+    model = nnx.merge(graph, state.parameters, rest)
+
     def jacobians() -> Float[Array, "batch time latent latent"]:
-        model = nnx.merge(graph, state.parameters, rest)
         fed = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if recipe.across_gaps else x_in
         return jax.vmap(model.teacher_jacobians)(fed[:, 1:], None if x_u is None else x_u[:, 1:])
 
-    forcing = recipe.forcing.advance(state.forcing, state.update, recipe.updates, jacobians)
+    forcing = recipe.forcing.advance(state.forcing, state.update, recipe.updates, jacobians, model)
     alpha = recipe.forcing.alpha(forcing)
 
     def attempt(solver: Solver) -> tuple:
@@ -119,8 +120,7 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
 
     device = this_device() if mesh is None else mesh.devices.flat[0]
-    latent_dim = nnx.merge(graph, state.parameters, rest).latent_dim
-    rungs = ladder(recipe.solver, latent_dim, device.platform, damped=not by_time(mesh))
+    rungs = ladder(recipe.solver, model.latent_dim, device.platform, damped=not by_time(mesh))
     outcome, counts = climb(rungs, attempt)
     value, _, iterations, _, gradient = outcome
     finite = _finite(value, gradient)

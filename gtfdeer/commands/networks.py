@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 from argparse import ArgumentParser, Namespace
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ __all__ = ["add_model", "build", "exported"]
 
 _HIDDEN_UNITS = 50  # of a model that has hidden units: the published Lorenz-63 model (arXiv 2306.04406)
 _NOUNS = {"hidden_dim": "hidden units", "width": "width", "depth": "depth"}
+_READOUTS = {"identity": "IdentityObservation", "scaled": "ScaledObservation", "affine": "AffineObservation"}
 
 
 def add_model(parser: ArgumentParser) -> None:
@@ -31,6 +33,12 @@ def add_model(parser: ArgumentParser) -> None:
     )
     group.add_argument("--width", type=int, metavar="H", help="features of a state-space model (32)")
     group.add_argument("--depth", type=int, metavar="L", help="layers of a state-space model (2)")
+    group.add_argument(
+        "--observation",
+        choices=tuple(_READOUTS),
+        help="how units of a nonlinear model become data: the first ones (identity), these times gains (scaled), or a "
+        "matrix times all, also for fewer units than columns (affine); by default the model's own",
+    )
 
 
 def build(options: Namespace, columns: int) -> Model:
@@ -54,7 +62,25 @@ def build(options: Namespace, columns: int) -> Model:
             raise ValueError(f"{option} is {size}, but {options.model} has no {_NOUNS[name]}; leave it out")
         if size is not None:
             sizes[name] = size
-    return kind(**sizes, rngs=nnx.Rngs(options.seed))
+    return kind(**sizes, **_readout(options, keywords, sizes), rngs=nnx.Rngs(options.seed))
+
+
+def _readout(options: Namespace, keywords: Mapping[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
+    """The keyword `observation`, where one was chosen."""
+    from gtfdeer import models
+
+    name, units, columns = options.observation, sizes.get("latent_dim"), sizes["observed_dim"]
+    if "observation" not in keywords:
+        if name is not None:
+            raise ValueError(f"--observation is {name}, but {options.model} has a readout of its own; leave it out")
+        return {}
+    too_few_units = units is not None and units < columns and name != "affine"
+    if too_few_units:
+        raise ValueError(
+            f"--latent-dim is {units}, but the data have {columns} columns; pass --latent-dim {columns} or more, or "
+            "--observation affine"
+        )
+    return {} if name is None else {"observation": getattr(models, _READOUTS[name])}
 
 
 def exported(module: Any, base: type, name: str, noun: str) -> Any:

@@ -18,7 +18,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .base import RecurrentModel, glorot, positive, scaled_diagonal
+from .base import RecurrentModel, check_state, glorot, positive, scaled_diagonal
 from .observation import IdentityObservation, Observation
 from .product import product
 
@@ -70,6 +70,7 @@ class AlmostLinearRNN(RecurrentModel):
         self.observation = observation(latent_dim, self.observed_dim, rngs=rngs)
 
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
+        check_state(z, self.latent_dim)
         A, W, h = (p[...].astype(z.dtype) for p in (self.A, self.W, self.h))
         phi = jnp.where(self._rectified(), jax.nn.relu(z), z)
         z = A * z + product(W, phi) + h

@@ -182,7 +182,7 @@ def positive(**sizes: int) -> None:
 def scaled_diagonal(rngs: nnx.Rngs, size: int) -> Float[Array, " size"]:
     """`diag(K) / lambda_max(K)` with `K = R^T R / M + I`, R standard normal: all in (0, 1] (GTF's public code)."""
     R = jax.random.normal(rngs.params(), (size, size))
-    K = R.T @ R / size + jnp.eye(size)
+    K = jnp.dot(R.T, R, precision="highest") / size + jnp.eye(size)
     return jnp.diag(K) / jnp.linalg.eigvalsh(K)[-1]
 
 

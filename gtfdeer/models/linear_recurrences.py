@@ -91,8 +91,9 @@ class _S5Layer(_Complex):
             rngs.params(), (states,), minval=math.log(_SMALLEST_STEP), maxval=math.log(_LARGEST_STEP)
         )
         self.log_step = nnx.Param(steps)
-        B = V[:, kept].conj().T @ normal(rngs, 2 * states, width)
-        C = _complex_normal(rngs, width, 2 * states) / math.sqrt(4 * states) @ V[:, kept]
+        B = jnp.dot(V[:, kept].conj().T, normal(rngs, 2 * states, width), precision="highest")
+        C = _complex_normal(rngs, width, 2 * states) / math.sqrt(4 * states)
+        C = jnp.dot(C, V[:, kept], precision="highest")
         super().__init__(states, width, B, 2 * C, rngs)
 
     def transition(self, v: Float[Array, " width"]) -> tuple[Array, Array]:

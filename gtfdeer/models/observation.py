@@ -84,7 +84,7 @@ class IdentityObservation(Observation):
         return jnp.concatenate([x, jnp.zeros(self.latent_dim - self.observed_dim, x.dtype)])
 
     def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return jnp.concatenate([x, self.L[...].astype(x.dtype) @ x])
+        return jnp.concatenate([x, product(self.L[...].astype(x.dtype), x)])
 
     def forced_units(self) -> Float[Array, " latent"]:
         return (jnp.arange(self.latent_dim) < self.observed_dim).astype(jnp.float32)
@@ -130,10 +130,10 @@ class AffineObservation(Observation):
         self.B = nnx.Param(scale * jax.random.normal(rngs.params(), (observed_dim, latent_dim)))
 
     def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
-        return self.B[...] @ z
+        return product(self.B[...].astype(z.dtype), z)
 
     def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return jnp.linalg.pinv(self.B[...]) @ x
+        return product(jnp.linalg.pinv(self.B[...]).astype(x.dtype), x)
 
     def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         return self.infer(x)

@@ -19,7 +19,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .base import RecurrentModel, glorot, positive, scaled_diagonal
+from ..forcing import Bounded, spectral_norm
+from .base import RecurrentModel, check_state, glorot, positive, scaled_diagonal
 from .observation import IdentityObservation, Observation
 from .product import product
 
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["ClippedShallowPLRNN", "ShallowPLRNN"]
 
 
-class _Shallow(RecurrentModel):
+class _Shallow(RecurrentModel, Bounded):
     """What the two have in common: parameters, linear part, and how a hidden layer enters step and Jacobian."""
 
     grows_by: ClassVar[str] = "hidden_dim"
@@ -69,6 +70,7 @@ class _Shallow(RecurrentModel):
         self.observation = observation(latent_dim, self.observed_dim, rngs=rngs)
 
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
+        check_state(z, self.latent_dim)
         A, W1, h1 = (p[...].astype(z.dtype) for p in (self.A, self.W1, self.h1))
         z = A * z + product(W1, self._hidden(z)) + h1
         return z if u is None else z + product(self.C[...].astype(z.dtype), u)
@@ -79,6 +81,10 @@ class _Shallow(RecurrentModel):
         pairs = (W1.T[:, :, None] * W2[:, None, :]).reshape(self.hidden_dim, -1)
         through = jnp.dot(self._slopes(z), pairs, precision="highest")
         return jnp.diag(A) + through.reshape(self.latent_dim, self.latent_dim)
+
+    def jacobian_bound(self) -> Float[Array, ""]:
+        A, W1, W2 = (p[...] for p in (self.A, self.W1, self.W2))
+        return jnp.max(jnp.abs(A)) + spectral_norm(W1.T) * spectral_norm(W2)
 
     def config(self) -> dict[str, Any]:
         return {**self._sizes(), "hidden_dim": self.hidden_dim}
