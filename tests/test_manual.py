@@ -6,12 +6,15 @@ import functools
 import json
 import math
 import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 import gtfdeer
+from gtfdeer.__main__ import _parser as command_line
+from gtfdeer.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -20,7 +23,7 @@ SETTINGS = yaml.safe_load((ROOT / "mkdocs.yml").read_text())
 every_page = pytest.mark.parametrize("path", PAGES, ids=lambda path: path.stem)
 
 
-@pytest.mark.parametrize("page", ["index", "choosing", "trouble", "coming_from"])
+@pytest.mark.parametrize("page", ["index", "choosing", "trouble", "coming_from", "search"])
 def test_the_examples_run_in_order(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", (DOCS / f"{page}.md").read_text(), re.S)
@@ -34,6 +37,25 @@ def test_the_examples_run_in_order(page, tmp_path, monkeypatch):
 def test_every_name_of_the_package_exists(path):
     for dotted in re.findall(r"\bgd\.([A-Za-z_0-9.]*\w)", path.read_text()):
         functools.reduce(getattr, dotted.split("."), gtfdeer)
+
+
+def test_the_reference_holds_every_public_name():
+    """Rooms show all that their __all__ names."""
+    shown = set(re.findall(r"^::: (\S+)$", "\n".join(p.read_text() for p in (DOCS / "api").glob("*.md")), re.M))
+    public = {f"gtfdeer.{name}" for name in gtfdeer.__all__ if name != "__version__"}
+    assert public | {"gtfdeer.studies", "gtfdeer.benchmarks", "gtfdeer.fit.Moment"} <= shown
+    (section,) = [section["Reference"] for section in SETTINGS["nav"] if "Reference" in section]
+    listed = {page for entry in section for page in entry.values()}
+    assert listed == {f"api/{path.name}" for path in (DOCS / "api").glob("*.md")}
+
+
+def test_the_page_of_commands_types_what_is_understood():
+    page = (DOCS / "commands.md").read_text()
+    assert re.findall(r"^## gtfdeer (\w+)$", page, re.M) == [command.name for command in COMMANDS]
+    lines = re.findall(r"^gtfdeer ([^#>\n]*)", page, re.M)
+    assert len(lines) > len(COMMANDS)
+    for line in lines:
+        assert command_line().parse_args(shlex.split(line)).run  # SystemExit(2) for what is not
 
 
 @every_page
