@@ -14,12 +14,15 @@ from typing import NamedTuple
 import jax
 from jax.sharding import Mesh
 
+from .forcing import Adaptive
 from .job import Job
 from .manual import trouble
+from .models.ssm import StateSpaceModel
 from .solvers import Shooting, Solver, memory_needed
 
-__all__ = ["Memory", "available_memory", "host_memory", "require_memory_for"]
+__all__ = ["Memory", "available_memory", "host_memory", "memory_for", "require_memory_for"]
 
+_ITEMSIZE = 4  # bytes: training is in float32
 _UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
 
 
@@ -80,20 +83,35 @@ def require_memory_for(job: Job, mesh: Mesh | None) -> None:
     """
     there = available_memory()
     shares = 1 if mesh is None else mesh.size
-
-    def needed(solver: Solver) -> int:
-        recipe, latent_dim = job.recipe, job.model.latent_dim
-        return memory_needed(solver, length=recipe.window, latent_dim=latent_dim, batch=recipe.batch) // shares
-
-    asked = needed(job.recipe.solver)
+    asked = memory_for(job) // shares
     if there is None or asked <= there:
         return
-    leaner = "solver=gtfdeer.solvers.Shooting(), " if needed(Shooting()) <= there else ""
+    recipe, model = job.recipe, job.model
+    what = type(model if isinstance(model, StateSpaceModel) else recipe.solver).__name__
+    leaner = "solver=gtfdeer.solvers.Shooting(), " if memory_for(job, Shooting()) // shares <= there else ""
     raise MemoryError(
-        f"{type(job.recipe.solver).__name__} needs about {asked / 2**30:.1f} GiB for {job.recipe.batch} sequences of "
-        f"{job.recipe.window:,} steps of {job.model.latent_dim} units, and {there / 2**30:.1f} GiB are left; pass "
-        f"{leaner}a smaller batch or a shorter window ({trouble('the-kernel-died')})"
+        f"{what} needs about {asked / 2**30:.1f} GiB for {recipe.batch} sequences of {recipe.window:,} steps of "
+        f"{model.latent_dim} units, and {there / 2**30:.1f} GiB are left; pass {leaner}a smaller batch or a shorter "
+        f"window ({trouble('the-kernel-died')})"
     )
+
+
+def memory_for(job: Job, solver: Solver | None = None) -> int:
+    """Estimate the bytes that an update works with, on all its devices together.
+
+    Args:
+        job: what is trained and how.
+        solver: in place of the job's own.
+    """
+    recipe, model = job.recipe, job.model
+    steps = recipe.batch * recipe.window
+    if isinstance(model, StateSpaceModel):  # one scan a layer, whatever the solver
+        numbers = model.numbers_per_step(sensitive=isinstance(recipe.forcing, Adaptive))
+        return int(_ITEMSIZE * steps * numbers)
+    chosen, latent_dim = solver or recipe.solver, model.latent_dim
+    solving = memory_needed(chosen, length=recipe.window, latent_dim=latent_dim, batch=recipe.batch)
+    taught = 2 * latent_dim + 1 + 2 * model.observed_dim  # states, teacher signal, alpha; data and predictions
+    return solving + _ITEMSIZE * steps * taught
 
 
 def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
