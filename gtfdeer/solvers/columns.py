@@ -185,10 +185,15 @@ def _apply(equation: JaxprEqn, values: list[_Value]) -> list[_Value]:
 
 
 def _bind(equation: JaxprEqn, arrays: list, params: dict | None = None, *, each: bool = True) -> list[_Value]:
-    bound = equation.primitive.get_bind_params(equation.params | (params or {}))
-    functions, params = bound if isinstance(bound, tuple) else ((), bound)  # until jax 0.9, and since
-    found = equation.primitive.bind(*functions, *arrays, **params)
+    bound: Any = equation.primitive.get_bind_params(equation.params | (params or {}))
+    functions, named = bound if isinstance(bound, tuple) else ((), bound)  # until jax 0.9, and since
+    found = equation.primitive.bind(*functions, *arrays, **named)
     return [_Value(x, each) for x in (found if equation.primitive.multiple_results else [found])]
+
+
+def _shape(variable: Any) -> tuple[int, ...]:
+    """Of one column."""
+    return variable.aval.shape
 
 
 # --- Rules: what becomes of a primitive whose operands have one axis more, the last. ---
@@ -196,7 +201,7 @@ def _bind(equation: JaxprEqn, arrays: list, params: dict | None = None, *, each:
 
 def _alike(equation: JaxprEqn, values: list[_Value], count: int) -> list:
     """Operands of one shape, `(..., C)`; numbers that all columns share stay numbers where that is allowed."""
-    shape = (*equation.outvars[0].aval.shape, count)
+    shape = (*_shape(equation.outvars[0]), count)
     numbers_stay = equation.primitive.name not in ("clamp", "select_n")
 
     def alike(value: _Value) -> Any:
@@ -218,7 +223,7 @@ def _as_product(equation: JaxprEqn, values: list[_Value]) -> tuple[list, dict] |
         return None
     if right.each:
         return [left.array, right.array], {}
-    vector_on_the_left = len(equation.invars[0].aval.shape) == len(along_left)
+    vector_on_the_left = len(_shape(equation.invars[0])) == len(along_left)
     if not vector_on_the_left:
         return None
     return [right.array, left.array], {"dimension_numbers": ((along_right, along_left), batch)}
