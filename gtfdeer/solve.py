@@ -25,6 +25,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from .manual import trouble
 from .solvers.auto import Auto
 from .solvers.base import Attempt, NewtonLike, Problem, Solver
 from .solvers.deer import DEER
@@ -55,9 +56,11 @@ class Status(enum.IntEnum):
 _ADVICE = {
     Status.CONVERGED: "the states satisfy the recurrence to tolerance",
     Status.OUT_OF_ITERATIONS: "the states do not satisfy the recurrence yet; raise alpha, raise max_iterations, "
-    "start from the teacher signal (guess=), or use gtfdeer.solvers.Sequential()",
+    f"start from the teacher signal (guess=), or use gtfdeer.solvers.Sequential() "
+    f"({trouble('the-solve-did-not-converge')})",
     Status.NONFINITE: "the iteration or the map itself overflowed; raise alpha, start from the teacher signal "
-    "(guess=), use float64, or see with gtfdeer.solvers.Sequential() whether the map itself blows up",
+    f"(guess=), use float64, or see with gtfdeer.solvers.Sequential() whether the map itself blows up "
+    f"({trouble('not-finite')})",
 }
 
 

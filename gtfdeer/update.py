@@ -109,7 +109,7 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
 
     def jacobians() -> Float[Array, "batch time latent latent"]:
         fed = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if recipe.across_gaps else x_in
-        return jax.vmap(model.teacher_jacobians)(fed[:, 1:], None if x_u is None else x_u[:, 1:])
+        return jax.vmap(model.teacher_jacobians)(fed[:, :-1], None if x_u is None else x_u[:, 1:])
 
     forcing = recipe.forcing.advance(state.forcing, state.update, recipe.updates, jacobians, model)
     alpha = recipe.forcing.alpha(forcing)

@@ -11,7 +11,7 @@ PACKAGE = Path(__file__).parent.parent / "gtfdeer"
 MAY_IMPORT = {
     "scan": set(),
     "solvers": {"scan"},
-    "solve": {"solvers"},
+    "solve": {"manual", "solvers"},
     "contraction": set(),
     "forcing": {"contraction"},
     "models": {"scan", "solve", "solvers", "forcing"},

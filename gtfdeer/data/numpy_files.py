@@ -9,6 +9,7 @@ enhancement proposal 1 and `numpy.lib.format`.
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
 import zlib
@@ -48,6 +49,7 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
         except (
             zipfile.BadZipFile,
             zlib.error,
+            lzma.LZMAError,
             EOFError,
             RuntimeError,
             OSError,

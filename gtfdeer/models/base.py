@@ -71,7 +71,10 @@ class Model(nnx.Module):
 
     @abc.abstractmethod
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
-        """The map's Jacobians at the teacher states, for adaptive forcing: `(T, M, M)`, or their forced block."""
+        """The map's Jacobians at the teacher states, for adaptive forcing: `(T, M, M)`, or their forced block.
+
+        `u[t]` is the input of the step that leaves `x[t]`.
+        """
 
     @abc.abstractmethod
     def config(self) -> dict[str, Any]:

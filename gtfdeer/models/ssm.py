@@ -140,7 +140,7 @@ class StateSpaceModel(Model):
         self, x: Float[Array, "time observed"], u: Any = None
     ) -> Float[Array, "time observed observed"]:
         """How the prediction answers to the observation that is fed, the forced block of the Jacobian: `(T, N, N)`."""
-        states = jnp.concatenate([self.start(x[0])[None], self._taught(x[:-1], None if u is None else u[1:])])
+        states = jnp.concatenate([self.start(x[0])[None], self._taught(x[:-1], None if u is None else u[:-1])])
 
         def prediction(x: Array, z: Array, u: Any) -> Array:
             return self.observe(self.step(z.at[: self.observed_dim].set(x), u))

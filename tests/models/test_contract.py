@@ -464,8 +464,8 @@ def test_one_scan_equals_the_loop_that_is_fed_the_data(family):
 @pytest.mark.usefixtures("x64")
 def test_a_linear_model_s_teacher_jacobian_is_how_a_prediction_answers_to_what_was_fed_last(family):
     (model, forecast), (x, u) = double(Kind(family, None)), data_for(Kind(family, None))
-    step, alpha, u = 1e-5, np.ones((T - 1, 1)), np.broadcast_to(u[:1], u.shape)
-    found = jax.jit(model.teacher_jacobians)(x, u)
+    step, alpha = 1e-5, np.ones((T - 1, 1))
+    found = jax.jit(model.teacher_jacobians)(x[:-1], u[1:])  # u[t + 1] enters the step that leaves x[t]
     for column in range(N):
         for t in (0, 4, T - 2):
             up, down = x.copy(), x.copy()
