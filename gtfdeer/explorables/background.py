@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from .memory import give_back
 from .panel import Panel, Setting, button, ending_of, menu
 
 __all__ = ["LongPanel"]
@@ -103,6 +104,7 @@ class LongPanel(Panel):
             ending = ending_of(problem)
             raise
         finally:
+            give_back()
             with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
                 self._say(ending)
                 for control in self._settings:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
@@ -74,7 +75,7 @@ class ForcingDial(Panel):
         self.subject_menu = menu("system", subjects, subjects[-1] if reconstruction else subjects[0])
         self.length_menu = menu("length T", LENGTHS, 1000)
         self.alpha_slider = slider("forcing alpha", 0.0, 0.0, 1.0, 0.01)
-        self._task, self._programs = self._remembering(self._make_task), self._remembering(self._make_programs)
+        self._task, self._program = self._remembering(self._make_task), self._remembering(self._make_program)
         self._sweeps: dict[tuple[str, int], tuple[np.ndarray, np.ndarray]] = {}
         self._computed: _Shown | None = None
         self._arrange((self.subject_menu, self.length_menu), (self.alpha_slider,))
@@ -133,9 +134,9 @@ class ForcingDial(Panel):
         with self._working():
             subject, length, alpha = self.subject, self.length, self.alpha
             self._say("running")
-            follow, sweep = self._programs(subject, length)
+            follow = self._program(subject, length)
             if (subject, length) not in self._sweeps:
-                slopes, counts = sweep(jnp.asarray(GRID))
+                slopes, counts = _sweep(self._task(subject, length), length)(jnp.asarray(GRID))  # once, so not kept
                 self._sweeps[subject, length] = (np.asarray(slopes), np.asarray(counts))
             # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
             states, growth = (np.asarray(x) for x in follow(jnp.float32(min(alpha, 0.999))))
@@ -153,11 +154,11 @@ class ForcingDial(Panel):
     def _make_task(self, subject: str, length: int) -> Task:
         return task_of(self._reconstruction if subject == "trained model" else subject, self._series, length=length)
 
-    def _make_programs(self, subject: str, length: int) -> tuple[Callable[..., Any], Callable[..., Any]]:
+    def _make_program(self, subject: str, length: int) -> Callable[[Any], tuple[Any, Any]]:
         task = self._task(subject, length)
         require_memory(_DEER, length=length, latent_dim=len(task.start))
         self._say("compiling: a new system or length takes some seconds")
-        return _programs(task, length)
+        return jax.jit(partial(_follow, task, length))
 
     def _paint(self) -> None:
         sheet, shown = canvas(10.6, 6.0), self._shown
@@ -204,26 +205,29 @@ class ForcingDial(Panel):
         )
 
 
-def _programs(task: Task, length: int) -> tuple[Any, Any]:
+def _follow(task: Task, length: int, alpha: Any) -> tuple[Any, Any]:
+    """The forced trajectory, and the logarithm of a tangent vector's length after every step."""
     forced = forcing.force(task.step)
     direction = jnp.ones_like(task.start) / jnp.sqrt(len(task.start))
 
-    def follow(alpha: Any) -> tuple[Any, Any]:
-        """The forced trajectory, and the logarithm of a tangent vector's length after every step."""
+    def step(carry: tuple, inputs: Any) -> tuple[tuple, tuple]:
+        z, v, grown = carry
+        z, v = jax.jvp(lambda z: forced(z, inputs), (z,), (v,))
+        size = jnp.maximum(jnp.linalg.norm(v), 1e-30)
+        grown = grown + jnp.log10(size)
+        return (z, v / size, grown), (z, grown)
 
-        def step(carry: tuple, inputs: Any) -> tuple[tuple, tuple]:
-            z, v, grown = carry
-            z, v = jax.jvp(lambda z: forced(z, inputs), (z,), (v,))
-            size = jnp.maximum(jnp.linalg.norm(v), 1e-30)
-            grown = grown + jnp.log10(size)
-            return (z, v / size, grown), (z, grown)
+    return jax.lax.scan(step, (task.start, direction, 0.0), task.inputs(alpha, length))[1]
 
-        return jax.lax.scan(step, (task.start, direction, 0.0), task.inputs(alpha, length))[1]
+
+def _sweep(task: Task, length: int) -> Callable[[Any], tuple[Any, Any]]:
+    """For many alphas: the exponent, and DEER's iterations from an all-zero guess."""
+    forced = forcing.force(task.step)
 
     def measure(alpha: Any) -> tuple[Any, Any]:
         inputs = task.inputs(alpha, length)
         answer = solve(forced, task.start, inputs, solver=_DEER, guess=jnp.zeros_like(task.teacher[:length]))
-        slope = follow(alpha)[1][-1] * jnp.log(10.0) / (length * task.dt)
+        slope = _follow(task, length, alpha)[1][-1] * jnp.log(10.0) / (length * task.dt)
         return slope, jnp.where(answer.code == 0, answer.iterations, -1)
 
-    return jax.jit(follow), jax.jit(lambda alphas: jax.lax.map(measure, alphas))
+    return jax.jit(lambda alphas: jax.lax.map(measure, alphas))

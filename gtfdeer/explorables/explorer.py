@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -98,6 +99,7 @@ class AttractorExplorer(Panel):
         self.angle_slider = slider("angle (degrees)", -55, -180, 180, 5)
         self.run_button, self.step_button, self.reset_button = button("Run"), button("Step"), button("Reset")
         self.sliders: dict[str, Any] = {}
+        self._advance = self._remembering(self._make_advance)
         self._arrange(
             (self.system_menu, self.angle_slider),
             (),
@@ -178,17 +180,22 @@ class AttractorExplorer(Panel):
         for control in self.sliders.values():
             self._observe(control, self._start_over)
         self.widget.children[1].children = tuple(self.sliders.values())
-        self._say("compiling: a new system takes some seconds")
         self.reset()
+
+    def _make_advance(self, name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+        self._say("compiling: a new system takes some seconds")
+        system = self._systems[name]
+        return jax.jit(partial(_advanced, system, tuple(_parameters(system))))
 
     def _walk(self, samples: int) -> np.ndarray:
         """So many samples more; the state moves on only if they are all numbers."""
         self._say("running")
         parameters = self.parameters
         _refuse_what_it_must(self._default, parameters)
+        advance = self._advance(self._name)
         values, state, pieces = jnp.asarray([*parameters.values()], jnp.float32), self._state, []
         for _ in range(samples // _STEP):
-            state, piece = _advance(self._default, tuple(parameters), state, values)
+            state, piece = advance(state, values)
             pieces.append(np.asarray(piece))
         if not np.isfinite(pieces[-1]).all():
             self._state = self._default.initial_state(jax.random.key(0))
@@ -241,8 +248,7 @@ class AttractorExplorer(Panel):
         self._say(f"idle: {len(orbit)} samples shown")
 
 
-@partial(jax.jit, static_argnums=(0, 1))
-def _advance(default: data.System, names: tuple[str, ...], state: Any, values: Any) -> tuple[Any, Any]:
+def _advanced(default: data.System, names: tuple[str, ...], state: Any, values: Any) -> tuple[Any, Any]:
     """100 samples; the parameters are arguments, so that sliders do not compile."""
     system = copy.copy(default)
     for name, value in zip(names, values, strict=True):

@@ -1,11 +1,14 @@
-"""A guard: what would not fit into memory is refused with the numbers, before it is compiled."""
+"""Memory: what would not fit is refused with the numbers before it is compiled; what compiling used is given back."""
 
 from __future__ import annotations
+
+import ctypes
+import sys
 
 from ..machine import available_memory
 from ..solvers import QuasiDEER, Shooting, Solver, memory_needed
 
-__all__ = ["require_memory"]
+__all__ = ["give_back", "require_memory"]
 
 _LEANER = (QuasiDEER(), Shooting())
 
@@ -41,3 +44,10 @@ def require_memory(
         f"{type(solver).__name__} needs about {asked / 2**20:,.0f} MiB for {length:,} steps of {latent_dim:,} units, "
         f"and {there / 2**20:,.0f} MiB are left; choose a shorter length T{''.join(f' or {name}' for name in leaner)}"
     )
+
+
+def give_back() -> None:
+    """Return freed memory to the system: glibc keeps the 100 MB or more that compiling needed for a moment."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None) if sys.platform == "linux" else None
+    if trim is not None:
+        trim(0)

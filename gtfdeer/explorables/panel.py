@@ -22,10 +22,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..plots import png
+from .memory import give_back
 
 __all__ = ["KEPT", "Panel", "Setting", "button", "canvas", "ending_of", "menu", "plural", "slider"]
 
-KEPT = 8  # compiled programs of each kind; older ones make room
+KEPT = 2  # compiled programs of each kind, at 10 to 30 MB; older ones make room
 _REMEMBERED = 20  # errors
 _WIDE = {"description_width": "9em"}
 _ROOMY = {"width": "30em"}
@@ -65,6 +66,7 @@ class Panel:
         self._wanted: set[Callable[[], Any]] = set()  # work that was asked for and has not begun
         self._silencer: int | None = None  # the thread that sets controls without answering them
         self._caches: list[Any] = []
+        self._compiled = False
         self._status = widgets.HTML()
         self._image = widgets.Image(format="png", layout={"width": "100%", "max_width": "980px"})
         self._summary, self._trouble = widgets.HTML(), widgets.HTML()
@@ -123,6 +125,9 @@ class Panel:
         """For what handlers and Python both call: one at a time, and `_settled`."""
         with self._lock, self._settled():
             yield
+            if self._compiled:
+                give_back()
+                self._compiled = False
 
     @contextmanager
     def _settled(self) -> Iterator[None]:
@@ -152,7 +157,12 @@ class Panel:
 
     def _remembering(self, make: Callable[..., Any]) -> Callable[..., Any]:
         """`make`, whose `KEPT` latest answers are kept until memory runs short."""
-        cache = lru_cache(maxsize=KEPT)(make)
+
+        def noted(*arguments: Any) -> Any:
+            self._compiled = True
+            return make(*arguments)
+
+        cache = lru_cache(maxsize=KEPT)(noted)
         self._caches.append(cache)
         return cache
 

@@ -127,6 +127,7 @@ def test_a_reconstruction_lies_only_over_its_own_system(series, explorer):
         model, series.standardise().scaling, dt=series.dt, first=np.zeros(3, np.float32), name=series.name
     )
     over = explorables.AttractorExplorer(rec, strict=True)
+    explorer.angle = over.angle
     explorer.reset()
     assert over.system == explorer.system == "Lorenz-63"
     assert "Beside it the model" in over.summary
