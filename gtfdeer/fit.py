@@ -136,6 +136,7 @@ def train(
         return not moment.stopped
 
     callbacks = list(callbacks)
+    begun = int(state.update)
     ending, count = "finished", 1
     bar = tqdm(total=recipe.updates, initial=int(state.update), disable=not progress, unit="update", desc="compiling")
     try:
@@ -161,7 +162,7 @@ def train(
     except KeyboardInterrupt:
         ending = "interrupted"
     except Exception as error:  # a callback's, or no memory left: what was learned until then is kept for `resume`
-        if save is not None:
+        if save is not None and int(state.update) > begun:
             save(standing(f"stopped by {type(error).__name__}"))
         raise
     finally:
