@@ -72,7 +72,9 @@ def parameter_gradient(problem: Problem, states: Array, adjoints: Float[Array, "
         def one(trajectory: tuple) -> tuple[list, list]:
             return _stretch_by_stretch(problem.pure_step, constants, *trajectory)
 
-        return jax.lax.map(one, trajectories) if on_cpu() else jax.vmap(one)(trajectories)
+        # one after the other is faster on one CPU; devices that share a batch would have to gather it for that
+        alone = on_cpu() and jax.device_count() == 1
+        return jax.lax.map(one, trajectories) if alone else jax.vmap(one)(trajectories)
 
     trajectory = (problem.previous(states), problem.inputs, adjoints)
     of_constants, of_inputs = together(of_all)(problem.constants[0], trajectory)
