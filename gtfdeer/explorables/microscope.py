@@ -178,6 +178,7 @@ class NewtonMicroscope(Panel):
         plots.convergence(np.where(found.residuals > 0, found.residuals, 1e-8), tolerance=TOLERANCE, ax=residuals)
         (self._dot,) = residuals.plot([0], [1], "s", markersize=11, markerfacecolor="none", color=plots.MODEL.colour)
         residuals.legend().remove()
+        residuals.minorticks_off()  # they take a fifth of the time of the whole picture
         residuals.set_title("dashed: tolerance", loc="right", fontsize=9, color=INK)
 
         errors = np.clip(found.errors, 1e-6, 1e1)

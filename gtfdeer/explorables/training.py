@@ -21,7 +21,7 @@ from ..fit import Moment
 from ..plots.canvas import INK, dress
 from .background import LongPanel
 from .choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, new_model
-from .panel import Setting, button, canvas, menu, slider
+from .panel import Setting, button, canvas, menu, plural, slider
 
 __all__ = ["TrainingPanel"]
 
@@ -72,14 +72,15 @@ class TrainingPanel(LongPanel):
             self.data_menu,
             self.model_menu,
             self.window_menu,
+            self.solver_menu,
             self.forcing_menu,
             self.alpha_slider,
-            self.solver_menu,
             self.updates_slider,
             self.where_menu,
         )
         buttons = (self.start_button, self.stop_button, self.resume_button, self.reset_button, self.download_button)
-        self._arrange(self._settings[:3], self._settings[3:6], self._settings[6:], (*buttons, self._link))
+        pairs = zip(self._settings[::2], self._settings[1::2], strict=True)
+        self._arrange(*pairs, (*buttons, self._link))
         self._press(self.start_button, self.start)
         self._press(self.resume_button, self.resume)
         self._press(self.reset_button, self.reset)
@@ -154,7 +155,7 @@ class TrainingPanel(LongPanel):
         self._paint()
         known = {"finished": "finished", "stopped by a callback": "stopped"}
         ended = known.get(rec.ending, f"stopped: {rec.ending.removeprefix('stopped: ')}")
-        return f"{ended} after {len(self.history['loss'])} updates"
+        return f"{ended} after {plural(len(self.history['loss']), 'update')}"
 
     def _fit_anew(self) -> Reconstruction:
         self._clear()
@@ -215,10 +216,13 @@ class TrainingPanel(LongPanel):
             (count, "iterations", plots.TRUTH, "iterations"),
         ):
             values = self.history.get(name, np.zeros(0))
-            ax.plot(np.arange(1, len(values) + 1), values, color=role.colour, linewidth=1.2)
+            point = "." if len(values) == 1 else ""
+            ax.plot(np.arange(1, len(values) + 1), values, color=role.colour, linewidth=1.2, marker=point)
+            ax.set_xlim(0, max(10, len(values)))  # the first update alone would be a point on a scale of hundredths
             dress(ax, "update (count)" if ax is count else "", label)
         loss.set_yscale("log" if len(self.history.get("loss", ())) else "linear")
         alpha.set_ylim(-0.05, 1.05)
+        count.set_ylim(0, max(2, 1.1 * self.history.get("iterations", np.zeros(1)).max(initial=0)))
         pair = (0, min(2, self._recording.columns - 1))
         truth = self._recording.values[:_RUN]
         for place, values, role in ((1, truth, plots.DATA), (2, self._orbit, plots.MODEL)):
@@ -235,7 +239,7 @@ class TrainingPanel(LongPanel):
             return f"{self._recording!r}. Nothing learned yet."
         loss, alpha = self.history["loss"][-50:].mean(), self.history["alpha"][-1]
         score = "it leaves all bounds" if self.score is None else f"D_stsp {self.score:.2f} (0 is perfect)"
-        return f"{len(self.history['loss'])} updates: loss {loss:.4f}, alpha {alpha:.3f}; free run: {score}."
+        return f"{plural(len(self.history['loss']), 'update')}: loss {loss:.4f}, alpha {alpha:.3f}; free run: {score}."
 
 
 def _folder() -> tempfile.TemporaryDirectory[str]:

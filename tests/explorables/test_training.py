@@ -10,6 +10,7 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer.explorables import choices
+from gtfdeer.explorables.panel import plural
 
 from .waiting import until
 
@@ -38,7 +39,7 @@ def test_resume_goes_on_where_it_stopped(panel):
     panel.where, panel.updates = "foreground", 300
     panel.start(until=1)
     count = len(panel.history["loss"])
-    assert panel.status == f"stopped after {count} updates"
+    assert panel.status == f"stopped after {plural(count, 'update')}"
     assert 1 <= count < 300
     before = panel.history["loss"]
     panel.resume_button.click()
