@@ -112,6 +112,8 @@ lock: .venv/ready     ## pin the newest versions that fit pyproject.toml, for Py
 	$(BIN)/python -m pip install --quiet uv
 	$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --upgrade \
 	  --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements.txt
+	$(BIN)/uv pip compile requirements-floor.in --universal --python-version 3.12 --upgrade \
+	  --no-annotate --no-emit-index-url --custom-compile-command "make lock" --output-file requirements-floor.txt
 
 clean:                ## remove what these targets made
 	rm -rf .venv .venv-* out build dist site *.egg-info .pytest_cache .ruff_cache .hypothesis
