@@ -79,7 +79,10 @@ def test_debug_shows_the_traceback_in_either_place(place, tmp_path):
         (KeyError("dt"), "unexpected KeyError ('dt'); please report it"),
         (lzma.LZMAError("corrupt"), "unexpected LZMAError (corrupt); please report it"),
         (RecursionError(), "unexpected RecursionError (RecursionError); please report it"),
-        (JaxRuntimeError("INTERNAL: a bug"), "unexpected JaxRuntimeError (INTERNAL: a bug); please report it"),
+        (
+            JaxRuntimeError("INTERNAL: a bug"),
+            f"unexpected {JaxRuntimeError.__name__} (INTERNAL: a bug); please report it",
+        ),
         (
             JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory\nallocating 99 bytes"),
             "allocating 99 bytes); pass a smaller --batch",
