@@ -213,7 +213,8 @@ def _curves(ax: Axes, rows: list[Row], column: str) -> None:
         ax.vlines(shifted, low, high, color=role.colour, linewidth=3, alpha=0.4)
         ax.plot(shifted, middle, **{**role.line(), "marker": role.marker, "markersize": 5})
         ends.append((setting, shifted[-1], middle[-1], role.colour))
-    floor, smallest = quartiles(rows, f"floor_{column}")[1], min(row[column] for row in rows)
+    floor = quartiles(rows, f"floor_{column}")[1]
+    smallest = min((row[column] for row in rows if np.isfinite(row[column])), default=floor)
     ax.axhline(floor, **TRUTH.line())
     lengths = sorted(distinct(rows, "window"))
     ax.set_xscale("log")

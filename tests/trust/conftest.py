@@ -58,6 +58,7 @@ def same():
         for name in ("scaling", "dt", "name", "embedding", "ending", "update"):
             assert getattr(one, name) == getattr(other, name), name
         assert np.array_equal(one.first, other.first)
-        assert np.array_equal(jax.device_get(one.simulate(20)), jax.device_get(other.simulate(20)))
+        u = np.ones((20, one.model.input_dim), np.float32) if one.model.input_dim else None
+        assert np.array_equal(jax.device_get(one.simulate(20, u=u)), jax.device_get(other.simulate(20, u=u)))
 
     return compare

@@ -80,7 +80,7 @@ def test_two_processes_keep_one_checkpoint_and_both_go_on_from_it(compiled, tmp_
     assert [code for *_, code in outcomes] == [0, 0], outcomes
     (refusal, first), (other, second) = (told(out) for out, *_ in outcomes)
     assert "another run is writing" in refusal
-    assert "the first process of this job cannot write" in other
+    assert "the first process cannot write" in other
     assert first == second
     assert first["ending"] == ["stopped by a callback", "finished"]
     assert 50 <= first["begun"] < 120
