@@ -39,6 +39,7 @@ __all__ = [
     "check_method",
     "damped_affine",
     "for_this_device",
+    "on_cpu",
     "sequential",
     "this_device",
 ]
@@ -124,9 +125,14 @@ def this_device() -> Any:  # a jax.Device, which type checkers take for a variab
     return chosen if isinstance(chosen, jax.Device) else jax.local_devices(backend=chosen)[0]
 
 
+def on_cpu() -> bool:
+    """Whether a CPU does the work."""
+    return this_device().platform == "cpu"
+
+
 def for_this_device() -> Method:
     """`Blocked()` on CPUs, where a tree costs more than it saves; `associative` on accelerators."""
-    return Blocked() if this_device().platform == "cpu" else associative
+    return Blocked() if on_cpu() else associative
 
 
 @dataclass(frozen=True)
@@ -230,7 +236,7 @@ def damped_affine(
     (True, True)
     """
     A = A.at[0].set(0)
-    filtered = _filter_in_a_loop if this_device().platform == "cpu" else _filter_in_a_tree
+    filtered = _filter_in_a_loop if on_cpu() else _filter_in_a_tree
     mean, covariance = filtered(A, b, damping)
     after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
     spread = _einsum("tij,tkj->tik", after, A[1:]) + jnp.eye(b.shape[1], dtype=b.dtype)

@@ -22,7 +22,7 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
-from ..scan import this_device
+from ..scan import on_cpu
 from .share import Share, Whole
 
 if TYPE_CHECKING:
@@ -38,7 +38,6 @@ __all__ = [
     "default_tolerance",
     "fixed_point",
     "is_real",
-    "on_cpu",
     "rounding",
     "shared",
     "stretch",
@@ -192,11 +191,6 @@ class NewtonLike(Solver):
 def stretch() -> int:
     """Time steps that are worked on at once: as many as fit into a cache on CPUs, as fill the device elsewhere."""
     return 256 if on_cpu() else 65_536
-
-
-def on_cpu() -> bool:
-    """Whether a CPU will do the work."""
-    return this_device().platform == "cpu"
 
 
 def _for_all_times(function: Callable[[Array, Any], Array], states: Array, inputs: PyTree) -> Array:

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 __all__ = ["columns", "summed", "together"]
 
 _ARITHMETIC = {"abs", "add", "div", "max", "min", "mul", "neg", "pow", "rem", "sign", "square", "sub"}
-_FUNCTIONS = {"atan2", "cos", "erf", "exp", "exp2", "expm1", "integer_pow", "log", "log1p", "logistic", "rsqrt", "sin"}
+_FUNCTIONS = {"atan2", "cos", "erf", "exp", "exp2", "expm1", "integer_pow", "log", "log1p", "logistic"}
+_FUNCTIONS |= {"rsqrt", "sin", "sqrt", "tanh"}
 _COMPARISONS = {"and", "eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not", "or", "xor"}
 _ENTRYWISE = _ARITHMETIC | _FUNCTIONS | _COMPARISONS | {"add_any", "clamp", "convert_element_type", "copy", "select_n"}
-_ENTRYWISE |= {"sqrt", "tanh"}
 
 
 def columns(function: Callable[..., PyTree]) -> Callable[..., PyTree]:

@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import Problem, default_tolerance, on_cpu, shared, stretch
+from ..scan import on_cpu
+from .base import Problem, default_tolerance, shared, stretch
 from .columns import summed, together
 
 if TYPE_CHECKING:

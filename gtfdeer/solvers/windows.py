@@ -15,7 +15,8 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from .base import on_cpu, rounding, shared
+from ..scan import on_cpu
+from .base import rounding, shared
 from .columns import columns, together
 from .share import Share
 
