@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -39,8 +39,9 @@ class Moment:
     Attributes:
         update, updates: how many are done, of how many.
         history: "loss", "alpha", "iterations", "seconds", "retried", "damped", "sequential", "skipped" so far, one
-            entry an update.
+            entry an update; copied on demand.
         model: a copy of the model as it is now, built on demand.
+        pace: seconds that an update takes lately, the median of the last 50; 0 before the first.
     """
 
     def __init__(
@@ -49,11 +50,12 @@ class Moment:
         updates: int,
         history: Callable[[], dict[str, np.ndarray]],
         model: Callable[[], Model],
+        pace: float,
     ) -> None:
-        self.update, self.updates = update, updates
+        self.update, self.updates, self.pace = update, updates, pace
         self._history, self._model, self.stopped = history, model, False
 
-    @property
+    @cached_property
     def history(self) -> dict[str, np.ndarray]:
         return self._history()
 
@@ -130,7 +132,8 @@ def train(
     def tell() -> bool:
         """Call the callbacks; whether they want to go on."""
         done, now = int(state.update), state
-        moment = Moment(done, recipe.updates, lambda: history.until(done), lambda: model_at(now))
+        pace = history.pace(done)
+        moment = Moment(done, recipe.updates, lambda: history.until(done), lambda: model_at(now), pace)
         for callback in callbacks:
             callback(moment)
         return not moment.stopped
@@ -224,6 +227,10 @@ class History:
     def until(self, done: int) -> dict[str, np.ndarray]:
         """A copy of the first `done` entries."""
         return {name: column[:done].copy() for name, column in self._columns.items()}
+
+    def pace(self, done: int) -> float:
+        """Seconds that an update took, the median of 50."""
+        return float(np.median(self._columns["seconds"][max(0, done - 50) : done])) if done else 0.0
 
     def latest(self, done: int, count: int) -> dict[str, str]:
         """For the progress bar: the last updates, and how many of all took more than one attempt."""

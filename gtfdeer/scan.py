@@ -8,9 +8,10 @@
 - `associative`: adding in a tree, (A_j, b_j) o (A_i, b_i) = (A_j A_i, A_j b_i + b_j); depth log T, T M^3 work.
   Blelloch, "Prefix sums and their applications", 1990; Lim et al., "Parallelizing non-linear sequential
   models over the sequence length", arXiv 2309.12252, section 3.
-- `Blocked`: cut T into windows and walk all windows at once, first for each window's own map, then, from the
-  right starts, for the states; depth about 3 sqrt(T). Fast on CPUs: the windows lie innermost in memory, so
-  that every product is one vector instruction wide.
+- `Blocked`: cut T into windows and walk all windows at once, from zero and then from the ends found. Where products of
+  A have died out within a window, as they do under contraction, that is the answer, for T M^2 work; elsewhere each
+  window's own map says where to start from. Depth 3 to 4 sqrt(T). Fast on CPUs: the windows lie innermost in memory,
+  so that every product is one vector instruction wide.
 
 A start z_0 that is not zero belongs into b_1 (add A_1 z_0). All products ask for the highest precision,
 because the default of some GPUs (TF32) keeps three digits only.
@@ -28,6 +29,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from .batches import together
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
@@ -37,7 +40,6 @@ __all__ = [
     "affine",
     "associative",
     "check_method",
-    "damped_affine",
     "for_this_device",
     "on_cpu",
     "sequential",
@@ -151,28 +153,70 @@ class Blocked:
             raise ValueError(f"length is {self.length!r}; pass a whole number of steps of at least 1, or None")
 
     def __call__(self, A: Array, b: Array) -> Float[Array, "time latent"]:
-        steps = b.shape[0]
+        return _blocked(self, A, b)
+
+    def _of_all(self, A: Array, b: Float[Array, "batch time latent"]) -> Float[Array, "batch time latent"]:
+        """The states of a batch, whose windows stand in one row."""
+        batch, steps, latent = b.shape
         length = min(steps, self.length or math.isqrt(steps) + 1)
         windows = -(-steps // length)
-        A, b = (_side_by_side(x, windows, length) for x in (A, b))  # (length, M, [M,] windows)
-        diagonal = A.ndim == b.ndim
-        identity = jnp.ones_like(A[0]) if diagonal else jnp.zeros_like(A[0]) + jnp.eye(b.shape[1])[..., None]
-        through = jnp.multiply if diagonal else _matrix_matrix
-        times = jnp.multiply if diagonal else _matrix_vector
+        A, b = (_side_by_side(x, windows, length) for x in (A, b))  # (length, M, [M,] batch * windows)
+        multiply, apply = (_matrix_matrix, _matrix_vector) if A.ndim > b.ndim else (jnp.multiply, jnp.multiply)
 
-        def window_map(carry: tuple[Array, Array], element: tuple[Array, Array]):
-            return (through(element[0], carry[0]), times(element[0], carry[1]) + element[1]), None
+        def walk(starts: Array) -> tuple[Array, Array]:  # the windows' ends, and all states
+            def state(z: Array, element: tuple[Array, Array]) -> tuple[Array, Array]:
+                z = apply(element[0], z) + element[1]
+                return z, z
 
-        def state(z: Array, element: tuple[Array, Array]):
-            z = times(element[0], z) + element[1]
-            return z, z
+            return jax.lax.scan(state, starts, (A, b))
 
-        nothing = jnp.zeros_like(b[0])
-        (P, q), _ = jax.lax.scan(window_map, (identity, nothing), (A, b))
-        ends = sequential(jnp.moveaxis(P, -1, 0), q.T)  # one state a window: short
-        starts = jnp.concatenate([jnp.zeros_like(ends[:1]), ends[:-1]]).T
-        z = jax.lax.scan(state, starts, (A, b))[1]
-        return jnp.moveaxis(z, -1, 0).reshape(windows * length, -1)[:steps]
+        def next_starts(ends: Array) -> Array:
+            of_each = ends.reshape(latent, batch, windows)
+            return jnp.pad(of_each[..., :-1], ((0, 0), (0, 0), (1, 0))).reshape(ends.shape)
+
+        def from_their_maps() -> Array:
+            def through(P: Array, A: Array) -> tuple[Array, None]:
+                return multiply(A, P), None
+
+            identity = jnp.eye(latent, dtype=b.dtype)[..., None] if A.ndim > b.ndim else 1
+            P = jax.lax.scan(through, jnp.broadcast_to(identity, A.shape[1:]).astype(A.dtype), A)[0]
+            of_each = (jnp.moveaxis(x.reshape(*x.shape[:-1], batch, windows), (-2, -1), (0, 1)) for x in (P, ends))
+            right = jax.vmap(sequential)(*of_each)  # one state a window: short
+            return walk(next_starts(jnp.moveaxis(right, -1, 0).reshape(ends.shape)))[1]
+
+        ends = walk(jnp.zeros_like(b[0]))[0]
+        if A.ndim == b.ndim:
+            z = from_their_maps()
+        else:
+            again, z = walk(next_starts(ends))
+            left, size = (_largest_of_each(x, batch) for x in (again - ends, z))
+            forgotten = jnp.all(left <= jnp.finfo(b.dtype).eps * size)
+            z = jax.lax.cond(~forgotten, from_their_maps, lambda: z)
+        return jnp.moveaxis(z, -1, 0).reshape(batch, windows * length, latent)[:, :steps]
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0,))
+def _blocked(method: Blocked, A: Array, b: Array) -> Array:
+    return together(lambda _, trajectories: method._of_all(*trajectories))((), (A, b))
+
+
+def _blocked_forward(method: Blocked, A: Array, b: Array) -> tuple[Array, tuple[Array, Array]]:
+    z: Any = _blocked(method, A, b)  # its type is lost on type checkers
+    return z, (A, z)
+
+
+def _blocked_backward(method: Blocked, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
+    """`l_t = g_t + A_{t+1}^T l_{t+1}`, the same recurrence backwards; `dL/db_t = l_t`, `dL/dA_t = l_t z_{t-1}^T`."""
+    A, z = saved
+    transposed = A if A.ndim == 2 else jnp.swapaxes(A, 1, 2)
+    after = jnp.concatenate([transposed[1:], jnp.zeros_like(A[:1])])
+    adjoints: Any = _blocked(method, after[::-1], g[::-1])
+    adjoints = adjoints[::-1]
+    before = jnp.concatenate([jnp.zeros_like(z[:1]), z[:-1]])
+    return (adjoints * before if A.ndim == 2 else adjoints[:, :, None] * before[:, None, :]), adjoints
+
+
+_blocked.defvjp(_blocked_forward, _blocked_backward)
 
 
 @dataclass(frozen=True)
@@ -218,90 +262,19 @@ def _whole_map(A: Array, b: Array) -> tuple[Array, Array]:
     return A[0], b[0]
 
 
-def damped_affine(
-    A: Float[Array, "time latent latent"], b: Float[Array, "time latent"], damping: Float[Array, ""]
-) -> Float[Array, "time latent"]:
-    """The affine recurrence in the sense of damped least squares, where an exact solution would overflow:
-
-        minimise  sum_t |z_t - A_t z_{t-1} - b_t|^2 + damping |z_t|^2,    z_0 = 0
-
-    This is what a Kalman smoother computes for unit process noise and observations `0 ~ N(z_t, I / damping)`: a filter
-    (in a tree on accelerators, in a loop on CPUs) and a reversed affine recurrence. `A_1` meets the zero start.
-
-    Särkkä & García-Fernández, "Temporal parallelization of Bayesian smoothers", IEEE TAC 2021, arXiv 1905.13002;
-    Gonzalez et al., arXiv 2407.19115 (its use for Newton's method).
-
-    >>> A, b = jnp.full((50, 1, 1), 2.0), jnp.ones((50, 1))
-    >>> bool(jnp.max(jax.jit(damped_affine)(A, b, 1.0)) < 2), bool(jnp.max(affine(A, b, method=sequential)) > 1e14)
-    (True, True)
-    """
-    A = A.at[0].set(0)
-    filtered = _filter_in_a_loop if on_cpu() else _filter_in_a_tree
-    mean, covariance = filtered(A, b, damping)
-    after = _einsum("tij,tjk->tik", A[1:], covariance[:-1])
-    spread = _einsum("tij,tkj->tik", after, A[1:]) + jnp.eye(b.shape[1], dtype=b.dtype)
-    gain = jnp.swapaxes(_solve_positive(spread, after), 1, 2)
-    predicted = _einsum("tij,tj->ti", A[1:], mean[:-1]) + b[1:]
-    offset = mean.at[:-1].add(-_einsum("tij,tj->ti", gain, predicted))
-    return affine(jnp.concatenate([gain, jnp.zeros_like(A[:1])]), offset, reverse=True, method=for_this_device())
-
-
-def _filter_in_a_loop(A: Array, b: Array, damping: Array) -> tuple[Array, Array]:
-    """Means and covariances of the Kalman filter, step by step: predict, then observe zero."""
-    eye = jnp.eye(b.shape[1], dtype=b.dtype)
-
-    def step(before: tuple[Array, Array], element: tuple[Array, Array]) -> tuple[tuple, tuple]:
-        (mean, covariance), (A, b) = before, element
-        predicted = _einsum("ij,jk,lk->il", A, covariance, A) + eye
-        drawn = jnp.concatenate([predicted, (_einsum("ij,j->i", A, mean) + b)[:, None]], axis=1)
-        drawn = _solve_positive(eye + damping * predicted, drawn)
-        return (drawn[:, -1], drawn[:, :-1]), (drawn[:, -1], drawn[:, :-1])
-
-    return jax.lax.scan(step, (jnp.zeros_like(b[0]), jnp.zeros_like(eye)), (A, b))[1]
-
-
-def _filter_in_a_tree(A: Array, b: Array, damping: Array) -> tuple[Array, Array]:
-    """The same, log T deep; arXiv 1905.13002, lemmas 7 and 8."""
-    eye = jnp.eye(b.shape[1], dtype=b.dtype)
-    kept = damping / (1 + damping)  # the weight of the observation "zero", 1 / (1 + damping^-1)
-    transposed = jnp.swapaxes(A, 1, 2)
-    first = (
-        (1 - kept) * A,
-        (1 - kept) * b,
-        jnp.broadcast_to((1 - kept) * eye, A.shape),
-        -kept * _einsum("tij,tj->ti", transposed, b),
-        kept * _einsum("tij,tjk->tik", transposed, A),
-    )
-
-    def combine(i: tuple[Array, ...], j: tuple[Array, ...]) -> tuple[Array, ...]:
-        (Ai, bi, Ci, hi, Ji), (Aj, bj, Cj, hj, Jj) = i, j
-        past = jnp.linalg.solve(eye + _einsum("tij,tjk->tik", Ci, Jj), jnp.concatenate([Ai, Ci], axis=2))
-        MA, MC = past[..., : eye.shape[0]], past[..., eye.shape[0] :]
-        innovation = hj - _einsum("tij,tj->ti", Jj, bi)
-        A = _einsum("tij,tjk->tik", Aj, MA)
-        b = _einsum("tij,tj->ti", Aj, bi + _einsum("tij,tj->ti", MC, innovation)) + bj
-        C = _einsum("tij,tjk,tlk->til", Aj, MC, Aj) + Cj
-        h = _einsum("tji,tj->ti", MA, innovation) + hi
-        J = _einsum("tji,tjk,tkl->til", MA, Jj, Ai) + Ji
-        return A, b, C, h, J
-
-    _, mean, covariance, _, _ = jax.lax.associative_scan(combine, first)
-    return mean, covariance
-
-
-def _solve_positive(A: Array, b: Array) -> Array:
-    """`A^-1 b` for symmetric positive definite `A`, `(..., M, M)` and `(..., M, K)`."""
-    return jax.scipy.linalg.cho_solve((jnp.linalg.cholesky(A), True), b)
-
-
 def _multiplication(diagonal: bool) -> Callable[[Array, Array], Array]:
     return jnp.multiply if diagonal else partial(_einsum, "ij,j->i")
 
 
 def _side_by_side(x: Array, windows: int, length: int) -> Array:
-    """`(T, ...)` to `(length, ..., windows)`, the end padded with zeros."""
-    padded = jnp.pad(x, [(0, windows * length - x.shape[0])] + [(0, 0)] * (x.ndim - 1))
-    return jnp.moveaxis(padded.reshape(windows, length, *x.shape[1:]), 0, -1)
+    """`(B, T, ...)` to `(length, ..., B * windows)`, the ends padded with zeros."""
+    padded = jnp.pad(x, [(0, 0), (0, windows * length - x.shape[1])] + [(0, 0)] * (x.ndim - 2))
+    return jnp.moveaxis(padded.reshape(-1, length, *x.shape[2:]), 0, -1)
+
+
+def _largest_of_each(x: Float[Array, "... columns"], batch: int) -> Float[Array, " batch"]:
+    of_each = jnp.abs(x).reshape(-1, batch, x.shape[-1] // batch)
+    return jnp.max(of_each, axis=(0, 2))
 
 
 # Written as sums of products, not as `dot`: XLA then fuses them into loops over the windows, which lie innermost.

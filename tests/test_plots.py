@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from gtfdeer import plots
+from gtfdeer.plots.learning import thinned
 
 TIME = np.linspace(0, 30, 600)
 SPIRAL = np.stack([np.cos(TIME), np.sin(TIME), 0.1 * TIME, TIME**0], axis=1)
@@ -50,6 +51,7 @@ front_door = sys.modules["gtfdeer"] = types.ModuleType("gtfdeer")  # the real on
 front_door.__path__ = ["gtfdeer"]
 import numpy as np
 from gtfdeer import plots
+from gtfdeer.plots.learning import thinned
 values = np.random.default_rng(0).normal(size=(50, 3))
 plots.png(plots.attractors(values, values)); plots.png(plots.time_series(values, values, dt=1.0))
 assert not {"matplotlib.pyplot", "jax", "jaxtyping"} & set(sys.modules)
@@ -248,3 +250,16 @@ def test_every_solver_of_the_bench_has_a_look_of_its_own():
 def test_bad_input_is_refused_with_what_to_do(call, sentence):
     with pytest.raises(ValueError, match=sentence):
         call()
+
+
+@pytest.mark.parametrize(("count", "points"), [(0, 0), (1, 1), (7, 7), (10, 10), (11, 10), (1005, 10)])
+def test_a_thinned_curve_spans_the_whole_run(count, points):
+    numbers, values = thinned(np.arange(1.0, count + 1), 10)
+    assert len(numbers) == len(values) == points
+    assert np.all(np.diff(values) > 0)
+    assert count == 0 or numbers[-1] == count
+
+
+def test_a_thinned_curve_leaves_out_what_is_not_finite():
+    values = np.array([1.0, np.nan, 3.0, np.nan, np.inf, np.nan])
+    np.testing.assert_array_equal(thinned(values, 2)[1], [2.0, np.nan])

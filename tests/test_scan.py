@@ -1,4 +1,4 @@
-"""Affine recurrences against a plain loop, and the damped one against least squares."""
+"""Affine recurrences against a plain loop."""
 
 import functools
 import os
@@ -90,6 +90,37 @@ def test_a_batch_is_its_members(method, diagonal):
         np.testing.assert_allclose(member, loop(one_A, one_b), rtol=1e-4, atol=1e-4)  # float32, 9 products
 
 
+@pytest.mark.parametrize("strength", [0.2, 0.97, 1.5], ids=["forgets", "forgets slowly", "grows"])
+@pytest.mark.usefixtures("x64")
+def test_windows_that_forget_and_windows_that_do_not(strength):
+    """Windows of 32 steps: in the first case nothing of a start is left at their ends, in the last one all of it."""
+    rng = np.random.default_rng(0)
+    A = strength * np.linalg.qr(rng.normal(size=(100, 3, 3)))[0]
+    b = rng.normal(size=(100, 3))
+    expected = loop(A, b)
+    found = scan.affine(jnp.asarray(A), jnp.asarray(b), method=scan.Blocked(32))
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))  # 100 products
+
+
+@pytest.mark.parametrize("sizes", [(1.0, 1.0), (1e6, 1.0), (1.0, 1e6)])
+def test_one_of_a_batch_that_does_not_forget_is_right_beside_one_that_does(sizes):
+    rng = np.random.default_rng(0)
+    A = np.linalg.qr(rng.normal(size=(2, 90, 2, 2)))[0] * np.array([0.1, 0.7])[:, None, None, None]
+    b = rng.normal(size=(2, 90, 2)) * np.array(sizes)[:, None, None]
+    A, b = A.astype("float32"), b.astype("float32")
+    found = jax.vmap(lambda A, b: scan.affine(A, b, method=scan.Blocked(20)))(A, b)
+    for member, one_A, one_b, size in zip(found, A, b, sizes, strict=True):
+        np.testing.assert_allclose(member, loop(one_A, one_b), rtol=0, atol=1e-5 * size)  # float32, a few sums
+
+
+@pytest.mark.parametrize("place", [0, 25, 59])
+def test_what_is_not_finite_stays_so(place):
+    A, b = (jnp.asarray(x, jnp.float32) for x in recurrence(60, 2, diagonal=False))
+    found = scan.affine(0.1 * A, b.at[place].set(jnp.nan), method=scan.Blocked(20))
+    assert np.isfinite(found[:place]).all()
+    assert np.isnan(found[place:]).all()
+
+
 def test_a_diagonal_recurrence_may_be_complex():
     """As linear state-space models need it: z_t = exp(i w) z_{t-1} + b_t turns."""
     turn = np.exp(0.3j) * np.ones((20, 1))
@@ -155,37 +186,3 @@ def test_the_device_that_computes_is_the_default_one_where_it_is_set():
 def test_a_window_without_steps_is_refused(length):
     with pytest.raises(ValueError, match="length"):
         scan.affine(jnp.ones((5, 1)), jnp.ones((5, 1)), method=scan.Blocked(length))
-
-
-@pytest.mark.parametrize("length", [1, 2, 9])
-@pytest.mark.parametrize("damping", [1e-6, 0.1, 10.0])
-@pytest.mark.usefixtures("x64")
-def test_the_damped_recurrence_is_a_least_squares_problem(length, damping):
-    """min sum |z_t - A_t z_{t-1} - b_t|^2 + damping |z_t|^2, written out as one tall matrix for `lstsq`."""
-    A, b = recurrence(length, 2, diagonal=False)
-    L = np.eye(2 * length)
-    for t in range(1, length):
-        L[2 * t : 2 * t + 2, 2 * t - 2 : 2 * t] = -A[t]
-    tall = np.concatenate([L, np.sqrt(damping) * np.eye(2 * length)])
-    expected = np.linalg.lstsq(tall, np.concatenate([b.ravel(), np.zeros(2 * length)]), rcond=None)[0]
-    found = scan.damped_affine(jnp.asarray(A), jnp.asarray(b), jnp.asarray(damping))
-    np.testing.assert_allclose(found.ravel(), expected, atol=1e-9)  # float64 and a condition number below 1e3
-
-
-@pytest.mark.usefixtures("x64")
-def test_the_filter_in_a_tree_is_the_filter_in_a_loop():
-    """Accelerators get the tree; its compilation takes seconds for each doubling of the length."""
-    A, b = recurrence(7, 2, diagonal=False)
-    A[0] = 0
-    tree, loop = (
-        jax.jit(f)(jnp.asarray(A), jnp.asarray(b), 0.1) for f in (scan._filter_in_a_tree, scan._filter_in_a_loop)
-    )
-    np.testing.assert_allclose(tree[0], loop[0], atol=1e-12)
-    np.testing.assert_allclose(tree[1], loop[1], atol=1e-12)
-
-
-@pytest.mark.usefixtures("x64")
-def test_without_damping_the_damped_recurrence_is_the_plain_one():
-    A, b = recurrence(30, 3, diagonal=False)
-    found = scan.damped_affine(jnp.asarray(A), jnp.asarray(b), jnp.asarray(0.0))
-    np.testing.assert_allclose(found, loop(A, b), rtol=0, atol=1e-10 * np.max(np.abs(loop(A, b))))

@@ -19,6 +19,7 @@ from .. import Reconstruction, fit, measures, models, plots, resume
 from ..data import Series
 from ..fit import Moment
 from ..plots.canvas import INK, dress
+from ..plots.learning import thinned
 from .background import LongPanel
 from .choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, new_model
 from .panel import Setting, button, canvas, menu, plural, slider
@@ -181,7 +182,7 @@ class TrainingPanel(LongPanel):
         enough = self._until is not None and moment.update >= self._until
         if self._halt.is_set() or enough:
             moment.stop()
-        left = float(np.median(moment.history["seconds"][-50:])) * (moment.updates - moment.update)
+        left = moment.pace * (moment.updates - moment.update)
         self._report(f"running {moment.update} of {moment.updates}, about {left:.0f} s left")
         if time.monotonic() - self._drawn > _PICTURE_EVERY:
             self._remember(
@@ -217,7 +218,7 @@ class TrainingPanel(LongPanel):
         ):
             values = self.history.get(name, np.zeros(0))
             point = "." if len(values) == 1 else ""
-            ax.plot(np.arange(1, len(values) + 1), values, color=role.colour, linewidth=1.2, marker=point)
+            ax.plot(*thinned(values), color=role.colour, linewidth=1.2, marker=point)
             ax.set_xlim(0, max(10, len(values)))  # the first update alone would be a point on a scale of hundredths
             dress(ax, "update (count)" if ax is count else "", label)
         loss.set_yscale("log" if len(self.history.get("loss", ())) else "linear")

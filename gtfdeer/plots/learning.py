@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -65,6 +66,22 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     dress(bottom, "update (count)", "iterations (count)")
     sheet.align_ylabels()
     return sheet
+
+
+def thinned(values: Float[np.ndarray, " updates"], most: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of updates and values of a curve of at most `most` points: medians of equal stretches where more came.
+
+    A picture that is drawn every second must not take longer the longer training goes on.
+
+    >>> thinned(np.arange(6.0), 2)
+    (array([3, 6]), array([1., 4.]))
+    """
+    ends = np.unique(np.linspace(0, len(values), min(len(values), most) + 1).astype(int))
+    if len(ends) > len(values):
+        return ends[1:], values
+    stretches = (values[a:b] for a, b in pairwise(ends))
+    finite = (x[np.isfinite(x)] for x in stretches)
+    return ends[1:], np.array([np.median(x) if x.size else np.nan for x in finite])
 
 
 def exponents(

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from ..batches import shared
 from ..scan import this_device
-from .base import Attempt, Problem, Solver, check_cap, check_whole, shared, tolerance_for
+from .base import Attempt, Problem, Solver, check_cap, check_whole, tolerance_for
 from .deer import DEER
 from .memory import memory_needed
 from .sequential import Sequential

@@ -22,7 +22,9 @@ import jax
 import jax.numpy as jnp
 from jax.core import Tracer
 
+from ..batches import shared, together
 from ..scan import on_cpu
+from .columns import columns
 from .share import Share, Whole
 
 if TYPE_CHECKING:
@@ -33,16 +35,21 @@ __all__ = [
     "NewtonLike",
     "Problem",
     "Solver",
+    "alone",
     "check_cap",
     "check_whole",
     "default_tolerance",
     "fixed_point",
+    "folded",
     "is_real",
     "rounding",
-    "shared",
     "stretch",
     "tolerance_for",
+    "unfolded",
 ]
+
+
+_FOR_JACOBIANS = 4096  # time steps whose Jacobians are one product, large enough for all cores of a CPU
 
 
 @partial(
@@ -70,23 +77,6 @@ class Problem:
         """`f(z, u)`."""
         return self.pure_step(self.constants[0], z, u)
 
-    def jacobian(self, z: Float[Array, " latent"], u: Any) -> Float[Array, "latent latent"] | Float[Array, " latent"]:
-        """`df/dz`: the one that was given (a diagonal one as `(M,)`), otherwise M forward-mode passes."""
-        if self.pure_jacobian is None:
-            return jax.jacfwd(self.step)(z, u)
-        return self.pure_jacobian(self.constants[1], z, u)
-
-    def diagonal(self, z: Float[Array, " latent"], u: Any) -> Float[Array, " latent"]:
-        """The diagonal of `df/dz`, one direction at a time, so that memory stays M."""
-        if self.pure_jacobian is not None:
-            J = self.jacobian(z, u)
-            return J if J.ndim == 1 else jnp.diagonal(J)
-
-        def entry(e: Array) -> Array:
-            return jnp.vdot(e, jax.jvp(lambda z: self.step(z, u), (z,), (e,))[1])
-
-        return jax.lax.map(entry, jnp.eye(z.size, dtype=z.dtype))
-
     def previous(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`z_0, z_1, .., z_{T-1}`: the states that the steps start from."""
         return jnp.concatenate([self.share.before(self.z0, states[-1])[None], states[:-1]])
@@ -97,26 +87,45 @@ class Problem:
 
     def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`f(z_{t-1}, u_t)` for all t at once."""
-        return _for_all_times(self.step, self.previous(states), self.inputs)
+        return _for_all_times(self.pure_step, self.constants[0], self.previous(states), self.inputs)
 
     def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
         """`J_t = df/dz` at `z_{t-1}` for all t at once; `(T, M)` where they were given as diagonal."""
-        return _for_all_times(self.jacobian, self.previous(states), self.inputs)
+        jacobian, constants = self._jacobian()
+        size = max(stretch(), _FOR_JACOBIANS)
+        return _for_all_times(jacobian, constants, self.previous(states), self.inputs, size)
 
     def diagonals(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
-        """The diagonals of `J_t` for all t at once."""
-        return _for_all_times(self.diagonal, self.previous(states), self.inputs)
+        """The diagonals of `J_t` for all t at once; where no Jacobian was given, one direction at a time."""
+        jacobian, constants = self._jacobian()
+
+        def diagonal(constants: PyTree, z: Array, u: PyTree) -> Array:
+            if self.pure_jacobian is not None:
+                J = jacobian(constants, z, u)
+                return J if J.ndim == 1 else jnp.diagonal(J)
+
+            def entry(e: Array) -> Array:
+                return jnp.vdot(e, jax.jvp(lambda z: self.pure_step(constants, z, u), (z,), (e,))[1])
+
+            return jax.lax.map(entry, jnp.eye(z.size, dtype=z.dtype))
+
+        return _for_all_times(diagonal, constants, self.previous(states), self.inputs)
 
     def pullbacks(
         self, states: Float[Array, "time latent"], adjoints: Float[Array, "time latent"]
     ) -> Float[Array, "time latent"]:
         """`J_t^T l_t` for all t at once, by vector-Jacobian products."""
 
-        def pullback(z: Array, u_and_adjoint: tuple) -> Array:
+        def pullback(constants: PyTree, z: Array, u_and_adjoint: tuple) -> Array:
             u, adjoint = u_and_adjoint
-            return jax.vjp(lambda z: self.step(z, u), z)[1](adjoint)[0]
+            return jax.vjp(lambda z: self.pure_step(constants, z, u), z)[1](adjoint)[0]
 
-        return _for_all_times(pullback, self.previous(states), (self.inputs, adjoints))
+        return _for_all_times(pullback, self.constants[0], self.previous(states), (self.inputs, adjoints))
+
+    def _jacobian(self) -> tuple[Callable[[PyTree, Array, PyTree], Array], PyTree]:
+        if self.pure_jacobian is None:
+            return jax.jacfwd(self.pure_step, argnums=1), self.constants[0]
+        return self.pure_jacobian, self.constants[1]
 
 
 class Attempt(NamedTuple):
@@ -193,8 +202,55 @@ def stretch() -> int:
     return 256 if on_cpu() else 65_536
 
 
-def _for_all_times(function: Callable[[Array, Any], Array], states: Array, inputs: PyTree) -> Array:
-    return jax.lax.map(lambda element: function(*element), (states, inputs), batch_size=stretch())
+def folded(elements: PyTree, size: int | None = None) -> tuple[PyTree, PyTree]:
+    """`(T, ..)` as stretches `(K, S, ..)`, by default of `stretch()`, and the rest, which fills none."""
+    length = len(jax.tree.leaves(elements)[0])
+    size = min(length, size or stretch())
+    count = length // size
+    stretches = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), elements)
+    return stretches, jax.tree.map(lambda x: x[count * size :], elements)
+
+
+def unfolded(stretches: Array) -> Array:
+    """`(K, S, ..)` as `(K S, ..)`."""
+    count, size, *shape = stretches.shape
+    return stretches.reshape(count * size, *shape)
+
+
+def alone() -> bool:
+    """Whether one CPU does the work: one trajectory after the other is faster there, stretches that fit into its cache.
+
+    Devices that share a batch would have to gather it for that.
+    """
+    return on_cpu() and jax.device_count() == 1
+
+
+def _for_all_times(
+    function: Callable[[PyTree, Array, Any], Array],
+    constants: PyTree,
+    states: Float[Array, "time latent"],
+    inputs: Any,
+    size: int | None = None,
+) -> Array:
+    """`function(constants, z, u)` for every time, a stretch after the other; a whole batch as one long trajectory."""
+
+    def at_once(constants: PyTree, stretch: PyTree) -> Array:
+        last = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), stretch)
+        return jnp.moveaxis(columns(partial(function, constants))(*last), -1, 0)
+
+    def one(constants: PyTree, trajectory: PyTree) -> Array:
+        stretches, rest = folded(trajectory, size)
+        found = unfolded(jax.lax.map(partial(at_once, constants), stretches))
+        return jnp.concatenate([found, at_once(constants, rest)]) if len(jax.tree.leaves(rest)[0]) else found
+
+    def of_all(constants: PyTree, trajectories: PyTree) -> Array:
+        if not alone():
+            return jax.vmap(partial(one, constants))(trajectories)
+        batch, length = jax.tree.leaves(trajectories)[0].shape[:2]
+        found = one(constants, jax.tree.map(lambda x: x.reshape(batch * length, *x.shape[2:]), trajectories))
+        return found.reshape(batch, length, *found.shape[1:])
+
+    return together(of_all)(constants, (states, inputs))
 
 
 def default_tolerance(dtype: Any) -> float:
@@ -210,20 +266,6 @@ def rounding(dtype: Any) -> float:
 def tolerance_for(tol: float | None, dtype: Any) -> float:
     """The tolerance asked for, though never below rounding, which nothing could meet; or the default of this dtype."""
     return default_tolerance(dtype) if tol is None else max(tol, rounding(dtype))
-
-
-@jax.custom_batching.custom_vmap
-def shared(condition: Array) -> Array:
-    """A condition that a whole batch shares: under `vmap` true while it is true for anyone.
-
-    Without it `vmap` makes a loop choose, every time round and for its whole state, between old and new.
-    """
-    return condition
-
-
-@shared.def_vmap
-def _shared_by_batch(axis_size: int, in_batched: list, condition: Array) -> tuple[Array, bool]:
-    return shared(jnp.any(condition)), False
 
 
 def check_cap(tol: float | None, cap: int, name: str = "the cap on iterations or sweeps") -> None:

@@ -58,7 +58,7 @@ class DEER(NewtonLike):
         return dense_adjoint(problem, states, cotangents, self._method())
 
     def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return 9.3 * latent_dim + 3 * latent_dim**2 if gradient else 7 * latent_dim + 2 * latent_dim**2
+        return 13 * latent_dim + 3 * latent_dim**2 if gradient else 9 * latent_dim + 2 * latent_dim**2
 
     def _method(self) -> scan.Method:
         return self.method or scan.for_this_device()

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
-from .. import scan
+from ..scan import for_this_device
 from .base import Attempt, NewtonLike, Problem, fixed_point, is_real
+from .damped import damped_affine
 from .gradient import dense_adjoint
 
 if TYPE_CHECKING:
@@ -81,10 +82,10 @@ class ELK(NewtonLike):
         J = problem.jacobians(states)
         J = J if J.ndim == 3 else jax.vmap(jnp.diag)(J)
         damping = jnp.asarray(self.damping, states.dtype) if damping is None else damping
-        return states + scan.damped_affine(J, residuals, damping)
+        return states + damped_affine(J, residuals, damping)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
-        return dense_adjoint(problem, states, cotangents, scan.for_this_device())
+        return dense_adjoint(problem, states, cotangents, for_this_device())
 
     def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
         return 11 * latent_dim + 6 * latent_dim**2 if gradient else 9 * latent_dim + 5 * latent_dim**2

@@ -15,9 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
-from ..scan import on_cpu
-from .base import Problem, default_tolerance, shared, stretch
-from .columns import summed, together
+from ..batches import shared, together
+from .base import Problem, alone, default_tolerance, folded, unfolded
+from .columns import summed
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
@@ -73,9 +73,7 @@ def parameter_gradient(problem: Problem, states: Array, adjoints: Float[Array, "
         def one(trajectory: tuple) -> tuple[list, list]:
             return _stretch_by_stretch(problem.pure_step, constants, *trajectory)
 
-        # one after the other is faster on one CPU; devices that share a batch would have to gather it for that
-        alone = on_cpu() and jax.device_count() == 1
-        return jax.lax.map(one, trajectories) if alone else jax.vmap(one)(trajectories)
+        return jax.lax.map(one, trajectories) if alone() else jax.vmap(one)(trajectories)
 
     trajectory = (problem.previous(states), problem.inputs, adjoints)
     of_constants, of_inputs = together(of_all)(problem.constants[0], trajectory)
@@ -97,24 +95,15 @@ def _stretch_by_stretch(
 
         return jax.vjp(image, constants, u)[1](adjoint)
 
-    def vjp(element: tuple) -> tuple[list, list]:
-        of_constants, of_inputs = summed(pull)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), element))
-        return of_constants, jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), of_inputs)
+    def accumulate(total: list, stretch: tuple) -> tuple[list, list]:
+        of_constants, of_inputs = summed(pull)(*jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), stretch))
+        return jax.tree.map(jnp.add, total, of_constants), jax.tree.map(lambda x: jnp.moveaxis(x, -1, 0), of_inputs)
 
-    elements = (previous, inputs, fixed, adjoints)
-    size = min(len(adjoints), stretch())
-    whole = len(adjoints) // size * size
-    folded = jax.tree.map(lambda x: x[:whole].reshape(-1, size, *x.shape[1:]), elements)
-
-    def accumulate(total: list, element: tuple) -> tuple[list, list]:
-        of_constants, of_inputs = vjp(element)
-        return jax.tree.map(jnp.add, total, of_constants), of_inputs
-
-    total, of_inputs = jax.lax.scan(accumulate, jax.tree.map(jnp.zeros_like, constants), folded)
-    of_inputs = jax.tree.map(lambda x: x.reshape(whole, *x.shape[2:]), of_inputs)
-    if whole < len(adjoints):
-        rest, of_rest = vjp(jax.tree.map(lambda x: x[whole:], elements))
-        total = jax.tree.map(jnp.add, total, rest)
+    stretches, rest = folded((previous, inputs, fixed, adjoints))
+    total, of_inputs = jax.lax.scan(accumulate, jax.tree.map(jnp.zeros_like, constants), stretches)
+    of_inputs = jax.tree.map(unfolded, of_inputs)
+    if len(rest[0]):
+        total, of_rest = accumulate(total, rest)
         of_inputs = jax.tree.map(lambda a, b: jnp.concatenate([a, b]), of_inputs, of_rest)
     return total, of_inputs
 

@@ -26,7 +26,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from .base import Attempt, Problem, Solver, check_cap, check_whole, default_tolerance, shared, tolerance_for
+from ..batches import shared
+from .base import Attempt, Problem, Solver, check_cap, check_whole, default_tolerance, tolerance_for
 from .gradient import vjp_adjoint
 from .windows import walk_windows
 

@@ -15,9 +15,10 @@ import jax
 import jax.numpy as jnp
 
 from .. import scan
+from ..batches import shared, together
 from ..scan import on_cpu
-from .base import rounding, shared
-from .columns import columns, together
+from .base import rounding
+from .columns import columns
 from .share import Share
 
 if TYPE_CHECKING:

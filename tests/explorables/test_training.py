@@ -49,6 +49,17 @@ def test_resume_goes_on_where_it_stopped(panel):
     assert "nothing left to resume" in panel.status
 
 
+def test_a_picture_of_a_long_run_is_not_drawn_point_by_point(panel, monkeypatch):
+    panel.where, panel.updates = "foreground", 100
+    panel.start_button.click()
+    drawn = []
+    monkeypatch.setattr(panel, "_show", lambda sheet, words: drawn.append(sheet))
+    panel.history = {name: np.resize(column, 300_000) for name, column in panel.history.items()}
+    panel._paint()
+    assert [len(ax.lines[0].get_xdata()) for ax in drawn[0].axes[:3]] == [2000] * 3
+    assert drawn[0].axes[0].lines[0].get_xdata()[-1] == 300_000
+
+
 def test_stop_in_the_background_keeps_what_was_learned(panel):
     panel.where, panel.updates = "background", 30_000
     panel.start_button.click()

@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from gtfdeer import models
-from gtfdeer.solvers.columns import columns, summed, together
+from gtfdeer.solvers.columns import columns, summed
 
 W = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)
 X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5)), jnp.float32)
@@ -68,25 +68,3 @@ def test_the_sum_over_columns_is_that_of_the_parts():
 
 def test_what_does_not_depend_on_the_column_is_summed_too():
     assert summed(lambda x: (W[0], x))(X)[0] == pytest.approx(5 * W[0])
-
-
-@pytest.mark.parametrize("axes", [(None, 0), (0, 0), (0, None)], ids=str)
-def test_together_means_one_after_the_other(axes):
-    calls = []
-
-    def function(common, trajectories):
-        calls.append(trajectories.shape)
-        return trajectories * common, trajectories.sum(axis=1)
-
-    common = jnp.arange(2.0) if axes[0] == 0 else jnp.asarray(3.0)
-    x = jnp.arange(8.0).reshape(2, 4) if axes[1] == 0 else jnp.arange(4.0)
-    scaled, total = jax.vmap(together(function), in_axes=axes)(common, x)
-    x = jnp.broadcast_to(x, (2, 4))
-    np.testing.assert_array_equal(scaled, x * jnp.reshape(common, (-1, 1)))
-    np.testing.assert_array_equal(total, x.sum(axis=1))
-    assert ((2, 4) in calls) == (axes[0] is None)
-
-
-def test_together_takes_a_batch_of_batches_as_one():
-    found = jax.vmap(jax.vmap(together(lambda c, x: x.sum(axis=1) + c), (None, 0)), (None, 0))(1.0, jnp.ones((2, 3, 4)))
-    np.testing.assert_array_equal(found, jnp.full((2, 3), 5.0))

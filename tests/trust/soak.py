@@ -80,7 +80,8 @@ def verdict(samples: list[dict[str, float]]) -> dict[str, Any]:
 
 
 def soak(seconds: float, out: Path) -> dict[str, Any]:
-    """Train as `fit` does by default for so long, with a checkpoint every 1000 updates and a panel that is told."""
+    """Train for so long on sequences of 2000 steps, as a run of an hour would, with a checkpoint every 1000 updates and
+    a panel that is told. (The history takes 32 bytes an update, in memory and in every checkpoint.)"""
     series = gd.data.simulate(gd.data.Lorenz63(), length=20_000, dt=0.01, key=jax.random.key(0))
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
     panel = explorables.TrainingPanel(series, hidden_dim=50, strict=True)
@@ -88,7 +89,12 @@ def soak(seconds: float, out: Path) -> dict[str, Any]:
     panel._halt.clear()
     recorder = Recorder(seconds, out)
     with tempfile.TemporaryDirectory() as folder:
-        run = {"checkpoint": Path(folder) / "run.npz", "every": 1000, "callbacks": [recorder, panel._look]}
+        run = {
+            "checkpoint": Path(folder) / "run.npz",
+            "every": 1000,
+            "callbacks": [recorder, panel._look],
+            "window": 2000,
+        }
         gd.fit(model, series, updates=100_000_000, looks=0, progress=False, **run)
     return verdict(recorder.samples)
 
