@@ -158,6 +158,7 @@ def test_a_callback_sees_the_model_grow_and_can_stop(lorenz):
 
     def watch(moment):
         seen.append((moment.update, moment.updates, float(moment.model.A[0]), len(moment.history["loss"])))
+        assert moment.pace == np.median(moment.history["seconds"][-50:])
         if len(seen) == 3:
             moment.stop()
 

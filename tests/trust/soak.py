@@ -89,13 +89,9 @@ def soak(seconds: float, out: Path) -> dict[str, Any]:
     panel._halt.clear()
     recorder = Recorder(seconds, out)
     with tempfile.TemporaryDirectory() as folder:
-        run = {
-            "checkpoint": Path(folder) / "run.npz",
-            "every": 1000,
-            "callbacks": [recorder, panel._look],
-            "window": 2000,
-        }
-        gd.fit(model, series, updates=100_000_000, looks=0, progress=False, **run)
+        run = {"window": 2000, "checkpoint": Path(folder) / "run.npz", "every": 1000}
+        told = [recorder, panel._look]
+        gd.fit(model, series, updates=100_000_000, looks=0, progress=False, callbacks=told, **run)
     return verdict(recorder.samples)
 
 
