@@ -163,8 +163,8 @@ class Reconstruction:
             )
         if not np.isclose(series.dt, self.dt, rtol=1e-4):
             raise ValueError(
-                f"series has dt={series.dt:g} but the model was trained at dt={self.dt:g}; resample it, or pass its "
-                "true dt"
+                f"series has dt={series.dt:g} but the model was trained at dt={self.dt:g}; coarsen or "
+                "resample it, or pass its true dt"
             )
         return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
 

@@ -12,7 +12,7 @@ __all__ = ["add_reading_options", "describe", "longest_stretch", "read", "read_a
 
 
 def add_reading_options(parser: ArgumentParser) -> None:
-    """`--field` and `--columns`: what to take from a file that holds more than the recording."""
+    """What to take from a file: which of its arrays and columns, and how finely."""
     group = parser.add_argument_group("reading files (.csv, .txt, .npy, .npz; one row a time step)")
     group.add_argument("--field", metavar="NAME", help="the array to take from a .npz that holds several")
     group.add_argument(
@@ -22,13 +22,25 @@ def add_reading_options(parser: ArgumentParser) -> None:
         help="the columns to take, by the names in the header or by numbers from 0; all of them by default",
     )
 
+    group.add_argument(
+        "--coarsen",
+        type=int,
+        default=1,
+        metavar="K",
+        help="take means of K rows at a time, of a recording sampled much more finely than it moves (1: as it is)",
+    )
+
 
 def read(path: str, dt: float | None, options: Namespace) -> Series:
-    """The series in a file; `dt` None takes the step of its time column, or 1 where it has none."""
+    """The series in a file, coarsened; `dt` is that of its rows, None takes its time column's, or 1 without one."""
     from gtfdeer.data import read_series
 
     columns = options.columns and [int(column) if column.isdecimal() else column for column in options.columns]
-    return read_series(path, dt=dt, columns=columns, field=options.field)
+    series = read_series(path, dt=dt, columns=columns, field=options.field)
+    if not 1 <= options.coarsen <= series.length:
+        rows = f"the {series.length} rows of {path!r}"
+        raise ValueError(f"--coarsen is {options.coarsen}; pass how many of {rows} make one, such as 3")
+    return series.coarsen(options.coarsen)
 
 
 def read_as_trained(path: str, dt: float, options: Namespace) -> Series:
@@ -36,11 +48,12 @@ def read_as_trained(path: str, dt: float, options: Namespace) -> Series:
     from gtfdeer.data.columns import ClockContradiction
 
     try:
-        return read(path, dt, options)
+        return read(path, dt / max(1, options.coarsen), options)
     except ClockContradiction as error:
         raise ValueError(
             f"column {error.name!r} of {path!r} steps by {error.measured:.6g} but the model was trained at dt={dt:g}; "
-            "resample the recording, or take the other columns with --columns if its clock is wrong or in another unit"
+            "resample the recording or --coarsen it as in training, or take the other columns with --columns if its "
+            "clock is wrong or in another unit"
         ) from error
 
 

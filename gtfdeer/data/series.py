@@ -165,6 +165,21 @@ class Series:
         train, test = (replace(self, values=part, wide=True) for part in parts)
         return train, test
 
+    def coarsen(self, factor: int) -> Series:
+        """Means of `factor` rows at a time, for a recording sampled much more finely than it moves; dt grows as much.
+
+        Rows that fill no whole mean are left out at the end; a mean over a gap is a gap.
+
+        Raises: ValueError if `factor` is no whole number from 1 on, leaves no row, or the series is embedded already.
+        """
+        if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 1 <= factor <= self.length:
+            raise ValueError(f"factor is {factor!r}; pass how many of the {self.length} rows make one, such as 3")
+        if self.embedding is not None:
+            raise ValueError(f"{self!r} is embedded already; coarsen the original series")
+        count = self.length // factor
+        means = self.values[: count * factor].reshape(count, factor, -1).mean(axis=1, dtype=np.float64)
+        return replace(self, values=means.astype(self.values.dtype), dt=self.dt * factor, wide=True)
+
     def select(self, columns: int | Sequence[int]) -> Series:
         """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
         chosen = np.atleast_1d(np.asarray(columns)).tolist()

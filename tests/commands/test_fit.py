@@ -33,6 +33,19 @@ def test_it_tells_what_it_found_did_and_saved(files, tmp_path, capsys):
     assert (reconstruction.embedding.dimension, reconstruction.embedding.delay) == (3, 5)
 
 
+def test_a_coarsened_recording_is_scored_as_it_was_trained(files, tmp_path, capfd, refused):
+    out = tmp_path / "coarse.npz"
+    words = ["fit", str(files / "train.csv"), "--dt", str(DT), "--coarsen", "2", *TINY, "--out", str(out)]
+    assert main(words) == 0
+    assert f"300 steps x 2 columns, dt {2 * DT:g}" in capfd.readouterr().out
+    assert gtfdeer.load(out).dt == 2 * DT
+    assert main(["score", str(out), str(files / "test.csv"), "--coarsen", "2", "--steps", "5"]) == 0
+    assert f"150 steps x 2 columns, dt {2 * DT:g}" in capfd.readouterr().out
+    sentence = refused("score", out, files / "test.csv", "--dt", DT)
+    assert "the model was trained at dt=0.04; coarsen or resample it" in sentence
+    assert "--coarsen is 0; pass how many" in refused("score", out, files / "test.csv", "--coarsen", 0)
+
+
 def test_options_reach_the_training(files, monkeypatch, tmp_path):
     seen = {}
 

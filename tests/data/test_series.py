@@ -210,6 +210,32 @@ def test_a_part_that_is_one_gap_is_refused():
         Series([1.0, 2.0, np.nan, np.nan]).split(0.5)
 
 
+def test_a_coarser_series_holds_means():
+    series = Series(np.arange(14.0).reshape(7, 2), dt=0.5).standardise()
+    coarse = series.coarsen(3)
+    assert coarse.dt == 1.5
+    assert coarse.scaling == series.scaling
+    np.testing.assert_allclose(coarse.unscaled().values, [[2, 3], [8, 9]], atol=1e-5)  # float32; row 6 fills no mean
+    np.testing.assert_array_equal(series.coarsen(1).values, series.values)
+
+
+def test_a_mean_over_a_gap_is_a_gap():
+    values = np.arange(9.0)
+    values[4] = np.nan
+    np.testing.assert_array_equal(Series(values, dt=1.0).coarsen(3).values[:, 0], [1, np.nan, 7])
+
+
+@pytest.mark.parametrize("factor", [0, -1, 2.0, True, 10, "3"])
+def test_a_factor_that_leaves_nothing_is_refused(factor):
+    with pytest.raises(ValueError, match=r"factor is .*; pass how many of the 9 rows make one, such as 3"):
+        Series(np.arange(9.0), dt=1.0).coarsen(factor)
+
+
+def test_an_embedded_series_is_not_coarsened():
+    with pytest.raises(ValueError, match="coarsen the original series"):
+        Series(np.arange(9.0), dt=1.0).delay_embed(2, 1).coarsen(2)
+
+
 def test_selected_columns_keep_their_scaling():
     series = Series(walk()).standardise()
     chosen = series.select([2, 0])
