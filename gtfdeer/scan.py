@@ -153,6 +153,8 @@ class Blocked:
             raise ValueError(f"length is {self.length!r}; pass a whole number of steps of at least 1, or None")
 
     def __call__(self, A: Array, b: Array) -> Float[Array, "time latent"]:
+        if A.ndim == b.ndim:
+            return self._of_all(A[None], b[None])[0]
         return _blocked(self, A, b)
 
     def _of_all(self, A: Array, b: Float[Array, "batch time latent"]) -> Float[Array, "batch time latent"]:
@@ -195,7 +197,7 @@ class Blocked:
         return jnp.moveaxis(z, -1, 0).reshape(batch, windows * length, latent)[:, :steps]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))
+@partial(jax.custom_vjp, nondiff_argnums=(0,))  # dense ones, which go `together`, have no other gradient
 def _blocked(method: Blocked, A: Array, b: Array) -> Array:
     return together(lambda _, trajectories: method._of_all(*trajectories))((), (A, b))
 
@@ -208,12 +210,11 @@ def _blocked_forward(method: Blocked, A: Array, b: Array) -> tuple[Array, tuple[
 def _blocked_backward(method: Blocked, saved: tuple[Array, Array], g: Array) -> tuple[Array, Array]:
     """`l_t = g_t + A_{t+1}^T l_{t+1}`, the same recurrence backwards; `dL/db_t = l_t`, `dL/dA_t = l_t z_{t-1}^T`."""
     A, z = saved
-    transposed = A if A.ndim == 2 else jnp.swapaxes(A, 1, 2)
-    after = jnp.concatenate([transposed[1:], jnp.zeros_like(A[:1])])
+    after = jnp.concatenate([jnp.swapaxes(A[1:], 1, 2), jnp.zeros_like(A[:1])])
     adjoints: Any = _blocked(method, after[::-1], g[::-1])
     adjoints = adjoints[::-1]
     before = jnp.concatenate([jnp.zeros_like(z[:1]), z[:-1]])
-    return (adjoints * before if A.ndim == 2 else adjoints[:, :, None] * before[:, None, :]), adjoints
+    return adjoints[:, :, None] * before[:, None, :], adjoints
 
 
 _blocked.defvjp(_blocked_forward, _blocked_backward)

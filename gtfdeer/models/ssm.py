@@ -153,7 +153,7 @@ class StateSpaceModel(Model):
         Args:
             sensitive: with `teacher_jacobians` beside them.
         """
-        per_state, per_feature = (4.2, 10.1) if self._layers()[0][0].dtype is complex else (10.2, 22.7)
+        per_state, per_feature = (6.4, 7.8) if self._layers()[0][0].dtype is complex else (10.2, 22.7)
         layers = sum(per_state * length + per_feature * self.width for length in self._lengths)
         tangents = self.observed_dim * (self.latent_dim + self.width) if sensitive else 0
         return layers + 5.4 * self.width + tangents

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from .. import data, models
 from ..forcing import Annealed
@@ -190,7 +191,7 @@ def draw(rows: list[Row]) -> Figure:
         for ax in line[1:3]:
             ax.set_yticklabels([])
         line[0].set_title(system, loc="left", fontsize=11, fontweight="bold", color=INK)
-        line[3].set_title(f"{system}: in how many directions the Jacobian moves", fontsize=9, color=INK)
+        line[3].set_title("in how many directions J moves", loc="left", fontsize=9, color=INK)
         _spectrum(line[3], own)
     return sheet
 
@@ -208,6 +209,11 @@ def _scores(ax: Axes, rows: list[Row], column: str) -> None:
         ax.axvline(exact, **TRUTH.line())
     if column == "D_stsp":
         ax.set_xscale("log")
+        low, high = ax.get_xlim()
+        if high < 100 * low:  # too few powers of ten to read a number from
+            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_formatter(NullFormatter())
     dress(ax, {"exponent": "largest exponent (1 / time)"}.get(column, f"{column}, dashed: a second exact run"))
 
 
