@@ -39,7 +39,7 @@ def row_number_column(table: Table) -> int | None:
 
     In a table whose columns have no names at all, a column that counts is data.
     """
-    nameless = table.names[0] in ("", "Unnamed: 0") and any(table.names[1:])
+    nameless = table.names[:1] in (("",), ("Unnamed: 0",)) and any(table.names[1:])
     return 0 if nameless and (np.diff(table.values[:, 0]) == 1).all() else None
 
 

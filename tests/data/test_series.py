@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gtfdeer.data import Embedding, Scaling, Series
+from gtfdeer.data import Embedding, Scaling, Series, read_series
 
 
 def walk(rows=200, columns=3, dtype=np.float64, seed=0):
@@ -280,3 +280,11 @@ def test_embeddings_are_equal_whoever_chose_them():
         Embedding(3, 0)
     with pytest.raises(TypeError, match=r"dimension is 2.5; pass a whole number, for example dimension=3"):
         Embedding(2.5, 1)
+
+
+@pytest.mark.parametrize("shape", [(0,), (0, 0), (0, 3), (3, 0), (0, 0, 0)])
+def test_a_file_without_a_number_is_refused(shape, tmp_path):
+    """(0, 0) was found by atheris."""
+    np.save(tmp_path / "empty.npy", np.zeros(shape))
+    with pytest.raises(ValueError, match=r"shape|array"):
+        read_series(tmp_path / "empty.npy", dt=1.0)
