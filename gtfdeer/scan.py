@@ -163,7 +163,9 @@ class Blocked:
         length = min(steps, self.length or math.isqrt(steps) + 1)
         windows = -(-steps // length)
         A, b = (_side_by_side(x, windows, length) for x in (A, b))  # (length, M, [M,] batch * windows)
-        multiply, apply = (_matrix_matrix, _matrix_vector) if A.ndim > b.ndim else (jnp.multiply, jnp.multiply)
+        dense = A.ndim > b.ndim
+        multiply, apply = (_matrix_matrix, _matrix_vector) if dense else (jnp.multiply, jnp.multiply)
+        nothing = jnp.zeros_like(b[0])
 
         def walk(starts: Array) -> tuple[Array, Array]:  # the windows' ends, and all states
             def state(z: Array, element: tuple[Array, Array]) -> tuple[Array, Array]:
@@ -177,23 +179,24 @@ class Blocked:
             return jnp.pad(of_each[..., :-1], ((0, 0), (0, 0), (1, 0))).reshape(ends.shape)
 
         def from_their_maps() -> Array:
-            def through(P: Array, A: Array) -> tuple[Array, None]:
-                return multiply(A, P), None
+            def window_map(carry: tuple[Array, Array], element: tuple[Array, Array]) -> tuple[tuple, None]:
+                return (multiply(element[0], carry[0]), apply(element[0], carry[1]) + element[1]), None
 
-            identity = jnp.eye(latent, dtype=b.dtype)[..., None] if A.ndim > b.ndim else 1
-            P = jax.lax.scan(through, jnp.broadcast_to(identity, A.shape[1:]).astype(A.dtype), A)[0]
-            of_each = (jnp.moveaxis(x.reshape(*x.shape[:-1], batch, windows), (-2, -1), (0, 1)) for x in (P, ends))
-            right = jax.vmap(sequential)(*of_each)  # one state a window: short
-            return walk(next_starts(jnp.moveaxis(right, -1, 0).reshape(ends.shape)))[1]
+            identity = jnp.eye(latent, dtype=b.dtype)[..., None] if dense else jnp.ones((), b.dtype)
+            identity = jnp.broadcast_to(identity, A.shape[1:])
+            maps, _ = jax.lax.scan(window_map, (identity, nothing), (A, b))
+            of_each = (jnp.moveaxis(x.reshape(*x.shape[:-1], batch, windows), (-2, -1), (0, 1)) for x in maps)
+            ends = jax.vmap(sequential)(*of_each)  # one state a window: short
+            return walk(next_starts(jnp.moveaxis(ends, -1, 0).reshape(nothing.shape)))[1]
 
-        ends = walk(jnp.zeros_like(b[0]))[0]
-        if A.ndim == b.ndim:
-            z = from_their_maps()
-        else:
+        if dense:
+            ends = walk(nothing)[0]
             again, z = walk(next_starts(ends))
             left, size = (_largest_of_each(x, batch) for x in (again - ends, z))
             forgotten = jnp.all(left <= jnp.finfo(b.dtype).eps * size)
             z = jax.lax.cond(~forgotten, from_their_maps, lambda: z)
+        else:
+            z = from_their_maps()
         return jnp.moveaxis(z, -1, 0).reshape(batch, windows * length, latent)[:, :steps]
 
 

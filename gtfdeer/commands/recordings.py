@@ -21,7 +21,6 @@ def add_reading_options(parser: ArgumentParser) -> None:
         metavar="COLUMN",
         help="the columns to take, by the names in the header or by numbers from 0; all of them by default",
     )
-
     group.add_argument(
         "--coarsen",
         type=int,
