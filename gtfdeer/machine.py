@@ -110,7 +110,7 @@ def memory_for(job: Job, solver: Solver | None = None) -> int:
         return int(_ITEMSIZE * steps * numbers)
     chosen, latent_dim = solver or recipe.solver, model.latent_dim
     solving = memory_needed(chosen, length=recipe.window, latent_dim=latent_dim, batch=recipe.batch)
-    taught = 2 * latent_dim + 1 + 2 * model.observed_dim  # states, teacher signal, alpha; data and predictions
+    taught = latent_dim + 1 + 2 * model.observed_dim  # teacher signal, alpha; data and predictions
     return solving + _ITEMSIZE * steps * taught
 
 

@@ -144,22 +144,30 @@ class RecurrentModel(Model):
         check_input(x, u, self.input_dim)
         teacher = jax.lax.stop_gradient(jax.vmap(self.infer)(x))  # the teacher is data; only the start is learned
         guess = jax.lax.stop_gradient(jax.vmap(self.start)(x))
-        inputs = Forced(teacher[:-1], self._strength(alpha, teacher[:-1]), None if u is None else u[1:])
+        strength, units = self._strength(alpha, teacher[:-1])
+        step, jacobian = force(self.step), force_jacobian(self.jacobian)
+
+        def on_units(inputs: Forced) -> Forced:
+            return inputs._replace(alpha=inputs.alpha * units)
+
         solution = solve(
-            force(self.step),
+            lambda z, inputs: step(z, on_units(inputs)),
             self.start(x[0]),
-            inputs,
+            Forced(teacher[:-1], strength, None if u is None else u[1:]),
             solver=solver,
             guess=guess[1:],
-            jacobian=force_jacobian(self.jacobian),
+            jacobian=lambda z, inputs: jacobian(z, on_units(inputs)),
         )
         return jax.vmap(self.observe)(solution.states), solution
 
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         return jax.vmap(self.jacobian)(jax.vmap(self.infer)(x), u)
 
-    def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> Array:
-        """alpha as `(T - 1, 1)` or `(T - 1, M)`, zero on units that must not be forced and at the first step."""
+    def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> tuple[Array, Array]:
+        """alpha as a product of `(T - 1, 1)` or `(T - 1, M)` over time, zero at the first step, and `(1,)` or `(M,)`.
+
+        What does not change with time is not kept for every time: the second is zero on units that must not be forced.
+        """
         alpha = jnp.asarray(alpha, teacher.dtype)
         alpha = alpha[:, None] if alpha.ndim == 1 else alpha
         steps, latent = teacher.shape
@@ -169,10 +177,11 @@ class RecurrentModel(Model):
                 f"or (1, {latent}) per unit"
             )
         partly_forced = isinstance(self.observation, IdentityObservation) and self.observed_dim < self.latent_dim
-        if partly_forced:
-            alpha = alpha * self.observation.forced_units().astype(alpha.dtype)
+        units = self.observation.forced_units().astype(alpha.dtype) if partly_forced else jnp.ones(1, alpha.dtype)
+        if steps > 1 and alpha.shape == (1, latent):
+            alpha, units = jnp.ones((), alpha.dtype), alpha[0] * units
         alpha = jnp.broadcast_to(alpha, (steps, alpha.shape[-1] if alpha.ndim else 1))
-        return alpha.at[0].set(0)  # the first step leaves from the start itself
+        return alpha.at[0].set(0), units  # the first step leaves from the start itself
 
 
 def positive(**sizes: int) -> None:

@@ -55,4 +55,4 @@ class Sequential(Solver):
     def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
         if not gradient:
             return 3 * latent_dim
-        return 2.5 * latent_dim + 4 * latent_dim**2 if latent_dim <= _SMALL else 7.3 * latent_dim
+        return 2.5 * latent_dim + 4 * latent_dim**2 if latent_dim <= _SMALL else 6.9 * latent_dim

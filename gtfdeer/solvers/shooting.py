@@ -86,7 +86,7 @@ class Shooting(Solver):
         return tolerance_for(self.tol, dtype)
 
     def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return (11.8 if gradient else 5.6) * latent_dim
+        return (12.5 if gradient else 5.6) * latent_dim
 
 
 def windowed_adjoint(
