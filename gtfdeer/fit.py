@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -39,7 +39,7 @@ class Moment:
     Attributes:
         update, updates: how many are done, of how many.
         history: "loss", "alpha", "iterations", "seconds", "retried", "damped", "sequential", "skipped" so far, one
-            entry an update; copied on demand.
+            entry an update; to read, not to write.
         model: a copy of the model as it is now, built on demand.
         pace: seconds that an update takes lately, the median of the last 50; 0 before the first.
     """
@@ -55,7 +55,7 @@ class Moment:
         self.update, self.updates, self.pace = update, updates, pace
         self._history, self._model, self.stopped = history, model, False
 
-    @cached_property
+    @property
     def history(self) -> dict[str, np.ndarray]:
         return self._history()
 
@@ -172,7 +172,8 @@ def train(
         bar.close()
     if save is not None:
         save(standing(ending))
-    return model_at(state), standing(ending)
+    ended = standing(ending)
+    return model_at(state), ended._replace(history={name: part.copy() for name, part in ended.history.items()})
 
 
 def checked_callbacks(callbacks: Any) -> list[Callable[[Moment], Any]]:
@@ -211,22 +212,27 @@ def _why_it_failed(history: dict[str, np.ndarray]) -> str:
 
 
 class History:
-    """One entry an update, in arrays that grow by doubling: an update costs the same late in a run as early."""
+    """One entry an update, in arrays that double when full: an update costs the same late in a run as early."""
 
     def __init__(self, begun: dict[str, np.ndarray]) -> None:
         self._columns = {name: begun.get(name, np.zeros(0, np.float32)) for name in (*RECORDED, "seconds")}
 
     def record(self, done: int, count: int, records: dict[str, Array], seconds: float) -> None:
         """Enter `count` updates after the first `done`."""
+        known = {**records, "seconds": np.full(count, seconds / count)}
         for name, column in self._columns.items():
             if len(column) < done + count:
-                column = np.concatenate([column[:done], np.zeros(done + count, np.float32)])
-                self._columns[name] = column
-            column[done : done + count] = seconds / count if name == "seconds" else np.asarray(records[name])[:count]
+                longer = np.zeros(2 * (done + count), np.float32)
+                longer[:done] = column[:done]
+                self._columns[name] = column = longer
+            column[done : done + count] = np.asarray(known[name])[:count]
 
     def until(self, done: int) -> dict[str, np.ndarray]:
-        """A copy of the first `done` entries."""
-        return {name: column[:done].copy() for name, column in self._columns.items()}
+        """The first `done` entries, to read: they stand where they are kept, and no later update changes them."""
+        entries = {name: column[:done] for name, column in self._columns.items()}
+        for part in entries.values():
+            part.flags.writeable = False
+        return entries
 
     def pace(self, done: int) -> float:
         """Seconds that an update took, the median of 50."""

@@ -42,8 +42,9 @@ def pack(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:
             with archive.open(member, "w", force_zip64=True) as file:
                 np.lib.format.write_array(file, np.asarray(array), allow_pickle=False)
         archive.comment = _MARK + b"0" * _DIGITS
-    body = buffer.getvalue()[:-_DIGITS]
-    return body + hashlib.sha256(body).hexdigest().encode()
+    with buffer.getbuffer() as content:  # sealed where it lies: a long run's checkpoint is not copied
+        content[-_DIGITS:] = hashlib.sha256(content[:-_DIGITS]).hexdigest().encode()
+    return buffer.getvalue()
 
 
 def unpack(path: Path, *, most: int, unsealed: bool = False) -> dict[str, np.ndarray]:

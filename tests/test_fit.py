@@ -153,6 +153,23 @@ def test_an_interrupt_keeps_what_was_learned(lorenz):
     assert rec.simulate(10).shape == (10, 3)
 
 
+def test_what_a_callback_keeps_of_the_history_stays_as_it_was(lorenz):
+    kept = []
+
+    def keep(moment):
+        loss = moment.history["loss"]
+        kept.append((loss, loss.copy()))
+        with pytest.raises(ValueError, match="read-only"):
+            loss[0] = 0
+
+    rec = quick(plrnn(), lorenz, updates=600, callbacks=[keep])
+    assert len(kept) > 2
+    for loss, then in kept:
+        np.testing.assert_array_equal(loss, then)
+        np.testing.assert_array_equal(loss, rec.history["loss"][: len(then)])
+    rec.history["loss"][0] = 0  # what fit returns is the user's own
+
+
 def test_a_callback_sees_the_model_grow_and_can_stop(lorenz):
     seen = []
 
