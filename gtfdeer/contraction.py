@@ -151,11 +151,11 @@ def contraction(
     check_alpha(alpha)
     if jnp.ndim(states) != 2 or not jnp.size(states):
         raise ValueError(f"states has shape {jnp.shape(states)}; pass (T, M), one state a step")
-    alpha = jnp.asarray(alpha, states.dtype)
+    came, alpha = jnp.shape(alpha), jnp.asarray(alpha, states.dtype)
     alpha = alpha[:, None] if alpha.ndim == 1 else alpha
     if alpha.ndim > 2 or any(a not in (1, s) for a, s in zip(alpha.shape, states.shape, strict=False)):
         T, M = states.shape
-        raise ValueError(f"alpha has shape {alpha.shape}; pass a number, ({T},), ({T}, {M}) or (1, {M})")
+        raise ValueError(f"alpha has shape {came}; pass a number, ({T},), ({T}, {M}) or (1, {M})")
     J = jax.vmap(jax.jacfwd(step))(states) * (1 - jnp.broadcast_to(alpha, states.shape))[:, None, :]
     tiny = jnp.finfo(states.dtype).tiny
 

@@ -168,12 +168,12 @@ class RecurrentModel(Model):
 
         What does not change with time is not kept for every time: the second is zero on units that must not be forced.
         """
-        alpha = jnp.asarray(alpha, teacher.dtype)
+        came, alpha = jnp.shape(alpha), jnp.asarray(alpha, teacher.dtype)
         alpha = alpha[:, None] if alpha.ndim == 1 else alpha
         steps, latent = teacher.shape
         if alpha.ndim > 2 or alpha.shape not in {(), (steps, 1), (1, 1), (steps, latent), (1, latent)}:
             raise ValueError(
-                f"alpha has shape {alpha.shape}; pass a number, ({steps},) per step, or ({steps}, {latent}) "
+                f"alpha has shape {came}; pass a number, ({steps},) per step, or ({steps}, {latent}) "
                 f"or (1, {latent}) per unit"
             )
         partly_forced = isinstance(self.observation, IdentityObservation) and self.observed_dim < self.latent_dim

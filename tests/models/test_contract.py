@@ -7,6 +7,7 @@ alpha, serves all tests that need its numbers.
 import functools
 import inspect
 import itertools
+import re
 from typing import NamedTuple
 
 import jax
@@ -719,9 +720,8 @@ def test_forcing_outside_zero_to_one_is_refused(family):
 @every_recurrent
 def test_an_alpha_of_another_shape_is_refused(family):
     for shape in ((T,), (T, M), (T - 1, M + 1), (1, 1, 1)):
-        with pytest.raises(ValueError, match="alpha has shape") as refusal:
+        with pytest.raises(ValueError, match=re.escape(f"alpha has shape {shape}")) as refusal:
             built(family).forecast(series(), jnp.full(shape, 0.5), solvers.Sequential(), series(columns=K))
-        assert str(shape) in str(refusal.value) or str((*shape, 1)) in str(refusal.value)
         assert f"({T - 1},) per step" in str(refusal.value)
 
 
