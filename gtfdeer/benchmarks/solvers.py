@@ -70,7 +70,7 @@ class SolverCase(Case):
         build, parameters = apart(
             ClippedShallowPLRNN(latent_dim=self.latent_dim, hidden_dim=self.hidden_dim, rngs=nnx.Rngs(0))
         )
-        running = candidates(self, room(jax.default_backend(), available_memory()))
+        running = candidates(self, room(scan.this_device().platform, available_memory()))
         programs = {BASELINE: partial(step_by_step, build, self.alpha)} | {
             name: partial(_by_the_book if name == TEXTBOOK else taught, build, self.alpha, solver)
             for name, solver in running.items()

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .. import Status, data, forcing, models, plots, solve, solvers
+from .. import Status, data, forcing, models, plots, scan, solve, solvers
 from ..plots.canvas import INK, dress
 from .background import LongPanel
 from .memory import require_memory
@@ -169,7 +169,8 @@ class SpeedLab(LongPanel):
         self._show(sheet, self._words())
 
     def _words(self) -> str:
-        where = f"{jax.default_backend().upper()}, float32, M 3, H {self._hidden_dim}, B 1, alpha {self.alpha:.2f}"
+        device = scan.this_device().platform.upper()
+        where = f"{device}, float32, M 3, H {self._hidden_dim}, B 1, alpha {self.alpha:.2f}"
         if not self.timings:
             return f"{where}: nothing measured yet."
         last = self.timings[-1]
