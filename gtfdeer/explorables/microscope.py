@@ -69,7 +69,7 @@ class NewtonMicroscope(Panel):
         self._reconstruction, self._series = reconstruction, series
         subjects = [*SYSTEMS, *([] if reconstruction is None else ["trained model"])]
         self.subject_menu = menu("system", subjects, subjects[-1] if reconstruction else subjects[0])
-        self.alpha_slider = slider("forcing alpha", 0.05, 0.0, 1.0, 0.01)
+        self.alpha_slider = slider("forcing alpha", 0.06, 0.0, 1.0, 0.01)
         self.length_menu = menu("length T", LENGTHS, 1000)
         self.solver_menu = menu("solver", [*SOLVERS], "DEER")
         self.guess_menu = menu("first guess", GUESSES, GUESSES[0])
