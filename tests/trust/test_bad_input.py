@@ -123,7 +123,7 @@ FITTING = {
     "alpha above one": (lambda: gd.forcing.Constant(1.5), V, ["1.5", "[0, 1]"]),
     "alpha below zero": (lambda: gd.forcing.Annealed(first=-0.1), V, ["-0.1", "[0, 1]"]),
     "alpha that is no number": (lambda: gd.forcing.Constant(float("nan")), V, ["nan", "[0, 1]"]),
-    "alpha for other times": (lambda: fit(forcing=gd.forcing.Constant(np.ones(7))), V, ["(7, 1)", "(19,)"]),
+    "alpha for other times": (lambda: fit(forcing=gd.forcing.Constant(np.ones(7))), V, ["shape (7,)", "(19,)"]),
     "noise of NaN": (lambda: fit(noise=float("nan")), V, ["noise", "at least 0"]),
     "noise as text": (lambda: fit(noise="much"), T, ["'much'", "0.05"]),
     "an infinite rate": (lambda: fit(learning_rate=float("inf")), V, ["inf", "1e-2"]),
