@@ -170,9 +170,9 @@ def train(
         raise
     finally:
         bar.close()
-    if save is not None:
-        save(standing(ending))
     ended = standing(ending)
+    if save is not None:
+        save(ended)
     return model_at(state), ended._replace(history={name: part.copy() for name, part in ended.history.items()})
 
 

@@ -178,7 +178,7 @@ class RecurrentModel(Model):
             )
         partly_forced = isinstance(self.observation, IdentityObservation) and self.observed_dim < self.latent_dim
         units = self.observation.forced_units().astype(alpha.dtype) if partly_forced else jnp.ones(1, alpha.dtype)
-        if steps > 1 and alpha.shape == (1, latent):
+        if alpha.shape == (1, latent):
             alpha, units = jnp.ones((), alpha.dtype), alpha[0] * units
         alpha = jnp.broadcast_to(alpha, (steps, alpha.shape[-1] if alpha.ndim else 1))
         return alpha.at[0].set(0), units  # the first step leaves from the start itself
