@@ -1,14 +1,15 @@
 """What does every family learn of Lorenz-63 in a few minutes?
 
 Every family as it comes: its own size, `gtfdeer.fit`'s own settings, on 100,000 steps with 5 % noise; the linear
-state-space models get a fifth of the updates, which take them about as long, and the full setting searches them over
-learning rate and width. Which of those settings is shown is decided by the training data, on which a free run of
-every model is judged, too. Test scores: a free run against a clean, independent run; a row "truth" is a second exact
+state-space models get a fifth of the updates, each of which costs them more (`seconds`), and the full setting searches
+them over learning rate and width. Which of those settings is shown is decided by the training data, on which a free run
+of every model is judged, too. Test scores: a free run against a clean, independent run; a row "truth" is a second exact
 run. `seconds` differ from run to run, all else is the same for the same seed.
 
-On a CPU windows of 200 steps are solved step by step. What a solver in parallel over time would have to do is probed
-on the trained network: windows of 2000 steps under the last alpha of training, by Newton's method (`newton`
-iterations) and by shooting (`sweeps`), and in which share of the windows each of them did not converge.
+On a CPU windows of 200 steps are solved step by step. What a solver in parallel over time would have to do is probed at
+three moments: on the network that is kept, on the untrained one, and in the middle of training, under the alpha of that
+moment (0.02, 1 and 0.13). Windows of 2000 steps, by Newton's method (`newton` iterations) and by shooting (`sweeps`),
+and in which share of the windows each of them did not converge.
 
 The miniature is one seed with a fifteenth of the updates; full, a seed takes about half an hour on one core.
 """
@@ -26,6 +27,7 @@ from flax import nnx
 
 from .. import data, models, plots, solvers
 from ..plots.canvas import ERROR, MODEL, TRUTH, dress, figure
+from ..selection import BestFreeRun
 from ..solve import Status
 from .marks import strips
 from .rows import counted, distinct, quartiles, told, where
@@ -34,6 +36,8 @@ from .training import LINEAR, exponent, free_run, misfits, record, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from ..fit import Moment
 
 __all__ = ["STUDY", "Run"]
 
@@ -51,7 +55,9 @@ EXACT = "truth"
 _TRUE_EXPONENT = 0.9056  # Viswanath 1998, Sprott 2003
 _EXPONENT_STEPS = 20_000
 _SHOWN = 3000  # samples of the free run in a picture
-_PROBED, _WINDOWS, _ALPHA = 2000, 4, 0.02  # steps, how many of them, and the forcing at the end of training
+_PROBED, _WINDOWS = 2000, 4  # steps, and how many of them
+_LOOKS = 20  # at free runs, `fit`'s default: moments that are the same on every machine
+MOMENTS = ("", "_start", "_middle")  # of training, as the table's columns end; nothing stands for its end
 _SOLVERS: dict[str, solvers.Solver] = {"newton": solvers.DEER(), "sweeps": solvers.Shooting()}
 
 
@@ -89,11 +95,15 @@ def measure(run: Run) -> list[Row]:
     make: Any = NETWORKS.get(run.model) or getattr(models, run.model)
     model = make(observed_dim=3, rngs=rngs, **({"width": run.width} if run.width else {}))
     settings = {"learning_rate": run.learning_rate, "updates": run.updates}
-    learned = trained(model, recording.train, key=jax.random.key(run.seed), **settings)
+    middle = _Middle(min(BestFreeRun(recording.train.values, run.updates, _LOOKS).moments))
+    given = {"looks": _LOOKS, "callbacks": [middle], "key": jax.random.key(run.seed)}
+    learned = trained(model, recording.train, **settings, **given)
     orbit, history = free_run(learned, test), learned.history
     start = learned.model.start(jnp.asarray(test.values[0]))
     bounded = bool(np.isfinite(orbit).all())
     name = f"{run.model}-{run.learning_rate:g}-{run.width}-{run.seed}"
+    first, last = float(history["alpha"][0]), float(history["alpha"][-1])
+    stages: Any = [(learned.model, last), (model, first), (middle.model, middle.alpha)]
     return [
         {
             "parameters": models.parameter_count(learned.model),
@@ -105,26 +115,43 @@ def measure(run: Run) -> list[Row]:
             "skipped": int(history["skipped"].sum()),
             "picture": Picture(name, _drawn(test, orbit)) if bounded and run.seed == 0 else None,
             "train_misfit": sum(misfits(recording.train.values, free_run(learned, recording.train)).values()),
-            **(_unprobed() if run.width else _probed(learned.model, recording.train)),
+            **(_unprobed() if run.width else _probed(stages, recording.train)),
         }
     ]
 
 
+class _Middle:
+    """A callback that keeps the model of one moment, and the alpha of then."""
+
+    def __init__(self, update: int) -> None:
+        self.update, self.model, self.alpha = update, None, None
+
+    def __call__(self, moment: Moment) -> None:
+        if moment.update == self.update:
+            self.model, self.alpha = moment.model, float(moment.history["alpha"][-1])
+
+
 def _unprobed() -> Row:
-    return {f"{name}{what}": None for name in _SOLVERS for what in ("", "_failed")}
+    return {f"{name}{what}{moment}": None for moment in MOMENTS for name in _SOLVERS for what in ("", "_failed")}
 
 
-def _probed(model: models.Model, series: data.Series) -> Row:
-    """Median iterations of every solver on windows of the training data, and the share that did not converge."""
+def _probed(stages: list[tuple[models.Model, float]], series: data.Series) -> Row:
+    """Median iterations of every solver on windows of the training data, and the share that did not converge.
+
+    `stages` are the models and alphas of the moments.
+    """
     starts = np.linspace(0, series.length - _PROBED, _WINDOWS).astype(int)
     windows = jnp.asarray(np.stack([series.values[start : start + _PROBED] for start in starts]), jnp.float32)
-    found: Row = {}
+    graph = nnx.split(stages[0][0])[0]
+    found = _unprobed()
     for name, solver in _SOLVERS.items():
-        solve = jax.jit(lambda x, solver=solver: model.teach(x, _ALPHA, solver)[1])
-        solutions = [solve(x) for x in windows]
-        converged = [int(solution.code) == Status.CONVERGED for solution in solutions]
-        counts = [int(solution.iterations) for solution, ended in zip(solutions, converged, strict=True) if ended]
-        found |= {name: float(np.median(counts)) if counts else None, f"{name}_failed": 1 - float(np.mean(converged))}
+        solve = jax.jit(lambda state, x, alpha, solver=solver: nnx.merge(graph, state).teach(x, alpha, solver)[1])
+        for moment, (model, alpha) in zip(MOMENTS, stages, strict=True):
+            solutions = [solve(nnx.state(model), x, jnp.float32(alpha)) for x in windows]
+            converged = [int(solution.code) == Status.CONVERGED for solution in solutions]
+            counts = [int(solution.iterations) for solution, ended in zip(solutions, converged, strict=True) if ended]
+            found[f"{name}{moment}"] = float(np.median(counts)) if counts else None
+            found[f"{name}_failed{moment}"] = 1 - float(np.mean(converged))
     return found
 
 
@@ -190,9 +217,16 @@ def caption(rows: list[Row]) -> str:
     return (
         f"{near} of {len(chosen)} families find the attractor of Lorenz-63 (median D_stsp below 1) and its exponent to "
         f"10 % (truth {_TRUE_EXPONENT}). Median D_stsp (quartiles) and exponent over {counted(rows)}, the nearest "
-        f"first: {scores}; a second exact run {told(exact, 'D_stsp')}. Default settings, 5 % noise, about equal "
-        f"time; linear models: {search}."
+        f"first: {scores}; a second exact run {told(exact, 'D_stsp')}. Default settings, 5 % noise; "
+        f"{_took(chosen)}; linear models: {search}."
     )
+
+
+def _took(families: list[list[Row]]) -> str:
+    """The median seconds of training of the fastest and the slowest family."""
+    ordered = sorted(families, key=lambda own: quartiles(own, "seconds")[1])
+    ends = (f"{quartiles(own, 'seconds')[1]:.0f} s ({own[0]['model']})" for own in (ordered[0], ordered[-1]))
+    return f"training took {' to '.join(ends)}"
 
 
 def _near(own: list[Row]) -> bool:

@@ -87,6 +87,8 @@ def test_a_family_leaves_scores_and_a_picture_and_is_probed_by_parallel_solvers(
     assert network["picture"] is None or (tmp_path / network["picture"]).read_bytes().startswith(b"\x89PNG")
     assert network["newton_failed"] < 1 <= network["newton"]
     assert network["sweeps_failed"] < 1 <= network["sweeps"]
+    assert network["newton_failed_start"] == network["newton_failed_middle"] == 0
+    assert network["newton_start"] == 1 <= network["newton_middle"]  # alpha is 1 at first: the teacher is the answer
 
 
 @pytest.mark.parametrize("full", [False, True])
