@@ -4,10 +4,10 @@ import json
 from pathlib import Path
 
 from gtfdeer.studies import NAMES
-from gtfdeer.studies.models import EXACT, NETWORKS, label
+from gtfdeer.studies.conduct import read_rows
+from gtfdeer.studies.models import EXACT, NETWORKS, STUDY, label
 from gtfdeer.studies.models import best as best_settings
 from gtfdeer.studies.rows import counted, quartiles, where
-from gtfdeer.studies.table import Table
 from gtfdeer.studies.training import LINEAR
 
 RESULTS = Path("notebooks/results")
@@ -48,7 +48,7 @@ def finding(name, root):
 def families(markdown, root):
     """The table and the pictures of the study of all families."""
     folder = root / RESULTS / "models"
-    rows = Table(folder / "models.csv").rows
+    rows = read_rows(STUDY, folder)
     made = json.loads((folder / "models.json").read_text(encoding="utf-8"))["worked on"][-1]
     shown = [(own[0]["model"], pictures) for own in best_settings(rows) if (pictures := drawn(own))]
     pictures = [f"## {model}\n\n![free run]({RESULTS}/models/{names[0]})" for model, names in shown]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import time
 from argparse import ArgumentParser, Namespace
@@ -15,7 +14,7 @@ from ..files import write_whole
 from . import demo_run
 from .command import Command
 from .files import require_writable_folder
-from .info import versions
+from .info import device, versions
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -98,17 +97,9 @@ def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict
         "seconds": round(seconds, 1),
         "command": shlex.join(_command(options)),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": _device(),
+        "device": device(),
         "versions": versions(),
     }
-
-
-def _device() -> str:
-    """What the numbers were computed on, in a few words."""
-    import jax
-
-    kind = jax.devices()[0].device_kind
-    return f"{os.cpu_count()} CPU cores" if jax.default_backend() == "cpu" else kind
 
 
 def _command(options: Namespace) -> list[str]:

@@ -60,7 +60,15 @@ def environment() -> dict[str, Any]:
 def provenance(command: Sequence[str]) -> dict[str, Any]:
     """What results kept in a file name beside them: the command, as a shell takes it, and what they depend on."""
     known = environment()
-    return {"command": shlex.join(command), **{name: known[name] for name in _PROVENANCE}}
+    return {"command": shlex.join(command), "device": device(), **{name: known[name] for name in _PROVENANCE}}
+
+
+def device() -> str:
+    """What JAX computes on, in a few words."""
+    import jax
+
+    kind = jax.devices()[0].device_kind
+    return f"{_cpu()['usable']} CPU cores" if jax.default_backend() == "cpu" else kind
 
 
 def versions() -> dict[str, str]:

@@ -1,16 +1,19 @@
 """Make the runs of a study that its table does not hold yet, then draw the figure and write what was found.
 
-NAME.csv    the table, one or more rows a run, written anew after every run
-NAME.json   question, setting, seeds, caption, and for every time that it was worked on: date, command, device, versions
-NAME.png    the figure with its caption
-*.png       pictures of single runs, where a study makes them
+NAME.csv        the table, one or more rows a run, written anew after every run; equal for equal seeds
+NAME-times.csv  columns that differ all the same, because a clock measured them, where a study has such
+NAME.json       question, setting, seeds, caption, the whole table, column by column; when, by which command, on which
+                device and with which versions it was worked on last, and each time before
+NAME.png        the figure with its caption
+*.png           pictures of single runs, where a study makes them
 """
 
 from __future__ import annotations
 
 import json
+import math
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -28,7 +31,7 @@ from .table import Table
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["Findings", "conduct"]
+__all__ = ["Findings", "conduct", "read_rows"]
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,7 @@ class Findings:
     """What a study leaves.
 
     Attributes:
-        rows: the table.
+        rows: the table, times included.
         caption: what it shows.
         files: where table, record and figure are.
     """
@@ -80,29 +83,47 @@ def conduct(
         most = f"{study.name} times programs, which must not share the machine" if study.alone else "pass 1 or more"
         raise ValueError(f"jobs is {jobs}; {most}{'; pass 1' if study.alone else ''}")
     folder = _made(Path(folder))
-    table_file, record_file, figure_file = (folder / f"{study.name}.{kind}" for kind in ("csv", "json", "png"))
-    with alone_with(table_file):
-        for file in (table_file, record_file, figure_file):
+    record_file, figure_file = (folder / f"{study.name}.{kind}" for kind in ("json", "png"))
+    with alone_with(_table(study, folder).path):
+        files = [folder / name for name in (f"{study.name}.csv", f"{study.name}-times.csv")]
+        for file in (*files, record_file, figure_file):
             remove_drafts(file)
-        record = _record(study, record_file, table_file, full)
-        table = Table(table_file)
+        record = _record(study, record_file, files[0], full)
+        table, times = _table(study, folder), _times(study, folder)
         runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
         strangers = table.strangers(runs)
         if strangers:
             raise ValueError(
-                f"{str(table_file)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
+                f"{str(table.path)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
                 "of another version; pass as many seeds as before, or another folder"
             )
-        record["seeds"] = seeds
-        record["worked on"].append({"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})})
+        now = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})}
+        record |= {"seeds": seeds, **now, "worked on": [*record["worked on"], now]}
         _write(record_file, record)
-        _make(study, runs, table, jobs, progress)
-        table.sort(runs)
-        rows = table.rows
+        _make(study, runs, table, times, jobs, progress)
+        for part in (table, times):
+            part.sort(runs)
+        rows = read_rows(study, folder)
         record["caption"] = study.caption(rows)
-        _write(record_file, record)
+        _write(record_file, record, rows)
         write_whole(figure_file, plots.png(captioned(study.draw(rows), record["caption"])))
-    return Findings(rows, record["caption"], (table_file, record_file, figure_file))
+    return Findings(rows, record["caption"], (table.path, record_file, figure_file))
+
+
+def read_rows(study: Study, folder: Path) -> list[Row]:
+    """The rows that a finished study left in a folder, times included."""
+    rows = _table(study, folder).rows
+    if not study.clock:
+        return rows
+    return [row | timed for row, timed in zip(rows, _times(study, folder).rows, strict=True)]
+
+
+def _table(study: Study, folder: Path) -> Table:
+    return Table(folder / f"{study.name}.csv")
+
+
+def _times(study: Study, folder: Path) -> Table:
+    return Table(folder / f"{study.name}-times.csv")
 
 
 def captioned(sheet: Figure, caption: str) -> Figure:
@@ -121,14 +142,16 @@ def _made(folder: Path) -> Path:
     return folder
 
 
-def _make(study: Study, runs: list[Any], table: Table, jobs: int, progress: bool) -> None:
+def _make(study: Study, runs: list[Any], table: Table, times: Table, jobs: int, progress: bool) -> None:
     missing = [run for run in runs if not table.holds(run)]
     done = len(runs) - len(missing)
     bar = tqdm(total=len(runs), initial=done, disable=not progress, unit="run", desc=study.name)
     measure = partial(_measured, study.measure, table.path.parent)
     try:
         for run, rows in made(measure, missing, min(jobs, max(1, len(missing)))):
-            table.add(run, rows)
+            if study.clock and not times.holds(run):  # from a study that was killed between these two
+                times.add(run, [{column: row[column] for column in study.clock} for row in rows])
+            table.add(run, [{c: value for c, value in row.items() if c not in study.clock} for row in rows])
             bar.update()
             done += 1
     except KeyboardInterrupt:
@@ -182,5 +205,14 @@ def _read(path: Path, name: str) -> dict[str, Any]:
     return record
 
 
-def _write(path: Path, record: dict[str, Any]) -> None:
-    write_whole(path, (json.dumps(record, indent=1) + "\n").encode())
+def _write(path: Path, record: dict[str, Any], rows: Sequence[Row] = ()) -> None:
+    """One line a column of the table; what is not finite in words, since JSON has no number for it."""
+    text = json.dumps(record, indent=1)
+    if rows:
+        columns = ",\n".join(f"  {json.dumps(c)}: {json.dumps([_in_json(row[c]) for row in rows])}" for c in rows[0])
+        text = text.removesuffix("\n}") + ',\n "table": {\n' + columns + "\n }\n}"
+    write_whole(path, (text + "\n").encode())
+
+
+def _in_json(value: Any) -> Any:
+    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

@@ -2,20 +2,20 @@
 
 LRU, S5 and Mamba against a shallow PLRNN, an AL-RNN and a GRU with about as many parameters and about as much training
 time, on the same windows; D_stsp, D_H and the largest exponent of the free run. Time is matched by numbers of updates
-that were chosen once, so that the same seed gives the same table on any machine; `seconds` says what they took on
-this one, and is the one column that differs between two runs.
+that were chosen once, so that the same seed gives the same table on any machine; `seconds`, beside the table, says what
+they took on this one.
 
 The reason that has been given: the closed loop of one linear layer, `h_t = A h_{t-1} + B g(C h_{t-1})`, has the
 Jacobian `A + B g'(C h) C`. Only g' moves with the state, so `J(h) - J(h')` has rank at most N, the observed columns
 (2 N here, where the observation itself is part of the state). Shown is how much of the movement along the attractor
-each singular value carries,
+each singular value carries (`gtfdeer.studies.directions`), beside the truth's. The bound is that of ONE layer ("LRU,
+one layer"): in a stack the second layer is driven by a nonlinear function of the first one's state, and Mamba's A
+depends on its input, so both move with more. A low rank alone is no verdict: Lorenz-63's own map hardly moves with more
+than rank 2. A row "truth" stands for a second exact run, and for the heart, whose equations nobody knows, for the half
+that was trained on.
 
-    share_k = rms over t of sigma_k(J_t - mean J),    divided by the root of the sum of their squares,
-
-beside the truth's. The bound is that of ONE layer ("LRU, one layer"): in a stack the second layer is driven by a
-nonlinear function of the first one's state, and Mamba's A depends on its input, so both move with more. A low rank
-alone is no verdict: Lorenz-63's own map hardly moves with more than rank 2. A row "truth" stands for a second exact
-run, and for the heart, whose equations nobody knows, for the half that was trained on.
+A run is lost if it leaves all bounds or comes to rest; its Jacobian tells nothing about the attractor. A system is not
+learned by a family whose median D_stsp is no better than that of a run, of any family, which came to rest.
 
 The full setting is sized for about an hour on 2 cores with `--jobs 2`: 4 systems x 7 models x 5 seeds = 140
 trainings of half a minute (shPLRNN 6.2 ms an update, GRU 7.5, LRU and S5 5.3, Mamba 19), and 20 s each for compiling
@@ -24,9 +24,9 @@ and for judging free runs of 50,000 steps.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Callable
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -37,17 +37,18 @@ from matplotlib.ticker import LogLocator, NullFormatter
 from .. import data, models
 from ..forcing import Annealed
 from ..plots.canvas import DATA, ERROR, INK, MODEL, TRUTH, Role, dress, figure
-from .marks import named_ends, strips
+from .directions import CARRIED, SHARES, directions, moved, spelled
+from .marks import strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Row, Study
 from .training import LINEAR, ONE_LAYER, Recording, build, exact_map, exponent, free_run, misfits, record, trained
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Array
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["STUDY", "Run", "movement"]
+__all__ = ["STUDY", "Run"]
 
 SYSTEMS: dict[str, data.System | None] = {
     "Lorenz-63": data.Lorenz63(),
@@ -58,15 +59,12 @@ SYSTEMS: dict[str, data.System | None] = {
 COLUMNS = {"Lorenz-63": 3, "Lorenz-96": 10, "bursting neuron": 3, "ECG": 5}
 EXACT = "truth"
 NETWORKS = ("shPLRNN", "AL-RNN", "GRU", *LINEAR, ONE_LAYER)
+_MARKERS: dict[str, str] = dict(zip(NETWORKS, "s^oDvPX", strict=True))
 UPDATES = {"shPLRNN": 5000, "AL-RNN": 10_000, "GRU": 4000, "LRU": 5000, "S5": 5000, "Mamba": 1500, ONE_LAYER: 8000}
 """Of the full setting: half a minute each on one core, where an update with 1500 parameters took 2 to 19 ms."""
-SINGULAR_VALUES = 24
 _FAINTEST = 1e-3  # share of the movement that is still drawn
-_STATES = 300  # on the attractor, at which the Jacobian is taken
+_FAR = 100.0  # D_stsp from which on an orbit has left: 14 standard deviations, by Gaussians as wide as one
 _EXPONENT_STEPS = 10_000
-_AT_REST = (
-    1e-2  # standard deviation of all states below which an orbit has come to rest, and singular values mean nothing
-)
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,7 @@ def measure(run: Run) -> list[Row]:
 def _exact_dynamics(recording: Recording) -> Row:
     """Of the true map; nothing where nobody knows it."""
     if recording.system is None:
-        return dict.fromkeys(("exponent", "movement", *(f"share_{k + 1}" for k in range(SINGULAR_VALUES))))
+        return dict.fromkeys(("exponent", "movement", *SHARES))
     return _dynamics(exact_map(recording), jnp.asarray(recording.test.values[0]), recording.test.dt)
 
 
@@ -138,42 +136,7 @@ def _paired(recording: Recording) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _dynamics(step: Callable[[Array], Array], start: Array, dt: float) -> Row:
-    """The exponent, and how the Jacobian moves; None where the orbit leaves all bounds or comes to rest."""
-    spread, size, shares = jax.jit(partial(_along_orbit, step))(start)
-    known = bool(jnp.isfinite(shares).all()) and float(spread) > _AT_REST
-    padded = [*map(float, shares[:SINGULAR_VALUES]), *[0.0] * SINGULAR_VALUES][:SINGULAR_VALUES]
-    return {
-        "exponent": exponent(step, start, dt, _EXPONENT_STEPS),
-        "movement": float(size) if known else None,
-        **{f"share_{k + 1}": share if known else None for k, share in enumerate(padded)},
-    }
-
-
-def _along_orbit(step: Callable[[Array], Array], start: Array) -> tuple[Array, Array, Float[Array, " values"]]:
-    """How much the states of a free run move (largest standard deviation), and the movement of J at them."""
-
-    def advance(z: Array, _: Any) -> tuple[Array, Array]:
-        z = jax.lax.fori_loop(0, 10, lambda _, z: step(z), z)
-        return z, z
-
-    states = jax.lax.scan(advance, start, length=2 * _STATES)[1][_STATES:]
-    return jnp.max(jnp.std(states, axis=0)), *movement(step, states)
-
-
-def movement(
-    step: Callable[[Array], Array], states: Float[Array, "time latent"]
-) -> tuple[Float[Array, ""], Float[Array, " values"]]:
-    """How much the Jacobian moves over these states (rms Frobenius norm), and the shares of the module's page.
-
-    >>> size, shares = movement(lambda z: jnp.array([z[0] ** 2, z[1]]), jnp.array([[1.0, 0.0], [-1.0, 0.0]]))
-    >>> float(size), shares.tolist()  # J = diag(2 z_1, 1) moves in one direction
-    (2.0, [1.0, 0.0])
-    """
-    J = jax.lax.map(jax.jacfwd(step), states, batch_size=20)
-    values = jnp.linalg.svd(J - jnp.mean(J, axis=0), compute_uv=False)
-    rms = jnp.sqrt(jnp.mean(values**2, axis=0))
-    size = jnp.sqrt(jnp.sum(rms**2))
-    return size, rms / size
+    return {"exponent": exponent(step, start, dt, _EXPONENT_STEPS), **moved(step, start)}
 
 
 # --- What the table shows ---
@@ -182,7 +145,7 @@ def movement(
 def draw(rows: list[Row]) -> Figure:
     """A row of panels for every system: the scores of every model, its exponent, and the singular values."""
     systems = distinct(rows, "system")
-    sheet = figure(12.5, 0.6 + 3.1 * len(systems))
+    sheet = figure(12.5, 1.4 + 2.9 * len(systems))
     panels = sheet.subplots(len(systems), 4, squeeze=False, width_ratios=(3, 2.4, 2.4, 3.6))
     for line, system in zip(panels, systems, strict=True):
         own = where(rows, system=system)
@@ -191,15 +154,32 @@ def draw(rows: list[Row]) -> Figure:
         for ax in line[1:3]:
             ax.set_yticklabels([])
         line[0].set_title(system, loc="left", fontsize=11, fontweight="bold", color=INK)
-        line[3].set_title("in how many directions J moves", loc="left", fontsize=9, color=INK)
+        line[3].set_title("directions of J (black: truth; marks as left)", loc="left", fontsize=9, color=INK)
         _spectrum(line[3], own)
+    sheet.suptitle(_headline(rows), x=0.01, horizontalalignment="left", fontsize=12, fontweight="bold", color=INK)
     return sheet
+
+
+def _headline(rows: list[Row]) -> str:
+    """Which colour is nearer, where."""
+    found: dict[str, list[str]] = {"linear (blue)": [], "nonlinear (orange)": [], "neither": []}
+    for system in distinct(rows, "system"):
+        found[_nearer(where(rows, system=system))].append(system)
+    return "Nearer to the attractor: " + "; ".join(f"{side} on {', '.join(s)}" for side, s in found.items() if s)
+
+
+def _is_linear(model: str) -> bool:
+    return model in (*LINEAR, ONE_LAYER)
 
 
 def _role(model: str) -> Role:
     if model == EXACT:
-        return DATA
-    return ERROR if model in (*LINEAR, ONE_LAYER) else MODEL
+        return replace(DATA, name=EXACT)
+    return replace(ERROR if _is_linear(model) else MODEL, name=model, marker=_MARKERS[model])
+
+
+def _look(model: str) -> dict[str, Any]:
+    return {**_role(model).line(), "marker": _role(model).marker, "markersize": 4.5}
 
 
 def _scores(ax: Axes, rows: list[Row], column: str) -> None:
@@ -218,44 +198,39 @@ def _scores(ax: Axes, rows: list[Row], column: str) -> None:
 
 
 def _spectrum(ax: Axes, rows: list[Row]) -> None:
-    order = np.arange(1, SINGULAR_VALUES + 1)
-    drawn = []
+    """The median of each share over the runs that are not lost."""
+    order = np.arange(1, len(SHARES) + 1)
     for model in (EXACT, *NETWORKS):
-        shares = _shares(where(rows, model=model))
+        kept = [row for row in where(rows, model=model) if not _lost(row)]
+        shares = np.array([_median(kept, column) for column in SHARES])
         seen = np.flatnonzero(shares > _FAINTEST)  # no value (NaN) and no movement are not drawn
-        if len(seen):
-            role = _role(model)
-            look = {**role.line(), "marker": role.marker, "markersize": 3.5}
-            ax.plot(order[seen], shares[seen], **look)
-            drawn.append((model, order[seen[-1]], shares[seen[-1]], role.colour))
+        ax.plot(order[seen], shares[seen], **_look(model))
     columns = COLUMNS[rows[0]["system"]]
     for count, name in ((columns, "N"), (2 * columns, "2 N")):
         ax.axvline(count, color="#888888", linestyle=":", linewidth=1)
         ax.text(count, 1.2 * _FAINTEST, f" {name}", fontsize=8.5, color=INK)
     ax.set_yscale("log")
     ax.set_ylim(_FAINTEST, 1.5)
-    ax.set_xlim(0.5, SINGULAR_VALUES + 6)
+    ax.set_xlim(0.5, len(SHARES) + 0.5)
     dress(ax, "singular value $k$", "share of the movement of $J$")
-    named_ends(ax, drawn)
-
-
-def _shares(rows: list[Row]) -> np.ndarray:
-    return np.array([quartiles(rows, f"share_{k + 1}")[1] for k in range(SINGULAR_VALUES)])
 
 
 def caption(rows: list[Row]) -> str:
-    """Which family is nearer on how many systems, how many directions J moves in, and how often runs fail."""
+    """Which family is nearer on how many systems, how many directions J moves in, and how often runs are lost."""
     systems = distinct(rows, "system")
-    nearest = {system: _nearest(where(rows, system=system)) for system in systems}
-    won = sum(_median(nonlinear) < _median(linear) for nonlinear, linear in nearest.values())
-    scores = "; ".join(f"{system}: {_against(*nearest[system])}" for system in systems)
+    sides = [_nearer(where(rows, system=system)) for system in systems]
+    neither = ", ".join(system for system, side in zip(systems, sides, strict=True) if side == "neither")
+    unlearned = f", and none is better than a run at rest on {neither}" if neither else ""
+    scores = "; ".join(f"{system}: {_against(*_nearest(where(rows, system=system)))}" for system in systems)
     ranks = "; ".join(f"{system} {_directions(where(rows, system=system))}" for system in systems)
     first = next(row for row in rows if row["model"] != EXACT)
     return (
         f"With equal parameters and time, the best nonlinear family comes nearer to the attractor than the best linear "
-        f"one on {won} of {len(systems)} systems. Median D_stsp and exponent over {counted(rows)}: {scores}. "
-        f"Directions that carry 99 % of the movement of J: {ranks}; one linear layer is bound to 2 N of them, stacks "
-        f"and an A that depends on the input are not. Runs away or comes to rest: {_failures(rows)}. "
+        f"one on {sum(side.startswith('nonlinear') for side in sides)} of {len(systems)} systems, the best linear one "
+        f"on {sum(side.startswith('linear') for side in sides)}{unlearned}. Median D_stsp and exponent over "
+        f"{counted(rows)}: {scores}. Lost, running away or at rest: {_failures(rows)}. "
+        f"Directions that carry {CARRIED:.0%} of the movement of J, median of the runs that are not lost: {ranks}; "
+        f"one linear layer is bound to 2 N of them, stacks and an A that depends on the input are not. "
         f"About {first['parameters']:,} parameters, windows of {first['window']}, alpha annealed to "
         f"{first['alpha']:g}, {_seconds(rows)} s of training each; bars: medians."
     )
@@ -265,12 +240,26 @@ def _median(rows: list[Row], column: str = "D_stsp") -> float:
     return quartiles(rows, column)[1]
 
 
+def _lost(row: Row) -> bool:
+    """Whether a run left all bounds or came to rest; the truth never does, even where its equations are unknown."""
+    return row["model"] != EXACT and (row["movement"] is None or row["D_stsp"] > _FAR)
+
+
 def _nearest(rows: list[Row]) -> tuple[list[Row], list[Row]]:
-    """The nonlinear and the linear family with the lowest median D_stsp."""
+    """The nonlinear and the linear family with the lowest median D_stsp, of one system."""
     families = [where(rows, model=model) for model in distinct(rows, "model") if model != EXACT]
-    sides = [[own for own in families if (_role(own[0]["model"]) is ERROR) == linear] for linear in (False, True)]
+    sides = [[own for own in families if _is_linear(own[0]["model"]) == linear] for linear in (False, True)]
     nonlinear, linear = (min(side, key=_median, default=[]) for side in sides)
     return nonlinear, linear
+
+
+def _nearer(rows: list[Row]) -> str:
+    """Which side is nearer to the attractor of one system, unless neither is nearer than a run at rest."""
+    nonlinear, linear = map(_median, _nearest(rows))
+    at_rest = min((row["D_stsp"] for row in rows if _lost(row)), default=np.inf)
+    if not min(nonlinear, linear) < 0.999 * at_rest:  # their scores are equal up to rounding
+        return "neither"
+    return "linear (blue)" if linear < nonlinear else "nonlinear (orange)"
 
 
 def _against(*families: list[Row]) -> str:
@@ -279,17 +268,10 @@ def _against(*families: list[Row]) -> str:
     )
 
 
-def _directions(rows: list[Row]) -> str:
-    return ", ".join(f"{model} {_rank(where(rows, model=model))}" for model in distinct(rows, "model"))
-
-
 def _failures(rows: list[Row]) -> str:
-    """In how many runs of either kind the free run left all bounds or stopped moving."""
-    found = []
-    for name, role in (("nonlinear", MODEL), ("linear", ERROR)):
-        own = [row for row in rows if _role(row["model"]) is role]
-        found.append(f"{sum(row['movement'] is None for row in own)} of {len(own)} {name} runs")
-    return ", ".join(found)
+    """How many runs of every family are lost."""
+    families = [where(rows, model=model) for model in distinct(rows, "model") if model != EXACT]
+    return ", ".join(f"{own[0]['model']} {sum(map(_lost, own))} of {len(own)}" for own in families)
 
 
 def _seconds(rows: list[Row]) -> str:
@@ -297,12 +279,14 @@ def _seconds(rows: list[Row]) -> str:
     return f"{low:.0f} to {high:.0f}"
 
 
-def _rank(rows: list[Row]) -> str:
-    shares = _shares(rows)
-    if not np.isfinite(shares).all():
-        return "unknown"
-    carried = np.cumsum(shares**2) >= 0.99
-    return str(int(carried.argmax()) + 1) if carried.any() else f"over {SINGULAR_VALUES}"
+def _directions(rows: list[Row]) -> str:
+    """The median number of directions of every model of one system."""
+    found = []
+    for model in distinct(rows, "model"):
+        ranks = [directions(row) for row in where(rows, model=model) if not _lost(row) and row["movement"] is not None]
+        middle = statistics.median(ranks) if ranks else None
+        found.append(f"{model} {'unknown' if middle is None else spelled(middle)}")
+    return ", ".join(found)
 
 
 STUDY = Study(
@@ -312,5 +296,6 @@ STUDY = Study(
     measure=measure,
     draw=draw,
     caption=caption,
+    clock=("seconds",),
     seeds=(1, 5),
 )

@@ -35,6 +35,7 @@ class Study:
         measure: makes one run; what it found, one dictionary a row of the table, the same columns always.
         draw: the figure of a whole table, without its caption.
         caption: what the table shows, computed from it.
+        clock: columns that a clock measured, which differ between two runs of the same seed.
         seeds: by default, in the quick setting and in the full one.
         alone: whether it times what must not share the machine with other runs.
     """
@@ -45,5 +46,6 @@ class Study:
     measure: Callable[[Any], list[Row]]
     draw: Callable[[list[Row]], Figure]
     caption: Callable[[list[Row]], str]
+    clock: tuple[str, ...] = ()
     seeds: tuple[int, int] = (2, 5)
     alone: bool = False

@@ -97,7 +97,8 @@ def sweep(
         seconds, skipped = (float(learned.history[name].sum()) for name in ("seconds", "skipped"))
         return [{**measured, "skipped": int(skipped), "ending": learned.ending, "seconds": seconds}]
 
-    return Study("sweep", "which settings suit this recording?", plan, measure, _draw, _caption, seeds=(1, 1))
+    question = "which settings suit this recording?"
+    return Study("sweep", question, plan, measure, _draw, _caption, clock=("seconds",), seeds=(1, 1))
 
 
 def _described(model: Model) -> str:

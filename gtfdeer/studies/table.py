@@ -65,6 +65,8 @@ class Table:
 
     def sort(self, runs: Sequence[Any]) -> None:
         """Bring the rows into the order of these runs, whichever ended first."""
+        if not self._lines:
+            return
         place = {_settings(run): k for k, run in enumerate(runs)}
         names, *lines = self._lines
         self._write([names, *sorted(lines, key=lambda line: place[line[: len(asdict(runs[0]))]])])

@@ -2,12 +2,14 @@
 
 import csv
 import json
+import math
 from dataclasses import dataclass, replace
 
 import pytest
 
 from gtfdeer import plots
 from gtfdeer.studies import NAMES, Study, conduct, find
+from gtfdeer.studies.conduct import read_rows
 from gtfdeer.studies.side_by_side import made
 from gtfdeer.studies.table import Table
 
@@ -190,3 +192,31 @@ def test_every_study_plans_runs_that_can_be_told_apart():
             assert len(set(runs)) == len(runs) > 3
             assert {run.seed for run in runs} == {0, 1}
         assert len(study.plan(True, 0)) > len(study.plan(False, 0))
+
+
+def test_what_a_clock_measured_stands_beside_the_table(fall, tmp_path):
+    study = replace(fall.study(), clock=("speed",))
+    found = conduct(study, tmp_path, progress=False)
+    assert found.rows == quietly(Fall(), tmp_path / "all").rows
+    assert Table(tmp_path / "fall.csv").columns == ("seed", "height", "bounce", "note")
+    assert read_rows(study, tmp_path) == found.rows
+    lines = (tmp_path / "fall.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "fall.csv").write_text("".join(lines[:-2]))
+    assert conduct(study, tmp_path, progress=False).rows == found.rows  # killed after the times, before the table
+
+
+def test_the_record_holds_the_table_and_where_it_was_made(fall, tmp_path):
+    facts = {"versions": {"jax": "1"}, "device": "an abacus"}
+    found = conduct(fall.study(), tmp_path, facts=facts, progress=False)
+    record = json.loads((tmp_path / "fall.json").read_text())
+    assert {name: record[name] for name in facts} == facts
+    assert record["seeds"] == 2
+    rows = zip(*record["table"].values(), strict=True)
+    assert [dict(zip(record["table"], row, strict=True)) for row in rows] == found.rows
+
+
+def test_infinities_in_the_record_are_words(tmp_path):
+    study = replace(Fall().study(), measure=lambda toss: [{"speed": math.inf}])
+    conduct(study, tmp_path, progress=False)
+    record = json.loads((tmp_path / "fall.json").read_text(), parse_constant=pytest.fail)
+    assert record["table"]["speed"][0] == "inf"

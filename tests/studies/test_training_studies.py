@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gtfdeer.models import parameter_count
-from gtfdeer.studies import conduct, linear_vs_nonlinear, long_sequences, models, speed
+from gtfdeer.studies import conduct, directions, linear_vs_nonlinear, long_sequences, models, speed
 from gtfdeer.studies.linear_vs_nonlinear import EXACT
 from gtfdeer.studies.training import ONE_LAYER, build
 
@@ -40,11 +40,39 @@ def test_the_map_of_lorenz_63_moves_with_rank_two(families):
     assert "truth 2, LRU, one layer" in families.caption
 
 
+def family(seed, model, score, *, moves=True, last_share=0.0):
+    """A row of a table, whose Jacobian moves in three directions, the third a little."""
+    shares = dict.fromkeys(directions.SHARES, 0.0)
+    known = {**shares, "share_1": 0.8, "share_2": 0.6 - last_share, "share_3": (0.36 - (0.6 - last_share) ** 2) ** 0.5}
+    common = {"seed": seed, "system": "Lorenz-63", "model": model, "parameters": 9, "window": 9, "alpha": 0.1}
+    found = {"seconds": 1.0, "D_stsp": score, "D_H": 0.1, "exponent": 1.0, "movement": 1.0 if moves else None}
+    return {**common, **found, **(known if moves else dict.fromkeys(known))}
+
+
+def test_directions_are_counted_run_by_run_and_lost_runs_do_not_count():
+    rows = [
+        *(family(seed, EXACT, 0.1) for seed in range(3)),
+        *(family(seed, "GRU", 0.3, last_share=0.3 * (seed == 0)) for seed in range(3)),
+        family(0, "LRU", 0.2, last_share=0.3),
+        family(1, "LRU", 2e7),
+        family(2, "LRU", 15.0, moves=False),
+    ]
+    told = linear_vs_nonlinear.caption(rows)
+    assert "truth 2, GRU 2, LRU 3;" in told
+    assert "GRU 0 of 3, LRU 2 of 3" in told
+    assert "nonlinear family comes nearer to the attractor than the best linear one on 1 of 1 systems" in told
+
+
+def test_nobody_has_learned_what_a_run_at_rest_does_as_well():
+    rows = [family(0, EXACT, 5.0), family(0, "GRU", 8.0), family(0, "LRU", 8.0, moves=False)]
+    assert "none is better than a run at rest on Lorenz-63" in linear_vs_nonlinear.caption(rows)
+
+
 def test_one_linear_layer_moves_in_twice_as_many_directions_as_columns_and_a_stack_in_more():
     def shares(kind):
         model = build(kind, 300, 3, seed=0)
         states = jax.random.normal(jax.random.key(0), (40, model.latent_dim))
-        return np.asarray(jax.jit(partial(linear_vs_nonlinear.movement, model.step))(states)[1])
+        return np.asarray(jax.jit(partial(directions.movement, model.step))(states)[1])
 
     one, stack = shares(ONE_LAYER), shares("LRU")
     assert one[5] > 1e-4 > 1e-5 > one[6:].max()  # 2 N = 6; beyond it, rounding of float32
