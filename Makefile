@@ -20,7 +20,7 @@ test-full: .venv/ready ## the course and its solutions at full size
 	GTFDEER_FAST=0 $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=1800 --durations=0 notebooks
 
 test-solutions: .venv/ready ## the solutions of the exercises
-	$(BIN)/python -m pytest --nbmake --nbmake-timeout=300 notebooks/solutions
+	$(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=300 notebooks/solutions
 
 coverage: .venv/ready ## the same, with coverage of the package
 	$(BIN)/python -m pytest -n 2 --dist worksteal --cov=gtfdeer --cov-report=term-missing:skip-covered tests gtfdeer

@@ -62,6 +62,10 @@ class Case(abc.ABC):
     def as_row(self) -> dict[str, Any]:
         """What the case is, flat, for JSON."""
 
+    def left_out(self) -> dict[str, int]:
+        """Solvers that do not run in this case, and the bytes of memory that they would need."""
+        return {}
+
 
 @dataclass(frozen=True)
 class Measurement:

@@ -70,13 +70,20 @@ class SolverCase(Case):
         build, parameters = apart(
             ClippedShallowPLRNN(latent_dim=self.latent_dim, hidden_dim=self.hidden_dim, rngs=nnx.Rngs(0))
         )
-        running = candidates(self, room(scan.this_device().platform, available_memory()))
+        running = candidates(self, self._room())
         programs = {BASELINE: partial(step_by_step, build, self.alpha)} | {
             name: partial(_by_the_book if name == TEXTBOOK else taught, build, self.alpha, solver)
             for name, solver in running.items()
         }
         estimates = {name: _needed(self, solver) for name, solver in running.items()}
         return Race(programs, parameters, sequences(self.length, self.batch, self.latent_dim), estimates)
+
+    def left_out(self) -> dict[str, int]:
+        running = candidates(self, self._room())
+        return {name: _needed(self, SOLVERS[name]) for name in self.solvers if name not in running}
+
+    def _room(self) -> float:
+        return room(scan.this_device().platform, available_memory())
 
 
 def solver_cases(*, full: bool, platform: str) -> list[SolverCase]:
@@ -101,8 +108,10 @@ def _where_auto_turns(platform: str) -> list[SolverCase]:
     """The sizes from which on `Auto` takes another solver, see `gtfdeer.solvers.auto`."""
     considered = ("Auto", "Sequential", "Shooting", "DEER")
     if platform == "cpu":
-        return [SolverCase(3, 50, 512, batch, 0.2, considered) for batch in (1, 16)]
-    return [SolverCase(3, 50, 64, 16, 0.2, considered), SolverCase(8, 100, 16_384, 1, 0.2, considered)]
+        return [
+            SolverCase(3, 50, length, batch, 0.2, considered) for length, batch in ((1024, 1), (2049, 1), (513, 16))
+        ]
+    return [SolverCase(3, 50, 65, 16, 0.2, considered), SolverCase(8, 100, 16_384, 1, 0.2, considered)]
 
 
 def _a_million(platform: str) -> list[SolverCase]:

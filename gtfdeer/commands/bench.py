@@ -68,7 +68,12 @@ class Record:
 
     def add(self, rows: Sequence[Measurement]) -> None:
         self._rows += rows
-        content = self._facts | {"rows": [row.as_row() for row in self._rows]}
+        missing = [
+            case.as_row() | {"solver": name, "estimated": size}
+            for case in dict.fromkeys(row.case for row in self._rows)
+            for name, size in case.left_out().items()
+        ]
+        content = self._facts | {"rows": [row.as_row() for row in self._rows], "left out": missing}
         write_whole(self.path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
         write_whole(self.picture, _drawn(self._rows))
 
@@ -86,6 +91,9 @@ def race_all(cases: Sequence[Case], measure: Callable[[Case], list[Measurement]]
         for case in cases:
             rows = measure(case)
             print(f"\n{table(rows)}", flush=True)
+            if missing := case.left_out():
+                needs = ", ".join(f"{name} ({size / 1e6:,.0f} MB)" for name, size in missing.items())
+                print(f"left out, for the memory that they would need: {needs}", flush=True)
             done += 1
             if record is not None:
                 record.add(rows)

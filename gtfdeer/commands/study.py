@@ -48,7 +48,7 @@ COMMAND = Command(
     name="study",
     summary="re-run a finding: table, figure, caption",
     description=(
-        "Re-run one of five findings in minutes (--full: about an hour with --jobs 2). Leaves NAME.csv, "
+        "Re-run one of five findings in minutes (--full: hours). Leaves NAME.csv, "
         "NAME.json\nand NAME.png. Stopped, it keeps every finished run, and the same command goes on from there."
     ),
     example="  gtfdeer study chaos\n  gtfdeer study long-sequences --full --jobs 2 --out results/long-sequences",

@@ -5,7 +5,8 @@ With `r_t = f(z_{t-1}, u_t) - z_t` and `J_t = df/dz` at `z_{t-1}`, the move d mi
     sum_t |d_t - J_t d_{t-1} - r_t|^2 + damping |d_t|^2,    d_0 = 0;        z <- z + d  if that lowers sum |r|^2
 
 damping = 0 is DEER's step. A step that fails to lower the merit is not taken, and the damping grows tenfold; one that
-succeeds lets it shrink tenfold. Damping moves the path only: where r = 0, d = 0 whatever the damping.
+succeeds lets it shrink tenfold. Damping moves the path only: where r = 0, d = 0 whatever the damping. A damped
+iteration never leaves all bounds, even where the map does: where it fails, the map is followed step by step, to see.
 
 Gonzalez, Warrington, Smith, Linderman, "Towards scalable and stable parallelization of nonlinear RNNs", NeurIPS 2024,
 arXiv 2407.19115 (damping is its 1/sigma^2, there fixed at 1e-8). Not to be confused with forcing, which changes the
@@ -21,10 +22,12 @@ from typing import TYPE_CHECKING
 import jax
 import jax.numpy as jnp
 
+from ..batches import shared
 from ..scan import for_this_device
 from .base import Attempt, NewtonLike, Problem, fixed_point, is_real
 from .damped import damped_affine
 from .gradient import dense_adjoint
+from .sequential import Sequential
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -66,7 +69,7 @@ class ELK(NewtonLike):
             damping = jnp.where(better, damping / self.change, damping * self.change)
             return jnp.where(better, new, z), jnp.maximum(damping, 1e-30), better
 
-        return fixed_point(
+        attempt = fixed_point(
             move,
             lambda z: problem.images(z) - z,
             guess,
@@ -75,6 +78,12 @@ class ELK(NewtonLike):
             tol=self.tolerance(guess.dtype),
             max_iterations=self.max_iterations,
         )
+
+        def unless_the_map_blows_up() -> Attempt:
+            truth = Sequential().run(problem, guess).states
+            return attempt._replace(states=jnp.where(jnp.all(jnp.isfinite(truth)), attempt.states, truth))
+
+        return jax.lax.cond(shared(~attempt.met), unless_the_map_blows_up, lambda: attempt)
 
     def move(
         self, problem: Problem, states: Array, residuals: Array, damping: Array | None = None

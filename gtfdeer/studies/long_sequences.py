@@ -20,9 +20,8 @@ of the slow rhythm itself (`gtfdeer.studies.rhythm`). Published for the method: 
 long time scales.
 
 The full setting makes 30 trainings for each of 5 seeds, and 6 more for the slow clock for two, of 2000 updates of
-20,000 steps. One training with its free runs
-took, on one core, 22 s at T = 200 and 48 s at T = 20,000; an update of S5 takes 28 and 42 ms. (With 1000 updates the
-longest T had not learned the neuron yet.)
+20,000 steps. One training with its free runs took, on one core, 22 s at T = 200 and 48 s at T = 20,000; an update of S5
+takes 28 and 42 ms. (With 1000 updates the longest T had not learned the neuron yet.)
 """
 
 from __future__ import annotations

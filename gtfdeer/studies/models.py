@@ -52,8 +52,8 @@ NETWORKS: dict[str, Callable[..., models.Model]] = {
 }
 RATES = (1e-3, 3e-3, 1e-2)  # of the linear models; the last one is the default
 WIDTHS = {"LRU": {32: 3000, 64: 3000}, "S5": {32: 3000, 64: 3000}, "Mamba": {8: 2000, 32: 600}}
-"""Widths of the linear models (default 32), and how many updates each gets: about 30 and 60 s on one core, and of Mamba,
-an update of which takes 0.03 and 0.28 s, 70 and 170 s."""
+"""Widths of the linear models (default 32), and how many updates each gets: about 30 and 60 s on one core, and of
+Mamba, an update of which takes 0.03 and 0.28 s, 70 and 170 s."""
 _SEARCHED_ONCE = {("Mamba", 32)}  # with the first seed only: its free runs take minutes
 EXACT = "truth"
 _TRUE_EXPONENT = 0.9056  # Viswanath 1998, Sprott 2003

@@ -120,7 +120,7 @@ def test_the_full_grid_has_the_rows_that_results_are_quoted_for():
     assert len(rows) == len(cases)
     quoted = {(3, 50, 131_072, 1), (30, 200, 131_072, 1), (3, 50, 8192, 16), (30, 200, 8192, 16), (3, 50, 200, 16)}
     newton = {(3, 50, 16_384, 1), (10, 100, 16_384, 1)}
-    turning = {(3, 50, 512, 1), (3, 50, 512, 16)}
+    turning = {(3, 50, 1024, 1), (3, 50, 2049, 1), (3, 50, 513, 16)}
     assert {(*size, 0.2) for size in quoted | newton | turning | {(3, 50, 1_000_000, 1)}} <= rows
     assert (3, 50, 8192, 16, 0.05) in rows
     assert set(solver_cases(full=False, platform="cpu")) <= set(cases)

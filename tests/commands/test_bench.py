@@ -39,6 +39,14 @@ def test_one_case_leaves_json_and_a_figure(tmp_path, capfd):
     assert "VanillaRNN, T 200, B 16" in capfd.readouterr().out
 
 
+def test_solvers_without_room_are_named(record, capfd):
+    wide = SolverCase(30, 200, 131_072, 1, 0.2, ("DEER", "Shooting"))
+    race_all([wide], lambda case: [replace(BASE, case=case)], record)
+    assert "left out, for the memory that they would need: DEER (1," in capfd.readouterr().out
+    (missing,) = json.loads(record.path.read_text())["left out"]
+    assert (missing["solver"], missing["length"]) == ("DEER", 131_072)
+
+
 def test_what_was_measured_before_ctrl_c_is_kept(record, capfd):
     def measure(case):
         if case is CASES[1]:

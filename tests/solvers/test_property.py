@@ -5,6 +5,7 @@ GTFDEER_FUZZ_EXAMPLES=5000 runs it for long.
 
 import functools
 import os
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gtfdeer.solve import Status, solve
+from gtfdeer.solvers import Auto
 
 from .maps import every_solver, name_of
 
@@ -67,20 +69,22 @@ def _compiled(solver, length):
     return jax.jit(run)
 
 
-def _lengths(solver):
-    """Long enough for several windows."""
-    return {"Auto": [600], "Shooting": [200], "Sequential": [40]}.get(name_of(solver), [40, 300])
+def _entered():
+    """Every solver with lengths of a few steps, of one more than a window, of several; `Auto` where it just turns."""
+    for solver in every_solver():
+        if isinstance(solver, Auto):
+            yield replace(solver, batch=4), 513
+            continue
+        for length in {"Shooting": [2, 65, 200], "Sequential": [40]}.get(name_of(solver), [3, 300]):
+            yield solver, length
 
 
-@pytest.mark.parametrize(
-    ("solver", "length"),
-    [pytest.param(s, n, id=f"{name_of(s)}-{n}") for s in every_solver() for n in _lengths(s)],
-)
+@pytest.mark.parametrize(("solver", "length"), [pytest.param(s, n, id=f"{name_of(s)}-{n}") for s, n in _entered()])
 @settings(max_examples=EXAMPLES, deadline=None, derandomize=EXAMPLES <= 50)
 @given(
     kind=st.sampled_from(STEPS),
     gain=st.floats(0, 3),
-    alpha=st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]),
+    alpha=st.sampled_from([0.0, 0.01, 0.1, 0.5, 1.0]) | st.floats(0, 1),
     size=st.sampled_from([0.0, 1.0, 100.0]),
     seed=st.integers(0, 10_000),
 )
