@@ -1,7 +1,8 @@
 """A real JupyterLab in a real browser: notebooks 03, 04 and 05 under mouse and keyboard; picture and words follow.
 
-03 runs as a whole; 04 and 05 run down to their panel. Menus: the keyboard moves them as a student's does; for the mouse
-playwright's `select_option` stands in, because a headless browser draws no list to click on.
+All three run as a whole; for their controls 04 and 05 run down to their panel. Menus: the keyboard moves them as a
+student's does; for the mouse playwright's `select_option` stands in, because a headless browser draws no list to click
+on.
 
 Skipped where Chromium or playwright is missing.
 """
@@ -107,7 +108,7 @@ def opened(browser, lab, name, command="notebook:run-all-above"):
         [PANELS[name], command],
     )
     page.wait_for_selector(".jp-OutputArea img.widget-image", timeout=PATIENCE)
-    page.locator(".jp-OutputArea img.widget-image").scroll_into_view_if_needed()
+    page.locator(".jp-OutputArea img.widget-image").first.scroll_into_view_if_needed()
     return page
 
 
@@ -206,7 +207,8 @@ def press(page, label, key, times=1):
         page.keyboard.press(key)
 
 
-def test_notebook_03_runs_from_top_to_bottom(page):
+def wait_for_the_end(page):
+    """Until the last cell has said that all is good, or a cell has failed."""
     page.wait_for_function(
         """() => window.jupyterapp.shell.currentWidget.content.widgets.some(
             cell => JSON.stringify(cell.model.outputs?.toJSON() ?? "").match(/all good|"error"/)
@@ -216,6 +218,10 @@ def test_notebook_03_runs_from_top_to_bottom(page):
     outputs = printed(page)
     assert not [text for text in outputs if text.startswith("ERROR")]
     assert outputs[-1].strip() == "all good"
+
+
+def test_notebook_03_runs_from_top_to_bottom(page):
+    wait_for_the_end(page)
     wait_for_words(page, "T 1000: iteration")
     assert "converged in" in status(page)
     shoot(page, "microscope-first")
@@ -344,4 +350,12 @@ def test_training_in_05_starts_stops_and_goes_on_by_mouse_and_keyboard(browser, 
     page.keyboard.press("Enter")
     wait_for_status(page, "idle: press Start")
     wait_for_words(page, "Nothing learned yet")
+    page.close()
+
+
+@pytest.mark.parametrize("name", ["04_chaos_breaks_newton", "05_training_live"])
+def test_04_and_05_run_from_top_to_bottom(browser, lab, name):
+    page = opened(browser, lab, name, "notebook:run-all-cells")
+    wait_for_the_end(page)
+    shoot(page, name)
     page.close()
