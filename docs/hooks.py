@@ -83,8 +83,14 @@ def table(rows, made):
 
 
 def iterations(own, name):
-    """Median over the seeds, and which share of the windows was not solved, if any was not."""
-    middle, failed = quartiles(own, name)[1], quartiles(own, f"{name}_failed")[1]
+    """Medians over the seeds before, in the middle of and after training, and what share of windows was not solved."""
+    found = [at_moment(own, name, moment) for moment in ("_start", "_middle", "")]
+    return NOTHING if set(found) == {NOTHING} else " / ".join(found)
+
+
+def at_moment(own, name, moment):
+    """Of one moment, if it was measured."""
+    middle, failed = quartiles(own, f"{name}{moment}")[1], quartiles(own, f"{name}_failed{moment}")[1]
     if not failed >= 0:
         return NOTHING
     count = NOTHING if middle != middle else f"{middle:g}"
