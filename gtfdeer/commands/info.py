@@ -68,7 +68,8 @@ def device() -> str:
     import jax
 
     kind = jax.devices()[0].device_kind
-    return f"{_cpu()['usable']} CPU cores" if jax.default_backend() == "cpu" else kind
+    cores = _cpu()["usable"]
+    return f"{cores} CPU core{'s' * (cores != 1)}" if jax.default_backend() == "cpu" else kind
 
 
 def versions() -> dict[str, str]:
