@@ -6,6 +6,7 @@ from pathlib import Path
 
 from gtfdeer.studies import find
 from gtfdeer.studies.conduct import read_rows
+from gtfdeer.studies.models import best
 from gtfdeer.studies.rows import quartiles, where
 
 ROOT = Path(__file__).parent.parent
@@ -76,3 +77,12 @@ def test_linear_against_nonlinear():
     for system in ("Lorenz-63", "Lorenz-96"):
         quoted(f"{score(system, 'LRU, one layer')} against {score(system, 'shPLRNN')} on {system}")
     quoted(f"{score('bursting neuron', 'LRU, one layer')} against {score('bursting neuron', 'GRU')} on the neuron")
+
+
+def test_the_families():
+    medians = {
+        own[0]["model"]: quartiles(own, "D_stsp")[1] for own in best(read_rows(find("models"), RESULTS / "models"))
+    }
+    nearest = sorted(medians, key=medians.get)
+    assert nearest[:3] == ["GRU", "S5", "ShallowPLRNN"]
+    quoted(f"the best are GRU (D_stsp {medians['GRU']:.2g}), S5 and the shallow PLRNN")

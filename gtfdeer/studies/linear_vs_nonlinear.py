@@ -32,13 +32,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from matplotlib.ticker import LogLocator, NullFormatter
 
 from .. import data, models
 from ..forcing import Annealed
 from ..plots.canvas import DATA, ERROR, INK, MODEL, TRUTH, Role, dress, figure
 from .directions import CARRIED, SHARES, directions, moved, spelled
-from .marks import strips
+from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Row, Study
 from .training import LINEAR, ONE_LAYER, Recording, build, exact_map, exponent, free_run, misfits, record, trained
@@ -188,12 +187,7 @@ def _scores(ax: Axes, rows: list[Row], column: str) -> None:
     if np.isfinite(exact):
         ax.axvline(exact, **TRUTH.line())
     if column == "D_stsp":
-        ax.set_xscale("log")
-        low, high = ax.get_xlim()
-        if high < 100 * low:  # too few powers of ten to read a number from
-            ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-            ax.xaxis.set_major_formatter("{x:g}")
-        ax.xaxis.set_minor_formatter(NullFormatter())
+        logarithmic(ax)
     dress(ax, {"exponent": "largest exponent (1 / time)"}.get(column, f"{column}, dashed: a second exact run"))
 
 

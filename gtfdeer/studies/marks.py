@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from ..plots.canvas import INK, Role
 from .rows import quartiles
@@ -14,7 +15,7 @@ from .study import Row
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["BAND", "edge", "named_ends", "strips"]
+__all__ = ["BAND", "edge", "logarithmic", "named_ends", "strips"]
 
 BAND = "#F0C9B5"
 
@@ -47,6 +48,16 @@ def strips(ax: Axes, groups: Sequence[tuple[str, Sequence[Row], Role]], column: 
         ax.text(limit, -0.45, failed, fontsize=8, color=INK, ha="center", va="bottom")
     ax.set_yticks(range(len(groups)), [name for name, _, _ in groups])
     ax.set_ylim(len(groups) - 0.5, -0.5)
+
+
+def logarithmic(ax: Axes) -> None:
+    """A logarithmic x axis that shows numbers one can read, however few powers of ten it spans."""
+    ax.set_xscale("log")
+    low, high = ax.get_xlim()
+    if high < 100 * low:  # too few powers of ten to read a number from
+        ax.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.xaxis.set_major_formatter("{x:g}")
+    ax.xaxis.set_minor_formatter(NullFormatter())
 
 
 def named_ends(ax: Axes, ends: Sequence[tuple[str, float, float, str]], gap: float = 0.08) -> None:

@@ -30,7 +30,7 @@ from .. import data, models, plots, solvers
 from ..plots.canvas import ERROR, MODEL, TRUTH, dress, figure
 from ..selection import BestFreeRun
 from ..solve import Status
-from .marks import strips
+from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Picture, Row, Study
 from .training import LINEAR, exponent, free_run, misfits, record, trained
@@ -183,7 +183,7 @@ def draw(rows: list[Row]) -> Figure:
         if column in levels:
             ax.axvline(levels[column], **TRUTH.line())
         if column in ("D_stsp", "D_H"):
-            ax.set_xscale("log")
+            logarithmic(ax)
         dress(ax, names.get(column, f"{column} (bar: median)"))
     return sheet
 
