@@ -111,6 +111,9 @@ def test_equals_the_loop_in_value_and_gradient(solver, name, length, dtype, mode
             error = np.max(np.abs(states - images(name, parameters(), *cases[member][:2], states)))
             assert code != Status.CONVERGED or error <= 2 * tol * scale
             continue
+        if name == "lorenz" and code != Status.CONVERGED:  # free chaos: fail and say so, or be right
+            assert name_of(solver) not in ("Auto", "Sequential")
+            continue
         assert code == Status.CONVERGED
         assert states.dtype == dtype
         # Every step may be off by tol * scale: three times what that does to the loop (six patterns of signs).
