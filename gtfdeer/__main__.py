@@ -12,12 +12,13 @@ import sys
 import threading
 import traceback
 from argparse import ArgumentParser, RawDescriptionHelpFormatter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from ._version import __version__
 from .commands import COMMANDS, Failure, add_debug_option
+from .commands.wording import in_options
 from .manual import trouble
 
 _INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
@@ -38,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except Exception as error:
         if getattr(options, "debug", False):
             raise
-        return _complain("error", _sentence(error), 1)
+        return _complain("error", _sentence(error, vars(options)), 1)
     return 0
 
 
@@ -83,7 +84,7 @@ def _complain(kind: str, sentence: str, status: int) -> int:
     return status
 
 
-def _sentence(error: Exception) -> str:
+def _sentence(error: Exception, options: Collection[str]) -> str:
     """The error in one line: its own words if gtfdeer or the system refused, else a request to report."""
     words = " ".join(str(error).split()) or type(error).__name__
     if "RESOURCE_EXHAUSTED" in words:  # XLA's word for memory of a device, under no class of its own
@@ -92,7 +93,7 @@ def _sentence(error: Exception) -> str:
     last = traceback.extract_tb(error.__traceback__)[-1]
     ours = Path(__file__).parent in Path(last.filename).parents
     if isinstance(error, OSError | Failure) or (ours and isinstance(error, MemoryError | TypeError | ValueError)):
-        return words
+        return in_options(words, options)
     return f"unexpected {type(error).__name__} ({words}); please report it, with what --debug and info print"
 
 

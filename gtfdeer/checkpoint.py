@@ -27,7 +27,6 @@ import numpy as np
 from flax import nnx
 from jax.experimental import multihost_utils
 
-from . import models
 from ._version import __version__
 from .data import Embedding, Scaling, Series
 from .files import alone_with, as_path, remove_drafts, write_whole
@@ -38,7 +37,7 @@ from .recipe import Recipe
 from .sealed import Broken, pack, unpack
 from .selection import BestFreeRun
 from .settings import as_plain, from_plain
-from .storage import built, described
+from .storage import built, described, of_your_own
 from .update import first_state
 
 __all__ = ["Checkpoints"]
@@ -104,10 +103,10 @@ class Checkpoints:
                 "checkpoint came with an optimiser of your own, which no file can hold; leave optimiser out "
                 "(learning_rate sets the default one's), or leave checkpoint out"
             )
-        if type(job.model) not in _known_models():
+        if (own := of_your_own(job.model)) is not None:
             raise TypeError(
-                f"checkpoint came with a model of your own, {type(job.model).__name__}, which gtfdeer.resume could not "
-                "build; pass one from gtfdeer.models, or leave checkpoint out"
+                f"checkpoint came with a model built of a class of your own, {own}, which gtfdeer.resume could not "
+                "know; take a model and an observation from gtfdeer.models, or leave checkpoint out"
             )
         for setting in (job.recipe.forcing, job.recipe.solver):
             as_plain(setting)
@@ -301,10 +300,6 @@ def _is_ours(path: Path) -> bool:
     except Broken:
         return False
     return True
-
-
-def _known_models() -> set[type]:
-    return {kind for name in models.__all__ if isinstance(kind := getattr(models, name), type)}
 
 
 def _one_of(known: tuple[str, ...], name: Any) -> Any:

@@ -12,7 +12,7 @@ import re
 import secrets
 import shutil
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 try:
@@ -20,7 +20,7 @@ try:
 except ImportError:  # Windows, where two runs on one path are not told of each other
     fcntl = None
 
-__all__ = ["alone_with", "as_path", "remove_drafts", "write_whole"]
+__all__ = ["alone_with", "as_path", "refusal", "remove_drafts", "write_whole"]
 
 _ADVICE = {
     errno.ENOSPC: "free some space on that disk, or pass a path on another one",
@@ -65,13 +65,17 @@ def write_whole(path: str | os.PathLike[str], content: bytes, kept: Path | None 
         os.replace(draft, target)
         _flush_folder(target.parent)
     except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
-        raise type(error)(f"cannot write {str(target)!r} ({reason}); {advice}") from error
+        raise refusal(target, error) from error
     finally:
-        if target.parent.is_dir():
-            draft.unlink(missing_ok=True)
-            old.unlink(missing_ok=True)
+        _remove(draft)
+        _remove(old)
+
+
+def refusal(path: Path, error: OSError) -> OSError:
+    """The same error as one sentence: what cannot be written, why, and what to pass."""
+    reason = (error.strerror or str(error)).lower()
+    advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
+    return type(error)(f"cannot write {str(path)!r} ({reason}); {advice}")
 
 
 def remove_drafts(path: Path) -> None:
@@ -110,10 +114,7 @@ def _locked(path: Path, beside: Path) -> int:
         try:
             handle = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
         except OSError as error:
-            reason = (error.strerror or str(error)).lower()
-            raise type(error)(
-                f"cannot write {str(path)!r} ({reason}); pass a path in a folder that exists and is yours"
-            ) from error
+            raise refusal(path, error) from error
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore[reportOptionalMemberAccess]
         except BlockingIOError as error:
@@ -135,6 +136,12 @@ def _is_same(handle: int, beside: Path) -> bool:
 
 def _draft(target: Path) -> Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
+
+
+def _remove(draft: Path) -> None:
+    """Remove a draft, if it is there; in a folder that cannot be written the system refuses even to look."""
+    with suppress(OSError):
+        draft.unlink()
 
 
 def _link(source: Path, link: Path) -> None:

@@ -111,7 +111,8 @@ def _scaling(recordings: list[Series]) -> Scaling:
     first = recordings[0].scaling
     if first is not None:
         return first
-    pooled = Series(np.concatenate([s.unscaled().values for s in recordings]), dt=recordings[0].dt, wide=True)
+    rows, names = np.concatenate([s.unscaled().values for s in recordings]), ", ".join(s.name for s in recordings)
+    pooled = Series(rows, dt=recordings[0].dt, name=names, wide=True)
     scaling = pooled.standardise().scaling
     assert scaling is not None
     return scaling

@@ -23,10 +23,11 @@ from . import models
 from ._version import __version__
 from .data import Embedding, Scaling
 from .files import as_path, write_whole
+from .manual import package
 from .models import Model
 from .sealed import Broken, pack, unpack
 
-__all__ = ["built", "described", "flat_parameters", "read", "set_parameters", "write"]
+__all__ = ["built", "described", "flat_parameters", "of_your_own", "read", "set_parameters", "write"]
 
 _FORMAT = "gtfdeer reconstruction"
 _FORMAT_VERSION = 1
@@ -47,7 +48,17 @@ def write(
     update: int,
     history: dict[str, np.ndarray],
 ) -> None:
-    """Write atomically: to a temporary file beside `path`, flushed to disk, then renamed."""
+    """Write atomically: to a temporary file beside `path`, flushed to disk, then renamed.
+
+    Raises:
+        TypeError: for a model that `read` could not build.
+        OSError: if the file cannot be written.
+    """
+    if (own := of_your_own(model)) is not None:
+        raise TypeError(
+            f"the model is built of a class of your own, {own}, which gtfdeer.load could not know; keep the parameters "
+            "yourself, flax.nnx.state(rec.model), or take a model and an observation from gtfdeer.models"
+        )
     header = {
         "format": _FORMAT,
         "format_version": _FORMAT_VERSION,
@@ -122,6 +133,15 @@ def described(model: Model) -> dict[str, Any]:
         "model": type(model).__name__,
         "config": {k: v.__name__ if isinstance(v, type) else v for k, v in config.items()},
     }
+
+
+def of_your_own(model: Model) -> str | None:
+    """The class of the model, or one of which it is built, that is not the package's: no file can name it."""
+    known = [getattr(models, name) for name in models.__all__]
+    if type(model) not in known:
+        return type(model).__name__
+    readout = model.config().get("observation")
+    return None if readout is None or readout in known else readout.__name__
 
 
 def built(header: dict[str, Any], held: Collection[np.ndarray]) -> Model:
@@ -218,7 +238,7 @@ def _header(path: Path, arrays: dict[str, np.ndarray]) -> dict[str, Any]:
     if version > _FORMAT_VERSION:
         raise ValueError(
             f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this "
-            f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); upgrade with pip install --upgrade gtfdeer"
+            f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); type: pip install --upgrade {package()}"
         )
     return header
 

@@ -28,7 +28,7 @@ MAY_IMPORT = {
     "update": {"devices", "forcing", "recipe", "scan", "solve", "solvers"},
     "fit": {"devices", "manual", "update", "recipe", "models", "data"},
     "sealed": {"data"},
-    "storage": {"models", "data", "files", "sealed", "_version"},
+    "storage": {"models", "data", "files", "manual", "sealed", "_version"},
     "settings": {"forcing", "solvers"},
     "job": {"models", "data", "recipe", "storage"},
     "machine": {"forcing", "job", "manual", "models", "solvers"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -48,6 +49,22 @@ def test_the_citation_names_every_paper_that_the_readme_builds_on():
 
 def test_the_extras_that_the_manual_names_exist():
     assert {"lab", "docs", "dev", "cuda12", "cuda13"} <= PYPROJECT["project"]["optional-dependencies"].keys()
+
+
+def test_nothing_says_to_install_from_a_registry_where_the_name_is_not_ours():
+    by_name = re.compile(r"pipx? install [^`\n]*?(?<![\w/])gtfdeer\b(?!(\[[^]]*\])? @ git\+)")
+    places = ("*.md", "*.toml", "docs/*.md", "docs/api/*.md", "binder/*", "gtfdeer/**/*.py", "notebooks/**/*.ipynb")
+    files = [path for place in places for path in ROOT.glob(place)]
+    assert {"README.md", "index.md", "lab.py", "01_quickstart.ipynb"} <= {path.name for path in files}
+    assert not [path for path in files if by_name.search(path.read_text(encoding="utf-8"))]
+    for wrong in (
+        "pip install gtfdeer",
+        "pip install 'gtfdeer[lab]'",
+        "pip install --upgrade gtfdeer",
+        "pip install -U jax gtfdeer",
+    ):
+        assert by_name.search(wrong)
+    assert not by_name.search("pip install 'gtfdeer[lab,cuda12] @ git+https://github.com/gtfdeer/gtfdeer'")
 
 
 def test_every_file_of_the_package_that_is_not_code_is_shipped():
@@ -114,4 +131,4 @@ def test_the_command_line_of_the_wheel_works_alone(clean):
 def test_without_jupyterlab_the_lab_says_what_to_type(clean):
     done = gtfdeer_there(clean, "lab")
     assert done.returncode == 1
-    assert "pip install 'gtfdeer[lab]'" in done.stderr
+    assert "pip install 'gtfdeer[lab] @ git+https://github.com/gtfdeer/gtfdeer'" in done.stderr

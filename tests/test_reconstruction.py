@@ -295,7 +295,7 @@ def rewritten(path, change):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        (lambda h, a: h.update(format_version=99, gtfdeer="7.0.0"), "newer than this gtfdeer"),
+        (lambda h, a: h.update(format_version=99, gtfdeer="7.0.0"), r"newer than this .*; type: pip install .* @ git"),
         (lambda h, a: h.update(format="something else"), "pass one written by"),
         (lambda h, a: h.update(model="os.system"), "does not know"),
         (lambda h, a: h["config"].update(observation="Popen"), "does not know"),
@@ -341,6 +341,37 @@ def test_a_pickle_in_a_model_file_is_never_opened(rec, tmp_path):
     with pytest.raises(ValueError, match=r"allow_pickle|not a model file"):
         gd.load(tmp_path / "m.npz")
     assert not ran.exists()
+
+
+class OwnReadout(gd.models.IdentityObservation):
+    """A readout that the package does not know."""
+
+
+def own_model(name="Own", seed=0):
+    """A model of a class that the package does not know, whatever it is called."""
+    return type(name, (gd.models.ShallowPLRNN,), {})(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(seed))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (own_model(), "Own"),
+        (own_model(name="ShallowPLRNN"), "ShallowPLRNN"),
+        (gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=4, observation=OwnReadout, rngs=nnx.Rngs(0)), "OwnReadout"),
+    ],
+)
+def test_a_model_that_load_could_not_build_is_not_saved(model, name, tmp_path):
+    own = gd.Reconstruction(model, None, dt=0.01, first=np.zeros(3, np.float32))
+    with pytest.raises(TypeError, match=rf"a class of your own, {name}, .*; keep .* flax\.nnx\.state\(rec\.model\)"):
+        own.save(tmp_path / "own.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_parameters_of_a_model_of_your_own_can_be_kept_as_the_refusal_says():
+    model, other = own_model(), own_model(seed=1)
+    assert not np.array_equal(other.step(jnp.ones(3)), model.step(jnp.ones(3)))
+    nnx.update(other, nnx.state(model))
+    assert np.array_equal(other.step(jnp.ones(3)), model.step(jnp.ones(3)))
 
 
 def test_an_unwritable_path_is_named_and_nothing_is_left(rec, tmp_path):

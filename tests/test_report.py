@@ -1,12 +1,15 @@
 """The report is one file that needs nothing else, says what it was given and never half of it."""
 
 import base64
+import errno
 import os
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 
+from gtfdeer.files import write_whole
 from gtfdeer.plots import figure, png
 from gtfdeer.report import Paragraph, Picture, Report, Section, Table
 
@@ -137,6 +140,16 @@ def test_folder_that_cannot_hold_files_is_refused_in_one_sentence(tmp_path):
     with pytest.raises(OSError, match=r"cannot write .*not a directory"):
         page().write(tmp_path / "file" / "report.html")
     assert os.listdir(tmp_path) == ["file"]
+
+
+def test_folder_that_is_read_only_is_refused_in_one_sentence(tmp_path, monkeypatch):
+    def read_only(*_, **__):
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr("gtfdeer.files.open", read_only, raising=False)
+    monkeypatch.setattr(Path, "unlink", read_only)  # the system refuses that, too, before it looks for the file
+    with pytest.raises(OSError, match=r"cannot write .* \(read-only file system\); pass a path"):
+        write_whole(tmp_path / "report.html", b"")
 
 
 def test_failed_write_keeps_the_old_report_and_leaves_no_half_file(tmp_path, monkeypatch):

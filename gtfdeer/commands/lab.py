@@ -11,6 +11,7 @@ import secrets
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
+from ..manual import package
 from .command import Command, Failure
 
 __all__ = ["COMMAND"]
@@ -32,7 +33,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 def run(options: Namespace) -> None:
     if importlib.util.find_spec("jupyterlab") is None:
-        raise Failure("JupyterLab is not installed; type: pip install 'gtfdeer[lab]'")
+        raise Failure(f"JupyterLab is not installed; type: pip install {package('lab')}")
     folder = _folder(options.folder)
     if not 0 < options.port < 65536:
         raise ValueError(f"--port is {options.port}; pass a number from 1 to 65535, such as 8888")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from .recordings import longest_stretch, read
+from .recordings import column_names, longest_stretch, read
 
 if TYPE_CHECKING:
     from gtfdeer.data import Series
@@ -49,6 +51,7 @@ def prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
     parts = [series.split(1 - fraction) for series in whole] if fraction else [(series, None) for series in whole]
     train = [part for part, _ in parts]
     held_out = [end for _, end in parts if end is not None]
+    _require_motion(train, options)
     if options.delay_embed is not None:
         first = train[0].delay_embed(options.delay_embed, options.delay)
         assert first.embedding is not None
@@ -62,3 +65,22 @@ def prepare(options: Namespace) -> tuple[list[Series], list[Series]]:
                 f"without a gap, but scores need {_SHORTEST_TEST}; pass a larger fraction"
             )
     return train, held_out
+
+
+def _require_motion(recordings: Sequence[Series], options: Namespace) -> None:
+    """Refuse a column that never changes in any of the recordings, by what its file calls it."""
+    import numpy as np
+
+    if len({series.columns for series in recordings}) > 1:
+        return  # gtfdeer.fit says which of them differ
+    values = np.concatenate([series.values for series in recordings])
+    lowest, highest = np.nanmin(values, axis=0), np.nanmax(values, axis=0)
+    if (lowest < highest).all():
+        return
+    called = [shlex.quote(name) for name in column_names(options.recordings[0], options)]
+    still, moving = int(np.argmax(lowest == highest)), [called[place] for place in np.flatnonzero(lowest < highest)]
+    files, advice = ", ".join(map(repr, options.recordings)), f"--columns {' '.join(moving)}"
+    raise ValueError(
+        f"column {called[still]} of {files} is always {highest[still]:.6g}, so there is nothing to learn from it; "
+        f"pass {advice if moving else 'a recording that moves'}"
+    )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from gtfdeer.data import Series
 
-__all__ = ["add_reading_options", "describe", "longest_stretch", "read", "read_as_trained"]
+__all__ = ["add_reading_options", "column_names", "describe", "longest_stretch", "read", "read_as_trained"]
 
 
 def add_reading_options(parser: ArgumentParser) -> None:
@@ -34,12 +34,22 @@ def read(path: str, dt: float | None, options: Namespace) -> Series:
     """The series in a file, coarsened; `dt` is that of its rows, None takes its time column's, or 1 without one."""
     from gtfdeer.data import read_series
 
-    columns = options.columns and [int(column) if column.isdecimal() else column for column in options.columns]
-    series = read_series(path, dt=dt, columns=columns, field=options.field)
+    series = read_series(path, dt=dt, columns=_columns(options), field=options.field)
     if not 1 <= options.coarsen <= series.length:
         rows = f"the {series.length} rows of {path!r}"
         raise ValueError(f"--coarsen is {options.coarsen}; pass how many of {rows} make one, such as 3")
     return series.coarsen(options.coarsen)
+
+
+def column_names(path: str, options: Namespace) -> list[str]:
+    """What `--columns` calls the columns that `read` takes from a file: by name, or by place where that is no use."""
+    from gtfdeer.data.reading import kept_columns
+
+    return [str(name) for name in kept_columns(path, columns=_columns(options), field=options.field)]
+
+
+def _columns(options: Namespace) -> list[int | str] | None:
+    return options.columns and [int(column) if column.isdecimal() else column for column in options.columns]
 
 
 def read_as_trained(path: str, dt: float, options: Namespace) -> Series:

@@ -89,15 +89,29 @@ def read_series(
         source = source if columns is None else source.select(positions([""] * source.columns, columns))
         return replace(source, dt=source.dt if dt is None else dt, name=source.name if name is None else name)
     table, found_name = _table_and_name(source, columns, field)
-    clock = clock_column(table.names)
-    chosen = None if columns is None else positions(table.names, columns)
-    if clock is not None and (chosen is None or clock not in chosen):
-        dt = _step_by_the_clock(table.values[:, clock], table.names[clock], dt, overruled=chosen is not None)
-    if chosen is None:
-        no_data = (clock, row_number_column(table))
-        chosen = [place for place in range(len(table.names)) if place not in no_data]
+    clock, chosen = clock_column(table.names), _places(table, columns)
+    if clock is not None and clock not in chosen:
+        dt = _step_by_the_clock(table.values[:, clock], table.names[clock], dt, overruled=columns is not None)
     values = table.values if len(chosen) == len(table.names) and columns is None else table.values[:, chosen]
     return Series(values, dt=1.0 if dt is None else dt, name=found_name if name is None else name, wide=wide)
+
+
+def kept_columns(path: str, *, columns: Columns = None, field: str | None = None) -> list[int | str]:
+    """What to pass as `columns` for each column that `read_series` keeps of a file.
+
+    Its name, if that begins with a letter and no other column has it; else its place.
+    """
+    table, _ = _table_and_name(path, columns, field)
+    names = table.names
+    return [names[p] if names[p][:1].isalpha() and names.count(names[p]) == 1 else p for p in _places(table, columns)]
+
+
+def _places(table: Table, columns: Columns) -> list[int]:
+    """The columns that are data: the wanted ones, or all but the clock and the row numbers."""
+    if columns is not None:
+        return positions(table.names, columns)
+    no_data = (clock_column(table.names), row_number_column(table))
+    return [place for place in range(len(table.names)) if place not in no_data]
 
 
 def _table_and_name(source: object, columns: Columns, field: str | None) -> tuple[Table, str]:

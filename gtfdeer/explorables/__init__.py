@@ -1,4 +1,4 @@
-"""Live panels for notebooks, one class each, on ipywidgets (`pip install gtfdeer[lab]`).
+"""Live panels for notebooks, one class each, on ipywidgets (in the extra `lab`).
 
     import gtfdeer as gd
     panel = gd.explorables.NewtonMicroscope()

@@ -2,8 +2,8 @@
 
     z_1 = start(x_1);     z_t = F((1 - alpha_t P) z_{t-1} + alpha_t P z_hat_{t-1}),     x_pred_t = observe(z_t)
 
-for t = 2..T, P the forced units, z_hat = infer(x). The first step leaves from z_1 itself. `fit`, `simulate`,
-`score` and `save` work for every model through this contract alone.
+for t = 2..T, P the forced units, z_hat = infer(x). The first step leaves from z_1 itself. `fit`, `simulate`
+and `score` work for every model through this contract alone; `save` and checkpoints for those of the package.
 """
 
 from __future__ import annotations

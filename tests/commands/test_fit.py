@@ -1,11 +1,14 @@
 """`gtfdeer fit`: what it tells, what it refuses, what it keeps."""
 
 import os
+import re
+import shlex
 import signal
 import sys
 
 import numpy as np
 import pytest
+from flax import nnx
 
 import gtfdeer
 from gtfdeer.__main__ import main
@@ -165,12 +168,49 @@ def test_nan_everywhere_is_refused(fitting):
 
 def test_fewer_steps_than_the_window_are_refused(fitting):
     sentence = fitting(spiral(300), "--window", "301")
-    assert "300" in sentence
-    assert "301" in sentence
+    assert "has 300 steps but --window is 301; pass --window 300 or less, or --across-gaps\n" in sentence
 
 
-def test_a_constant_column_is_refused(fitting):
-    assert "column 1" in fitting(np.stack([np.arange(300.0), np.full(300, 7.0)], axis=1))
+def test_a_constant_column_is_refused_as_its_file_calls_it(fitting):
+    t = DT * np.arange(300)
+    values = np.stack([t, np.full(300, 7.0), t**2], axis=1)
+    for header, called, others in (
+        ("x,y,z", "y", "x z"),
+        ("time,level (mV),z", "'level (mV)'", "z"),  # the first column is the clock, so it is no choice
+        ("x,y,y", "1", "x 2"),
+        ("", "1", "0 2"),
+    ):
+        for options in ([], ["--delay-embed", "2"], ["--delay-embed", "2", "--delay", "1"], ["--test-fraction", "0.5"]):
+            sentence = fitting(values, *options, header=header).strip()
+            assert f"column {called} of " in sentence
+            assert "bad.csv' is always 7, so" in sentence
+            assert sentence.endswith(f"; pass --columns {others}")
+    assert fitting(values[:, 1:2], header="x").strip().endswith("; pass a recording that moves")
+
+
+def test_a_column_that_is_constant_in_several_files_is_told_with_all_of_them(files, refused, tmp_path):
+    paths = [write_csv(tmp_path / f"{name}.csv", spiral(300) * [1, 0] + [0, 7]) for name in ("monday", "tuesday")]
+    sentence = refused("fit", *paths, "--dt", DT, "--out", tmp_path / "m.npz")
+    assert re.search(
+        r"column y of '.*monday\.csv', '.*tuesday\.csv' is always 7, .*; pass --columns x$", sentence.strip()
+    )
+    assert refused("fit", *paths, files / "three.csv", "--dt", DT, "--out", tmp_path / "m.npz").count("differ") == 1
+
+
+def test_columns_taken_as_the_refusal_says_are_taken(tmp_path, capsys):
+    path = write_csv(tmp_path / "r.csv", np.insert(spiral(300), 1, 7.0, axis=1), header="x,y,z (V)")
+    words = ["fit", str(path), "--dt", str(DT), *TINY, "--out", str(tmp_path / "m.npz")]
+    assert main(words) == 1
+    advice = shlex.split(capsys.readouterr().err.partition("; pass ")[2])
+    assert advice == ["--columns", "x", "z (V)"]
+    assert main([*words, *advice]) == 0
+
+
+def test_a_constant_column_of_several_series_is_named_in_python_too():
+    still = [gtfdeer.data.Series(spiral(100) * [1, 0] + [0, 7], dt=DT, name=name) for name in ("monday", "tuesday")]
+    model = gtfdeer.models.ShallowPLRNN(latent_dim=2, hidden_dim=3, rngs=nnx.Rngs(0))
+    with pytest.raises(ValueError, match=r"column 1 of 'monday, tuesday' is always 7, .*series\.select\(\[0\]\)"):
+        gtfdeer.fit(model, still, updates=1)
 
 
 def test_a_dt_that_is_not_positive_is_refused(files, refused, tmp_path):
@@ -222,16 +262,20 @@ def test_an_unknown_solver_is_refused_by_naming_the_known(files, refused, tmp_pa
     ("options", "word"),
     [
         (["--forcing", "adaptive", "--alpha", "0.1"], "--forcing"),
-        (["--forcing", "constant", "--alpha", "1.5"], "alpha"),
+        (["--forcing", "constant", "--alpha", "1.5"], "--alpha is 1.5; pass a forcing strength"),
         (["--delay", "3"], "--delay-embed"),
-        (["--delay-embed", "0"], "dimension"),
+        (["--delay-embed", "0"], "--delay-embed is 0; pass --delay-embed 1 or more"),
         (["--test-fraction", "1"], "--test-fraction"),
         (["--test-fraction", "0.1"], "larger"),
-        (["--columns", "z"], "'z'"),
-        (["--updates", "0"], "updates"),
-        (["--learning-rate", "-1"], "learning_rate"),
-        (["--noise", "-1"], "noise"),
+        (["--columns", "z"], "no column 'z'; pass --columns out of these: 0 'x', 1 'y'"),
+        (["--updates", "0"], "--updates is 0; pass"),
+        (["--learning-rate", "-1"], "--learning-rate is -1.0; pass"),
+        (["--noise", "-1"], "--noise is -1.0; pass"),
         (["--latent-dim", "1"], "--observation affine"),
+        (["--field", "q"], "; leave --field out"),
+        (["--batch", "0"], "--batch is 0; pass"),
+        (["--checkpoint", "run.txt"], "--checkpoint is 'run.txt'; pass a name"),
+        (["--window", "2000000000", "--batch", "1"], "; pass a smaller --batch or a shorter --window"),
     ],
 )
 def test_settings_that_do_not_fit_are_refused(options, word, files, refused, tmp_path):

@@ -73,7 +73,8 @@ def test_without_jupyterlab_it_says_what_to_type(monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "jupyterlab", None)  # what Python has for a package that is not there
     assert main(["lab"]) == 1
     assert capsys.readouterr().err == (
-        "gtfdeer: error: JupyterLab is not installed; type: pip install 'gtfdeer[lab]'\n"
+        "gtfdeer: error: JupyterLab is not installed; type: "
+        "pip install 'gtfdeer[lab] @ git+https://github.com/gtfdeer/gtfdeer'\n"
     )
 
 

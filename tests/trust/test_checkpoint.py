@@ -192,11 +192,20 @@ class Own(gd.models.ClippedShallowPLRNN):
     """A model that the package does not know."""
 
 
+class OwnReadout(gd.models.ScaledObservation):
+    """A readout that the package does not know."""
+
+
 @pytest.mark.parametrize(
     ("changed", "kind", "words"),
     [
         ({"optimiser": optax.adam(1e-3)}, TypeError, "learning_rate"),
-        ({"model": Own(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(0))}, TypeError, "Own"),
+        ({"model": Own(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(0))}, TypeError, "a class of your own, Own,"),
+        (
+            {"model": gd.models.GRU(latent_dim=4, observed_dim=3, observation=OwnReadout, rngs=nnx.Rngs(0))},
+            TypeError,
+            "a class of your own, OwnReadout,",
+        ),
         ({"forcing": gd.forcing.Adaptive(estimator=lambda J: J.max())}, TypeError, "of your own making"),
         ({"checkpoint": 3}, TypeError, "path of a file"),
         ({"checkpoint": "run.pt"}, ValueError, r"ends in \.npz"),
