@@ -133,12 +133,7 @@ class Reconstruction:
         return judge(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
 
     def save(self, path: str | Path) -> None:
-        """Write one `.npz`: arrays and a JSON header, no pickle, version-stamped; in one go or not at all.
-
-        Raises:
-            TypeError: for a model of your own making, which `gtfdeer.load` could not know.
-            OSError: if the file cannot be written.
-        """
+        """Write one `.npz`: arrays, a JSON header, no pickle; whole or not at all. TypeError for a class of your own."""
         storage.write(
             path,
             self.model,

@@ -112,7 +112,7 @@ def test_a_fallback_of_auto_is_counted(lorenz):
     """One sweep is never enough for windows that do not know of each other. Short sequences go step by step anyway."""
     settings = {
         "updates": 3,
-        "batch": 2,
+        "batch": 4,
         "forcing": gd.forcing.Constant(0.0),
         "solver": gd.solvers.Auto(max_iterations=1),
     }

@@ -122,12 +122,12 @@ def test_auto_says_when_it_fell_back_on_going_step_by_step():
     def logistic(rate, length, solver):
         return solve(lambda z, u: rate * z * (1 - z), jnp.full(1, 0.3), jnp.zeros((length, 0)), solver=solver)
 
-    found = jax.jit(lambda rate: logistic(rate, 600, Auto()))
+    found = jax.jit(lambda rate: logistic(rate, 2048, Auto()))
     chaotic, calm = found(3.9), found(1.5)
     assert [bool(chaotic.fallback), bool(calm.fallback)] == [True, False]
     assert chaotic.status is calm.status is Status.CONVERGED
-    np.testing.assert_array_equal(chaotic.states, jax.jit(lambda r: logistic(r, 600, Sequential()))(3.9).states)
-    assert not logistic(3.9, 100, Auto()).fallback
+    np.testing.assert_array_equal(chaotic.states, jax.jit(lambda r: logistic(r, 2048, Sequential()))(3.9).states)
+    assert not logistic(3.9, 2047, Auto()).fallback
     assert not logistic(3.9, 100, Sequential()).fallback
 
 
@@ -196,7 +196,7 @@ def test_iterates_of_auto_are_those_of_its_choice_and_then_the_way_out():
     def logistic(z, u):
         return 3.9 * z * (1 - z)
 
-    z0, nothing = jnp.full(1, 0.3), jnp.zeros((600, 0))
+    z0, nothing = jnp.full(1, 0.3), jnp.zeros((2048, 0))
     pictures = iterates(logistic, z0, nothing, Auto(max_iterations=3))
     chosen = iterates(logistic, z0, nothing, Shooting(max_sweeps=3))
     np.testing.assert_array_equal(pictures[:4], chosen)
