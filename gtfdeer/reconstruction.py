@@ -133,7 +133,7 @@ class Reconstruction:
         return judge(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
 
     def save(self, path: str | Path) -> None:
-        """Write one `.npz`: arrays, a JSON header, no pickle; whole or not at all. TypeError for a class of your own."""
+        """Write one `.npz`: arrays, a JSON header, no pickle; whole or not at all. TypeError: a class of your own."""
         storage.write(
             path,
             self.model,
