@@ -29,9 +29,9 @@ from .manual import trouble
 from .solvers.auto import Auto
 from .solvers.base import Attempt, NewtonLike, Problem, Solver
 from .solvers.deer import DEER
-from .solvers.gradient import parameter_gradient
+from .solvers.gradient import floating, parameter_gradient
 from .solvers.sharded import Sharded
-from .solvers.share import Share
+from .solvers.share import Share, Whole
 from .solvers.shooting import Shooting
 
 if TYPE_CHECKING:
@@ -205,11 +205,27 @@ def _trajectory(
 
 
 def _forward(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess):
+    if isinstance(share, Whole) and solver.keeps_its_loop(*guess.shape, guess.dtype):
+        leaves, rebuild = floating((constants[0], z0, inputs))
+
+        def run(leaves: list) -> tuple[Any, Any]:
+            own, z0, inputs = rebuild(leaves)
+            problem = Problem(pure_step, pure_jacobian, (own, constants[1]), z0, inputs, share)
+            attempt = solver.run(problem, guess)
+            return attempt.states, attempt
+
+        _, pull, attempt = jax.vjp(run, leaves, has_aux=True)
+        return attempt, (pull, constants, z0, inputs)
     attempt: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
     return attempt, (constants, z0, inputs, attempt.states)
 
 
 def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
+    if callable(saved[0]):
+        pull, constants, z0, inputs = saved
+        _, rebuild = floating((constants[0], z0, inputs))
+        of_constants, of_start, of_inputs = rebuild(*pull(cotangents.states), None)
+        return (of_constants, None), of_start, of_inputs, None
     constants, z0, inputs, states = saved
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs, share)
     adjoints = solver.adjoint(problem, states, cotangents.states)

@@ -78,6 +78,9 @@ class Auto(Solver):
         length, latent_dim = states.shape
         return self.choice(length, latent_dim, states.dtype).adjoint(problem, states, cotangents)
 
+    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
+        return self.choice(length, latent_dim, dtype).keeps_its_loop(length, latent_dim, dtype)
+
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 

@@ -158,6 +158,10 @@ class Solver(abc.ABC):
     def tolerance(self, dtype: Any) -> float:
         """The relative residual up to which a trajectory counts as converged."""
 
+    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
+        """Whether the gradient goes back through the loop itself, which then keeps what each step computed."""
+        return False
+
     @abc.abstractmethod
     def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
         """Numbers of working memory for each time step of a solve, see `gtfdeer.solvers.memory_needed`."""
