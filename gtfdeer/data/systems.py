@@ -48,9 +48,10 @@ class Lorenz63(System):
 
         dx/dt = sigma (y - x)    dy/dt = x (rho - z) - y    dz/dt = x y - beta z
 
-    At the default parameters: exponents 0.9056, 0, -14.572 (their sum is -(sigma + 1 + beta) exactly); mean
-    (0, 0, 23.6), std (7.9, 9.0, 8.6). No period; one turn of a wing takes about 0.75. Source: E. Lorenz, J.
-    Atmos. Sci. 20, 130, 1963; exponents: J. C. Sprott, "Chaos and Time-Series Analysis", 2003.
+    At the default parameters sigma 10, rho 28, beta 8/3: exponents 0.9056, 0, -14.572 (their sum is
+    -(sigma + 1 + beta) exactly); mean (0, 0, 23.6), std (7.9, 9.0, 8.6). No period; one turn of a wing takes about
+    0.75. Source: E. Lorenz, J. Atmos. Sci. 20, 130, 1963; exponents: J. C. Sprott, "Chaos and Time-Series
+    Analysis", 2003.
 
     >>> Lorenz63().vector_field(jnp.array([1.0, 1.0, 0.0])).tolist()
     [0.0, 27.0, 1.0]
@@ -80,9 +81,9 @@ class Rossler(System):
 
         dx/dt = -y - z    dy/dt = x + a y    dz/dt = b + z (x - c)
 
-    At the default parameters: exponents 0.071, 0, -5.394 (measured: 0.073(1), 0, -5.396(1)); a turn takes
-    about 5.9. Starts far outside the spiral escape to infinity: `initial_state` stays in a square tested for
-    that. Sources: O. Rossler, Phys. Lett. A 57, 397, 1976; exponents: J. C. Sprott, "Chaos and Time-Series
+    At the default parameters a 0.2, b 0.2, c 5.7: exponents 0.071, 0, -5.394 (measured: 0.073(1), 0, -5.396(1)). No
+    period; a turn takes about 5.9. Starts far outside the spiral escape to infinity: `initial_state` stays in a square
+    tested for that. Sources: O. Rossler, Phys. Lett. A 57, 397, 1976; exponents: J. C. Sprott, "Chaos and Time-Series
     Analysis", 2003.
     """
 
@@ -111,7 +112,7 @@ class Lorenz96(System):
 
         dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F,    indices modulo the dimension
 
-    At dimension 10 and F = 8: largest exponent 1.18(2) (measured); the exponents sum to -dimension exactly.
+    At dimension 10 and F = 8: largest exponent 1.18(2) (measured); the exponents sum to -dimension exactly. No period.
     Not to be confused with its two-scale version, which adds fast variables to every site. Source: E. Lorenz,
     "Predictability: a problem partly solved", ECMWF Seminar on Predictability, 1996.
 
@@ -195,8 +196,8 @@ class SlowFastLorenz(System):
 
     State (x, y, z, u, v). The clock is the normal form of the Hopf bifurcation and feels nothing of x, y, z:
     on its limit cycle u = cos(omega t + phase), v = sin(omega t + phase), so its period is `period` exactly,
-    and its two exponents are 0 and -2 exactly. With rho 36 and depth 8, rho + depth u stays in [28, 44],
-    where Lorenz-63 is chaotic, and the level of z, near rho - 4.4, rises and falls with the clock. Exponents
+    and its two exponents are 0 and -2 exactly. With sigma 10, beta 8/3, rho 36 and depth 8, rho + depth u stays in
+    [28, 44], where Lorenz-63 is chaotic, and the level of z, near rho - 4.4, rises and falls with the clock. Exponents
     at period 100: 1.061(2), 0, 0, -2, -14.73 (measured), at 20: 1.04(1), 0, 0, -2, -14.71. At dt 0.01 the
     period of 100 is 10 000 samples against 70 for a turn of a wing.
 

@@ -1,5 +1,7 @@
 """Known answers of the known systems: means, periods, sums of exponents."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -64,6 +66,14 @@ def test_the_exponents_are_those_of_the_docstring(system, dt, steps, known, tole
         assert found.sum() == pytest.approx(-10, abs=1e-2)
     if isinstance(system, SlowFastLorenz):
         assert found.sum() == pytest.approx(-41 / 3 - 2, abs=1e-2)
+
+
+@pytest.mark.parametrize("system", [Lorenz63(), Rossler(), Lorenz96(), SlowFastLorenz(), BurstingNeuron()], ids=repr)
+def test_the_docstring_names_the_values_of_all_parameters(system):
+    words = type(system).__doc__
+    for field in dataclasses.fields(system):
+        value = getattr(system, field.name)
+        assert ("8/3" if value == 8 / 3 else f"{value:g}") in words
 
 
 def test_rossler_turns_in_its_time():
