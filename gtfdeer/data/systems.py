@@ -112,7 +112,8 @@ class Lorenz96(System):
 
         dx_i/dt = (x_{i+1} - x_{i-2}) x_{i-1} - x_i + F,    indices modulo the dimension
 
-    At dimension 10 and F = 8: largest exponent 1.18(2) (measured); the exponents sum to -dimension exactly. No period.
+    At dimension 10 and F = 8: exponents 1.181(2), 0.701(4), 0.089(2), 0, -0.435(3), -0.874(2), -1.319(2), -1.942(3),
+    -2.810(6), -4.592(2) (measured); they sum to -dimension exactly. No period.
     Not to be confused with its two-scale version, which adds fast variables to every site. Source: E. Lorenz,
     "Predictability: a problem partly solved", ECMWF Seminar on Predictability, 1996.
 

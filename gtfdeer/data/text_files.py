@@ -67,8 +67,8 @@ def read_text(path: Path, columns: int | str | Sequence[int | str] | None = None
         raise ValueError(f"{path.name!r} holds names but no line of numbers; pass a file with one line per time step")
     names = first if has_names else _commented_names(lines, content[0], delimiter, len(first))
     values = _numbers(body, delimiter, names, columns, path.name)
-    ends_in_separator = values.shape[1] > 1 and names[-1] == "" and np.isnan(values[:, -1]).all()
-    if ends_in_separator:
+    may_be_no_column = values.shape[1] > 1 and names[-1] == "" and np.isnan(values[:, -1]).all()
+    if may_be_no_column and all(_cells(line, delimiter)[-1] == "" for line in body):  # lines that end in a separator
         names, values = names[:-1], values[:, :-1]
     return Table(values, tuple(names))
 

@@ -31,6 +31,8 @@ __all__ = ["AlmostLinearRNN"]
 class AlmostLinearRNN(RecurrentModel):
     """`F(z) = A z + W phi(z) + h`, phi a ReLU on the last `relu_units` units only.
 
+    What it learns of Lorenz-63: docs/families.md.
+
     >>> model = AlmostLinearRNN(latent_dim=20, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.relu_units, model.step(jnp.ones(20)).shape
     (10, (20,))

@@ -91,6 +91,8 @@ class _Gated(RecurrentModel):
 class VanillaRNN(_Gated):
     """`F(h) = tanh(W h + b)`.
 
+    What it learns of Lorenz-63: docs/families.md.
+
     >>> model = VanillaRNN(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.step(jnp.ones(16)).shape, model.observe(jnp.ones(16)).shape
     ((16,), (3,))
@@ -109,6 +111,8 @@ class VanillaRNN(_Gated):
 
 class GRU(_Gated):
     """The gated recurrent unit: `F(h) = (1 - g) tanh(r (W_q h + c) + b_p) + g h`.
+
+    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = GRU(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.jacobian(jnp.ones(16)).shape
@@ -144,6 +148,8 @@ class LSTM(_Gated):
     """The long short-term memory; its state is ONE vector (c, h), the cells first.
 
     h has `M // 2` units, c the others: equally many for even M; for odd M the last cell is seen by the readout only.
+
+    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = LSTM(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
     >>> c, h = jnp.zeros(8), jnp.ones(8)

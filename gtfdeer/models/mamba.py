@@ -75,6 +75,8 @@ class _Selective(Layer):
 class Mamba(StateSpaceModel):
     """A stack of selective layers (arXiv 2312.00752); `latent_dim` states for each of `2 width` channels a layer.
 
+    What it learns of Lorenz-63: docs/families.md.
+
     >>> model = Mamba(latent_dim=4, width=8, depth=1, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.latent_dim, model.step(jnp.zeros(model.latent_dim)).shape
     (67, (67,))

@@ -108,6 +108,8 @@ class _Shallow(RecurrentModel, Bounded):
 class ShallowPLRNN(_Shallow):
     """`F(z) = A z + W1 relu(W2 z + h2) + h1`.
 
+    What it learns of Lorenz-63: docs/families.md.
+
     >>> model = ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
     >>> model.step(jnp.ones(3)).shape, model.jacobian(jnp.ones(3)).shape
     ((3,), (3, 3))
@@ -125,6 +127,8 @@ class ShallowPLRNN(_Shallow):
 
 class ClippedShallowPLRNN(_Shallow):
     """`F(z) = A z + W1 [relu(W2 z + h2) - relu(W2 z)] + h1`: the hidden layer is bounded.
+
+    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = ClippedShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
     >>> model.step(jnp.ones(3)).shape

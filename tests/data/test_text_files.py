@@ -70,6 +70,17 @@ def test_the_usual_ways_to_write_a_table(write, text):
     assert (series.dt, series.name) == (1.0, "x")
 
 
+@pytest.mark.parametrize("delimiter", [",", ";", "\t", " "])
+def test_a_last_column_of_nan_is_a_column(delimiter, write):
+    def table(*cells):
+        return write("\n".join([delimiter.join(cells)] * 5))
+
+    with pytest.raises(ValueError, match=r"values of shape \(5, 2\) is NaN throughout"):
+        read_series(table("nan", "nan"))
+    with pytest.raises(ValueError, match="column 1 of values is NaN throughout"):
+        read_series(table("1", "nan"))
+
+
 @pytest.mark.parametrize("suffix", [".csv", ".tsv", ".txt", ".dat", ".CSV"])
 def test_any_text_ending_will_do(write, suffix):
     assert read_series(write("1\t2\n3\t4\n", "x" + suffix)).columns == 2

@@ -1,11 +1,14 @@
 """The manual's pages of results say what the committed files say."""
 
+import inspect
 import json
+import re
 import runpy
 from types import SimpleNamespace
 
 import pytest
 
+from gtfdeer import models
 from gtfdeer.studies import NAMES
 
 
@@ -36,3 +39,17 @@ def test_the_families_have_a_table_with_seeds(hooks, request):
     assert "<!--" not in filled
     assert "| a second exact run | " in filled
     assert "| ShallowPLRNN | " in filled
+
+
+def test_every_model_has_its_picture_and_names_the_page(hooks, request):
+    root = request.config.rootpath / "docs"
+    filled = hooks.families((root / "families.md").read_text(encoding="utf-8"), root)
+    every = (getattr(models, name) for name in models.__all__)
+    kinds = [kind for kind in every if isinstance(kind, type) and issubclass(kind, models.Model)]
+    concrete = [kind for kind in kinds if not inspect.isabstract(kind)]
+    assert len(concrete) == 9
+    for kind in concrete:
+        (picture,) = re.findall(rf"^## {kind.__name__}\n\n!\[free run\]\((.+)\)$", filled, re.M)
+        assert (root / picture).is_file()
+        assert "docs/families.md" in kind.__doc__
+    assert "(../families.md)" in (root / "api" / "models.md").read_text(encoding="utf-8")
