@@ -1,4 +1,4 @@
-"""How much memory this machine has left, and whether a training run fits into it.
+"""What this machine computes on, how much memory it has left, and whether a training run fits into it.
 
 The host's is what /proc/meminfo says, within the limits of the control groups around this process (containers, batch
 systems) and of the shell (`ulimit -v`); an accelerator's is what JAX says. What cannot be known, forbids nothing.
@@ -6,6 +6,7 @@ systems) and of the shell (`ulimit -v`); an accelerator's is what JAX says. What
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,30 @@ from .manual import trouble
 from .models.ssm import StateSpaceModel
 from .solvers import Shooting, Solver, memory_needed
 
-__all__ = ["Memory", "available_memory", "host_memory", "memory_for", "require_memory_for"]
+__all__ = [
+    "Memory",
+    "available_memory",
+    "device_in_words",
+    "host_memory",
+    "memory_for",
+    "require_memory_for",
+    "usable_cores",
+]
 
 _ITEMSIZE = 4  # bytes: training is in float32
 _UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
+
+
+def device_in_words() -> str:
+    """What JAX computes on, such as "2 CPU cores"; what results name beside them."""
+    device = jax.devices()[0]
+    cores = usable_cores()
+    return f"{cores} CPU core{'s' * (cores != 1)}" if device.platform == "cpu" else device.device_kind
+
+
+def usable_cores() -> int | None:
+    """Cores that this process may run on; None if the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 class _Files(NamedTuple):

@@ -215,18 +215,18 @@ def _forward(solver, pure_step, pure_jacobian, share, constants, z0, inputs, gue
             return attempt.states, attempt
 
         _, pull, attempt = jax.vjp(run, leaves, has_aux=True)
-        return attempt, (pull, constants, z0, inputs)
+        return attempt, (constants, z0, inputs, pull)
     attempt: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
     return attempt, (constants, z0, inputs, attempt.states)
 
 
 def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
-    if callable(saved[0]):
-        pull, constants, z0, inputs = saved
-        _, rebuild = floating((constants[0], z0, inputs))
-        of_constants, of_start, of_inputs = rebuild(*pull(cotangents.states), None)
-        return (of_constants, None), of_start, of_inputs, None
     constants, z0, inputs, states = saved
+    if callable(states):  # not the states, but the way back through the loop that made them
+        back: Any = states
+        _, rebuild = floating((constants[0], z0, inputs))
+        of_constants, of_start, of_inputs = rebuild(*back(cotangents.states), None)
+        return (of_constants, None), of_start, of_inputs, None
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs, share)
     adjoints = solver.adjoint(problem, states, cotangents.states)
     start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]

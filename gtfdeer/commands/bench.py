@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,15 +65,15 @@ class Record:
         self.path, self.picture = path, path.with_suffix(".png")
         self._facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
         self._rows: list[Measurement] = []
+        self._left_out: list[dict[str, Any]] = []
 
-    def add(self, rows: Sequence[Measurement]) -> None:
+    def add(self, rows: Sequence[Measurement], left_out: Mapping[str, int] | None = None) -> None:
+        """Keep the rows of one case, and what took no part in it for want of so many bytes."""
         self._rows += rows
-        missing = [
-            case.as_row() | {"solver": name, "estimated": size}
-            for case in dict.fromkeys(row.case for row in self._rows)
-            for name, size in case.left_out().items()
+        self._left_out += [
+            rows[0].case.as_row() | {"solver": name, "estimated": size} for name, size in (left_out or {}).items()
         ]
-        content = self._facts | {"rows": [row.as_row() for row in self._rows], "left out": missing}
+        content = self._facts | {"rows": [row.as_row() for row in self._rows], "left out": self._left_out}
         write_whole(self.path, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
         write_whole(self.picture, _drawn(self._rows))
 
@@ -89,14 +89,14 @@ def race_all(cases: Sequence[Case], measure: Callable[[Case], list[Measurement]]
     done = 0
     try:
         for case in cases:
-            rows = measure(case)
+            missing, rows = case.left_out(), measure(case)
             print(f"\n{table(rows)}", flush=True)
-            if missing := case.left_out():
+            if missing:
                 needs = ", ".join(f"{name} ({size / 1e6:,.0f} MB)" for name, size in missing.items())
                 print(f"left out, for the memory that they would need: {needs}", flush=True)
             done += 1
             if record is not None:
-                record.add(rows)
+                record.add(rows, missing)
     except KeyboardInterrupt:
         where = "printed; pass --out to have them in a file" if record is None else f"kept in {str(record.path)!r}"
         raise KeyboardInterrupt(f"{done} of {len(cases)} cases are {where}" if done else "") from None

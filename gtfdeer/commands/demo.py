@@ -14,7 +14,7 @@ from ..files import write_whole
 from . import demo_run
 from .command import Command
 from .files import require_writable_folder
-from .info import device, versions
+from .info import versions
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -79,6 +79,8 @@ def _check(options: Namespace) -> None:
 
 def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict[str, Any]:
     """What goes into scores.json: scores of the saved model, what they are held against, every seed."""
+    from ..machine import device_in_words
+
     chosen = demo_run.middle(runs)
     return {
         **chosen.scores.as_dict(),
@@ -97,7 +99,7 @@ def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict
         "seconds": round(seconds, 1),
         "command": shlex.join(_command(options)),
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
-        "device": device(),
+        "device": device_in_words(),
         "versions": versions(),
     }
 

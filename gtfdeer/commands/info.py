@@ -59,17 +59,10 @@ def environment() -> dict[str, Any]:
 
 def provenance(command: Sequence[str]) -> dict[str, Any]:
     """What results kept in a file name beside them: the command, as a shell takes it, and what they depend on."""
+    from ..machine import device_in_words
+
     known = environment()
-    return {"command": shlex.join(command), "device": device(), **{name: known[name] for name in _PROVENANCE}}
-
-
-def device() -> str:
-    """What JAX computes on, in a few words."""
-    import jax
-
-    kind = jax.devices()[0].device_kind
-    cores = _cpu()["usable"]
-    return f"{cores} CPU core{'s' * (cores != 1)}" if jax.default_backend() == "cpu" else kind
+    return {"command": shlex.join(command), "device": device_in_words(), **{name: known[name] for name in _PROVENANCE}}
 
 
 def versions() -> dict[str, str]:
@@ -114,8 +107,9 @@ def _needs() -> dict[str, str]:
 
 def _cpu() -> dict[str, Any]:
     """Cores of the machine, and those that this process may run on."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return {"cores": os.cpu_count() or "unknown", "usable": usable or "unknown"}
+    from ..machine import usable_cores
+
+    return {"cores": os.cpu_count() or "unknown", "usable": usable_cores() or "unknown"}
 
 
 def _device(device: Any) -> dict[str, Any]:

@@ -83,18 +83,17 @@ def conduct(
         most = f"{study.name} times programs, which must not share the machine" if study.alone else "pass 1 or more"
         raise ValueError(f"jobs is {jobs}; {most}{'; pass 1' if study.alone else ''}")
     folder = _made(Path(folder))
-    record_file, figure_file = (folder / f"{study.name}.{kind}" for kind in ("json", "png"))
-    with alone_with(_table(study, folder).path):
-        files = [folder / name for name in (f"{study.name}.csv", f"{study.name}-times.csv")]
-        for file in (*files, record_file, figure_file):
+    files = table_file, times_file, record_file, figure_file = _files(study, folder)
+    with alone_with(table_file):
+        for file in files:
             remove_drafts(file)
-        record = _record(study, record_file, files[0], full)
-        table, times = _table(study, folder), _times(study, folder)
+        record = _record(study, record_file, table_file, full)
+        table, times = Table(table_file), Table(times_file)
         runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
         strangers = table.strangers(runs)
         if strangers:
             raise ValueError(
-                f"{str(table.path)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
+                f"{str(table_file)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
                 "of another version; pass as many seeds as before, or another folder"
             )
         now = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})}
@@ -107,23 +106,20 @@ def conduct(
         record["caption"] = study.caption(rows)
         _write(record_file, record, rows)
         write_whole(figure_file, plots.png(captioned(study.draw(rows), record["caption"])))
-    return Findings(rows, record["caption"], (table.path, record_file, figure_file))
+    return Findings(rows, record["caption"], (table_file, record_file, figure_file))
 
 
 def read_rows(study: Study, folder: Path) -> list[Row]:
     """The rows that a finished study left in a folder, times included."""
-    rows = _table(study, folder).rows
-    if not study.clock:
-        return rows
-    return [row | timed for row, timed in zip(rows, _times(study, folder).rows, strict=True)]
+    table_file, times_file, *_ = _files(study, folder)
+    rows = Table(table_file).rows
+    return [row | timed for row, timed in zip(rows, Table(times_file).rows, strict=True)] if study.clock else rows
 
 
-def _table(study: Study, folder: Path) -> Table:
-    return Table(folder / f"{study.name}.csv")
-
-
-def _times(study: Study, folder: Path) -> Table:
-    return Table(folder / f"{study.name}-times.csv")
+def _files(study: Study, folder: Path) -> tuple[Path, Path, Path, Path]:
+    """Table, times, record and figure."""
+    table, times, record, figure = (folder / f"{study.name}{end}" for end in (".csv", "-times.csv", ".json", ".png"))
+    return table, times, record, figure
 
 
 def captioned(sheet: Figure, caption: str) -> Figure:
@@ -192,6 +188,7 @@ def _record(study: Study, record_file: Path, table_file: Path, full: bool) -> di
             f"{str(record_file.parent)!r} holds results of the {record['setting']} setting, not of the {setting} one; "
             "pass another folder"
         )
+    record.pop("table", None)  # of the last time; it is written anew
     return record
 
 

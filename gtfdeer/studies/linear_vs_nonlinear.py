@@ -161,10 +161,11 @@ def draw(rows: list[Row]) -> Figure:
 
 def _headline(rows: list[Row]) -> str:
     """Which colour is nearer, where."""
-    found: dict[str, list[str]] = {"linear (blue)": [], "nonlinear (orange)": [], "neither": []}
+    found: dict[str, list[str]] = {"linear": [], "nonlinear": [], "neither": []}
     for system in distinct(rows, "system"):
         found[_nearer(where(rows, system=system))].append(system)
-    return "Nearer to the attractor: " + "; ".join(f"{side} on {', '.join(s)}" for side, s in found.items() if s)
+    named = {"linear": "linear (blue)", "nonlinear": "nonlinear (orange)", "neither": "neither"}
+    return "Nearer to the attractor: " + "; ".join(f"{named[side]} on {', '.join(s)}" for side, s in found.items() if s)
 
 
 def _is_linear(model: str) -> bool:
@@ -220,8 +221,8 @@ def caption(rows: list[Row]) -> str:
     first = next(row for row in rows if row["model"] != EXACT)
     return (
         f"With equal parameters and time, the best nonlinear family comes nearer to the attractor than the best linear "
-        f"one on {sum(side.startswith('nonlinear') for side in sides)} of {len(systems)} systems, the best linear one "
-        f"on {sum(side.startswith('linear') for side in sides)}{unlearned}. Median D_stsp and exponent over "
+        f"one on {sides.count('nonlinear')} of {len(systems)} systems, the best linear one "
+        f"on {sides.count('linear')}{unlearned}. Median D_stsp and exponent over "
         f"{counted(rows)}: {scores}. Lost, running away or at rest: {_failures(rows)}. "
         f"Directions that carry {CARRIED:.0%} of the movement of J, median of the runs that are not lost: {ranks}; "
         f"one linear layer is bound to 2 N of them, stacks and an A that depends on the input are not. "
@@ -253,7 +254,7 @@ def _nearer(rows: list[Row]) -> str:
     at_rest = min((row["D_stsp"] for row in rows if _lost(row)), default=np.inf)
     if not min(nonlinear, linear) < 0.999 * at_rest:  # their scores are equal up to rounding
         return "neither"
-    return "linear (blue)" if linear < nonlinear else "nonlinear (orange)"
+    return "linear" if linear < nonlinear else "nonlinear"
 
 
 def _against(*families: list[Row]) -> str:

@@ -238,9 +238,8 @@ def _fewer(own: list[Row], rows: list[Row]) -> str:
 
 def _took(families: list[list[Row]]) -> str:
     """The median seconds of training of the fastest and the slowest family."""
-    ordered = sorted(families, key=lambda own: quartiles(own, "seconds")[1])
-    ends = (f"{quartiles(own, 'seconds')[1]:.0f} s ({own[0]['model']})" for own in (ordered[0], ordered[-1]))
-    return f"training took {' to '.join(ends)}"
+    took = sorted((quartiles(own, "seconds")[1], own[0]["model"]) for own in families)
+    return "training took " + " to ".join(f"{seconds:.0f} s ({model})" for seconds, model in (took[0], took[-1]))
 
 
 def _near(own: list[Row]) -> bool:

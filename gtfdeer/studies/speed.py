@@ -15,7 +15,6 @@ times as fast as step by step on a GPU; a CPU has few cores, and each of them st
 from __future__ import annotations
 
 import math
-import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -29,6 +28,7 @@ from flax import nnx
 from matplotlib.ticker import NullLocator
 
 from .. import data, models, solvers
+from ..machine import device_in_words
 from ..plots.canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, dress, figure
 from .rows import counted, distinct, quartiles, told, where
 from .study import Row, Study
@@ -105,7 +105,7 @@ def _row(name: str, ready: dict[str, _Program], seconds: dict[str, list[float]])
     comparable = name != SHORT  # whose loss is another: every window begins at the data
     return {
         "program": name,
-        "device": _device(),
+        "device": device_in_words(),
         "seconds": float(np.median(own)),
         "spread": float(high - low) / 2,
         "ratio": float(np.median(reference / own)),
@@ -115,14 +115,6 @@ def _row(name: str, ready: dict[str, _Program], seconds: dict[str, list[float]])
         "error": _difference(predicted, truth) if comparable else None,
         "gradient_error": _difference(gradient, true_gradient) if comparable else None,
     }
-
-
-def _device() -> str:
-    device = jax.devices()[0]
-    if device.platform != "cpu":
-        return device.device_kind
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{usable} CPU cores"
 
 
 def _task(run: Run) -> tuple[Callable, Any, Float[Array, "time latent"]]:

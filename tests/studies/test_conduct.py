@@ -108,7 +108,9 @@ def test_more_seeds_go_on_from_fewer(fall, tmp_path):
 
 def test_a_finished_study_is_not_made_again(fall, tmp_path):
     before = quietly(fall, tmp_path)
+    written = (tmp_path / "fall.json").read_text()
     assert quietly(fall, tmp_path) == before
+    assert written.count('"table"') == (tmp_path / "fall.json").read_text().count('"table"') == 1
     assert len(fall.made) == 4
 
 
