@@ -9,9 +9,9 @@
   Blelloch, "Prefix sums and their applications", 1990; Lim et al., "Parallelizing non-linear sequential
   models over the sequence length", arXiv 2309.12252, section 3.
 - `Blocked`: cut T into windows and walk all windows at once, from zero and then from the ends found. Where products of
-  A have died out within a window, as they do under contraction, that is the answer, for T M^2 work; elsewhere each
-  window's own map says where to start from. Depth 3 to 4 sqrt(T). Fast on CPUs: the windows lie innermost in memory,
-  so that every product is one vector instruction wide.
+  A have died out within a window, as they do under contraction, that is the answer, for T M^2 work in 2 sqrt(T) steps;
+  elsewhere each window's own map says where to start from, after 3 sqrt(T) more. (Diagonal A: by the maps at once.)
+  Fast on CPUs: the windows lie innermost in memory, so that every product is one vector instruction wide.
 
 A start z_0 that is not zero belongs into b_1 (add A_1 z_0). All products ask for the highest precision,
 because the default of some GPUs (TF32) keeps three digits only.

@@ -9,7 +9,8 @@ The gradient never runs through the iterations. At the solution the implicit-fun
     dL/dtheta = sum_t (df_t/dtheta)^T l_t         one batched vector-Jacobian product
 
 (arXiv 2309.12252, section 3.1; any textbook on adjoint methods). Approximations in a solver steer the path of its
-iteration, never this. Differentiation is reverse mode, first order.
+iteration, never this. Differentiation is reverse mode, first order. Where one step after the other is short, the same
+gradient comes from the loop itself (`Solver.keeps_its_loop`).
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from .manual import trouble
 from .solvers.auto import Auto
 from .solvers.base import Attempt, NewtonLike, Problem, Solver
 from .solvers.deer import DEER
-from .solvers.gradient import floating, parameter_gradient
+from .solvers.gradient import parameter_gradient
 from .solvers.sharded import Sharded
 from .solvers.share import Share, Whole
 from .solvers.shooting import Shooting
@@ -184,6 +185,8 @@ def _stopped(solver: Solver, after: Any, length: int, guess: Array) -> Solver:
 
 
 def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
+    if isinstance(problem.share, Whole) and solver.keeps_its_loop(*guess.shape, guess.dtype):
+        return _judge(problem, solver, solver.run(problem, guess))  # JAX differentiates the loop itself
     attempt: Any = _trajectory(
         solver,
         problem.pure_step,
@@ -205,28 +208,12 @@ def _trajectory(
 
 
 def _forward(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess):
-    if isinstance(share, Whole) and solver.keeps_its_loop(*guess.shape, guess.dtype):
-        leaves, rebuild = floating((constants[0], z0, inputs))
-
-        def run(leaves: list) -> tuple[Any, Any]:
-            own, z0, inputs = rebuild(leaves)
-            problem = Problem(pure_step, pure_jacobian, (own, constants[1]), z0, inputs, share)
-            attempt = solver.run(problem, guess)
-            return attempt.states, attempt
-
-        _, pull, attempt = jax.vjp(run, leaves, has_aux=True)
-        return attempt, (constants, z0, inputs, pull)
     attempt: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
     return attempt, (constants, z0, inputs, attempt.states)
 
 
 def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
     constants, z0, inputs, states = saved
-    if callable(states):  # not the states, but the way back through the loop that made them
-        back: Any = states
-        _, rebuild = floating((constants[0], z0, inputs))
-        of_constants, of_start, of_inputs = rebuild(*back(cotangents.states), None)
-        return (of_constants, None), of_start, of_inputs, None
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs, share)
     adjoints = solver.adjoint(problem, states, cotangents.states)
     start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]

@@ -22,7 +22,7 @@ from .columns import summed
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, PyTree
 
-__all__ = ["dense_adjoint", "floating", "parameter_gradient", "vjp_adjoint"]
+__all__ = ["dense_adjoint", "parameter_gradient", "vjp_adjoint"]
 
 
 def dense_adjoint(
@@ -77,7 +77,7 @@ def parameter_gradient(problem: Problem, states: Array, adjoints: Float[Array, "
 
     trajectory = (problem.previous(states), problem.inputs, adjoints)
     of_constants, of_inputs = together(of_all)(problem.constants[0], trajectory)
-    rebuild_constants, rebuild_inputs = (floating(tree)[1] for tree in (problem.constants[0], problem.inputs))
+    rebuild_constants, rebuild_inputs = (_floating(tree)[1] for tree in (problem.constants[0], problem.inputs))
     return rebuild_constants(of_constants, None), rebuild_inputs(of_inputs, None)
 
 
@@ -85,9 +85,9 @@ def _stretch_by_stretch(
     step: Callable, constants: PyTree, previous: Array, inputs: PyTree, adjoints: Array
 ) -> tuple[list, list]:
     """The gradients with respect to the floating-point leaves of the constants and of the inputs."""
-    constants, rebuild_constants = floating(constants)
+    constants, rebuild_constants = _floating(constants)
     fixed = [x for x in jax.tree.leaves(inputs) if not _is_floating(x)]
-    inputs, rebuild_inputs = floating(inputs)
+    inputs, rebuild_inputs = _floating(inputs)
 
     def pull(z: Array, u: list, fixed: list, adjoint: Array) -> tuple[list, list]:
         def image(constants: list, u: list) -> Array:
@@ -112,7 +112,7 @@ def _is_floating(x: Any) -> bool:
     return jnp.issubdtype(jnp.result_type(x), jnp.inexact)
 
 
-def floating(tree: PyTree) -> tuple[list, Any]:
+def _floating(tree: PyTree) -> tuple[list, Any]:
     """The floating-point leaves, and how to put the tree together again around new ones.
 
     `rebuild(leaves)` keeps the other leaves, `rebuild(leaves, others)` exchanges them too, and

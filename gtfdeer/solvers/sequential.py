@@ -1,8 +1,8 @@
 """Sequential evaluation: one step after the other, `z_t = f(z_{t-1}, u_t)` (`lax.scan`).
 
 The reference that every other solver is held against. Exact, never iterates, T steps deep. Its gradient is the
-same implicit-function gradient as everyone's (`gtfdeer.solve`), which is faster than differentiating the loop:
-the reverse loop carries only states, and the parameters get one batched product.
+same implicit-function gradient as everyone's (`gtfdeer.solve`), which is faster than differentiating a long loop:
+the reverse loop carries only states, and the parameters get one batched product. Short loops are differentiated.
 """
 
 from __future__ import annotations
@@ -61,4 +61,6 @@ class Sequential(Solver):
     def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
         if not gradient:
             return 3 * latent_dim
+        if self.keeps_its_loop(length, latent_dim, None):
+            return 12 * latent_dim  # a GRU's; `gtfdeer.machine.memory_for` counts what the model at hand keeps
         return 2.5 * latent_dim + 4 * latent_dim**2 if latent_dim <= _SMALL else 6.9 * latent_dim

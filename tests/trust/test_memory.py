@@ -1,6 +1,6 @@
 """The memory that a compiled update works with, by XLA's own account, against what `fit` reckons with before it begins.
 
-GTFDEER_WHOLE_GRID=1 compiles every point (minutes); by default three are. What a process holds while it runs cannot be
+GTFDEER_WHOLE_GRID=1 compiles every point (minutes); by default four are. What a process holds while it runs cannot be
 measured as well: machines give pages back, and allocators keep them, as they like.
 """
 
@@ -38,6 +38,7 @@ POINTS = {
     "DEER": (lambda: plrnn(10), S.DEER(), FIXED, 20_000, 4),
     "adaptive": (lambda: plrnn(20), S.Shooting(), ADAPTIVE, 10_000, 4),
     "Mamba": (lambda: linear(M.Mamba, 8, 16, 2), S.Auto(), FIXED, 2_000, 8),
+    "GRU, short": (lambda: M.GRU(latent_dim=20, observed_dim=3, rngs=nnx.Rngs(0)), S.Auto(), FIXED, 200, 64),
 }
 WHOLE = {
     "Sequential": (lambda: plrnn(10), S.Sequential(), FIXED, 50_000, 8),
@@ -48,6 +49,9 @@ WHOLE = {
     "DEER, many hidden": (lambda: plrnn(10, 500), S.DEER(), FIXED, 20_000, 4),
     "GRU": (lambda: M.GRU(latent_dim=20, observed_dim=3, rngs=nnx.Rngs(0)), S.DEER(), FIXED, 10_000, 4),
     "LSTM": (lambda: M.LSTM(latent_dim=20, observed_dim=3, rngs=nnx.Rngs(0)), S.DEER(), FIXED, 10_000, 4),
+    "LSTM, short": (lambda: M.LSTM(latent_dim=20, observed_dim=3, rngs=nnx.Rngs(0)), S.Auto(), FIXED, 200, 64),
+    "shallow, short": (lambda: plrnn(10, 50), S.Auto(), FIXED, 200, 64),
+    "almost linear, short": (lambda: M.AlmostLinearRNN(observed_dim=3, rngs=nnx.Rngs(0)), S.Auto(), FIXED, 200, 64),
     "adaptive DEER": (lambda: plrnn(20), S.DEER(), ADAPTIVE, 10_000, 4),
     "LRU": (lambda: linear(M.LRU, 16, 32, 2), S.Auto(), FIXED, 5_000, 8),
     "S5, deep": (lambda: linear(M.S5, 16, 32, 4), S.Auto(), FIXED, 5_000, 8),
