@@ -36,6 +36,7 @@ from .solvers.share import Share, Whole
 from .solvers.shooting import Shooting
 
 if TYPE_CHECKING:
+    import numpy as np
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
 __all__ = ["Solution", "Status", "iterates", "solve"]
@@ -97,11 +98,11 @@ class Solution:
 
 def solve(
     step: Callable[[Any, Any], Any],
-    z0: Float[Array, " latent"],
+    z0: Float[Array | np.ndarray, " latent"],
     inputs: PyTree,
     *,
     solver: Solver | None = None,
-    guess: Float[Array, "time latent"] | None = None,
+    guess: Float[Array | np.ndarray, "time latent"] | None = None,
     jacobian: Callable[[Any, Any], Any] | None = None,
 ) -> Solution:
     """Solve `states[t] = step(states[t-1], inputs[t])` for all t, `states[-1]` meaning `z0`.
@@ -137,10 +138,10 @@ def solve(
 
 def iterates(
     step: Callable[[Any, Any], Any],
-    z0: Float[Array, " latent"],
+    z0: Float[Array | np.ndarray, " latent"],
     inputs: PyTree,
     solver: Solver | None = None,
-    guess: Float[Array, "time latent"] | None = None,
+    guess: Float[Array | np.ndarray, "time latent"] | None = None,
     *,
     jacobian: Callable[[Any, Any], Any] | None = None,
 ) -> Float[Array, "iterate time latent"]:
@@ -185,7 +186,8 @@ def _stopped(solver: Solver, after: Any, length: int, guess: Array) -> Solver:
 
 
 def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
-    if isinstance(problem.share, Whole) and solver.keeps_its_loop(*guess.shape, guess.dtype):
+    length, latent_dim = guess.shape
+    if isinstance(problem.share, Whole) and solver.keeps_its_loop(length, latent_dim, guess.dtype):
         return _judge(problem, solver, solver.run(problem, guess))  # JAX differentiates the loop itself
     attempt: Any = _trajectory(
         solver,

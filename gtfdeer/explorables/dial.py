@@ -136,10 +136,10 @@ class ForcingDial(Panel):
             self._say("running")
             follow = self._program(subject, length)
             if (subject, length) not in self._sweeps:
-                slopes, counts = _sweep(self._task(subject, length), length)(jnp.asarray(GRID))  # once, so not kept
+                slopes, counts = _sweep(self._task(subject, length), length)(GRID)  # once, so not kept
                 self._sweeps[subject, length] = (np.asarray(slopes), np.asarray(counts))
             # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
-            states, growth = (np.asarray(x) for x in follow(jnp.float32(min(alpha, 0.999))))
+            states, growth = (np.asarray(x) for x in follow(np.float32(min(alpha, 0.999))))
             task = self._task(subject, length)
             self._computed = _Shown(task, length, alpha, states, growth, *self._sweeps[subject, length])
             self._paint()

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from .. import Reconstruction, data, measures, plots
@@ -158,7 +157,7 @@ class AttractorExplorer(Panel):
     def reset(self) -> None:
         """Back to the start, without the past."""
         with self._working():
-            self._state = self._default.initial_state(jax.random.key(0))
+            self._state = self._first
             self._orbit = np.asarray(self._state)[None]
             self._start_over()
 
@@ -173,6 +172,7 @@ class AttractorExplorer(Panel):
         """Another system: a slider for each of its parameters, at its own value."""
         name = self.system
         self._name, self._default = name, self._systems[name]
+        self._first = _initial(self._default)
         self.sliders = {
             parameter: slider(parameter.replace("_", " "), value, *_range(name, parameter, value))
             for parameter, value in _parameters(self._default).items()
@@ -193,12 +193,12 @@ class AttractorExplorer(Panel):
         parameters = self.parameters
         _refuse_what_it_must(self._default, parameters)
         advance = self._advance(self._name)
-        values, state, pieces = jnp.asarray([*parameters.values()], jnp.float32), self._state, []
+        values, state, pieces = np.asarray([*parameters.values()], np.float32), self._state, []
         for _ in range(samples // _STEP):
             state, piece = advance(state, values)
             pieces.append(np.asarray(piece))
         if not np.isfinite(pieces[-1]).all():
-            self._state = self._default.initial_state(jax.random.key(0))
+            self._state = self._first
             raise ValueError(f"the orbit left all bounds at {parameters}; move a slider back, or press Reset")
         self._state = state
         return np.concatenate(pieces)
@@ -246,6 +246,11 @@ class AttractorExplorer(Panel):
         beside = self._stray if overlay is None else " Beside it the model, running free."
         self._show(sheet, f"{self._name}{values and f' at {values}'}: {len(orbit)} samples, {kind}.{beside}")
         self._say(f"idle: {len(orbit)} samples shown")
+
+
+def _initial(system: data.System) -> np.ndarray:
+    """A start, from one program that nobody keeps: operation by operation it would be a dozen, kept for good."""
+    return np.asarray(jax.jit(lambda: system.initial_state(jax.random.key(0)))())
 
 
 def _advanced(default: data.System, names: tuple[str, ...], state: Any, values: Any) -> tuple[Any, Any]:

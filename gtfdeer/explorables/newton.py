@@ -119,14 +119,14 @@ def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any
         return k, states, residuals, truth
 
     def program(alpha: float, guess: Any) -> Iterates:
-        k, states, residuals, truth = (np.asarray(x) for x in run(jnp.float32(alpha), guess))
+        k, states, residuals, truth = (np.asarray(x) for x in run(np.float32(alpha), guess))
         states, residuals = states[: k + 1], residuals[: k + 1]
         return Iterates(states, residuals, truth, _verdict(states[-1], residuals[-1]))
 
     return program
 
 
-def _problem(step: Callable[[Any, Any], Any], start: Array, inputs: Any) -> Problem:
+def _problem(step: Callable[[Any, Any], Any], start: Any, inputs: Any) -> Problem:
     return Problem(lambda _, z, u: step(z, u), None, ((), ()), start, inputs)
 
 

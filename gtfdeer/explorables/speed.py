@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
@@ -130,7 +129,7 @@ class SpeedLab(LongPanel):
 
     def _measure(self, name: str, length: int) -> Timing:
         run, compiling = self._programs[name, length]
-        alpha = jnp.float32(self.alpha)
+        alpha = np.float32(self.alpha)
         answer = jax.block_until_ready(run(alpha))
         seconds = []
         for _ in range(_REPEATS):
@@ -138,7 +137,7 @@ class SpeedLab(LongPanel):
             jax.block_until_ready(run(alpha))
             seconds.append(time.perf_counter() - began)
         exact = answer if name == "Sequential" else self._programs["Sequential", length][0](alpha)
-        error = float(jnp.max(jnp.abs(answer.states - exact.states)))
+        error = float(np.abs(np.asarray(answer.states) - np.asarray(exact.states)).max())
         return Timing(
             name, length, min(seconds), compiling, int(answer.iterations), error, Status(int(answer.code)).name
         )
@@ -196,5 +195,5 @@ def _compiled(name: str, length: int, hidden_dim: int) -> tuple[Any, float]:
         return solve(forced, task.start, inputs, solver=SOLVERS[name], guess=guess, jacobian=jacobian)
 
     began = time.perf_counter()
-    program = jax.jit(run).lower(jnp.float32(0.2)).compile()
+    program = jax.jit(run).lower(np.float32(0.2)).compile()
     return program, time.perf_counter() - began

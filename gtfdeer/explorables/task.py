@@ -3,7 +3,8 @@
     z_t = F((1 - alpha) z_{t-1} + alpha z_hat_{t-1}, u_t),    z_1 = F(z_0)
 
 Everything in standard deviations of the recording. For a known system the teacher is its own orbit with 5 % noise,
-so that teacher and solution differ; the start is the first noisy sample.
+so that teacher and solution differ; the start is the first noisy sample. The arrays are numpy's: what a panel computes
+outside of its programs would compile, at a megabyte or more for every operation and shape.
 """
 
 from __future__ import annotations
@@ -15,12 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from .. import Reconstruction, data, forcing
 from ..models import RecurrentModel
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Float
 
 __all__ = ["SYSTEMS", "Task", "task_of"]
 
@@ -47,9 +49,9 @@ class Task:
 
     name: str
     step: Callable[[Any, Any], Any]
-    start: Float[Array, " latent"]
-    teacher: Float[Array, "time latent"]
-    forced: Float[Array, " latent"]
+    start: Float[np.ndarray, " latent"]
+    teacher: Float[np.ndarray, "time latent"]
+    forced: Float[np.ndarray, " latent"]
     dt: float
 
     def inputs(self, alpha: Any, length: int) -> forcing.Forced:
@@ -79,15 +81,15 @@ def _of_system(system: data.System, length: int) -> Task:
     series = data.simulate(system, length=max(_RECORDED, length), key=jax.random.key(0)).standardise()
     noisy = series.with_noise(_NOISE, key=jax.random.key(1)).values[:length]
     assert series.scaling is not None
-    mean, scale = (jnp.asarray(part, jnp.float32) for part in (series.scaling.mean, series.scaling.std))
+    mean, scale = (np.asarray(part, np.float32) for part in (series.scaling.mean, series.scaling.std))
     substeps = math.ceil(series.dt / system.step_size * (1 - 1e-9))
     flow = data.rk4_step(system.vector_field, series.dt, substeps)
     return Task(
         name=type(system).__name__,
         step=lambda z, u=None: (flow(z * scale + mean) - mean) / scale,
-        start=jnp.asarray(noisy[0]),
-        teacher=jnp.asarray(noisy),
-        forced=jnp.ones(system.dimension),
+        start=noisy[0],
+        teacher=noisy,
+        forced=np.ones(system.dimension, np.float32),
         dt=series.dt,
     )
 
@@ -98,14 +100,17 @@ def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:
         raise TypeError(f"the model is a {type(model).__name__}; pass a nonlinear recurrent one: only it is iterated")
     if not isinstance(series, data.Series):
         raise TypeError(f"series is {series!r}; pass the Series that teaches the reconstruction")
-    x = jnp.asarray(rec.standardised(series).values[:length], jnp.float32)
-    if len(x) < length or not jnp.isfinite(x).all():
+    x = np.asarray(rec.standardised(series).values[:length], np.float32)
+    if len(x) < length or not np.isfinite(x).all():
         raise ValueError(f"the series has {len(x)} rows from its start; pass one of at least {length} without gaps")
+    start, teacher, forced = jax.jit(
+        lambda x: (model.start(x[0]), jax.vmap(model.infer)(x), model.observation.forced_units())
+    )(x)
     return Task(
         name=f"{type(model).__name__} on {rec.name}",
         step=model.step,
-        start=model.start(x[0]),
-        teacher=jax.vmap(model.infer)(x),
-        forced=model.observation.forced_units(),
+        start=np.asarray(start),
+        teacher=np.asarray(teacher),
+        forced=np.asarray(forced),
         dt=rec.dt,
     )

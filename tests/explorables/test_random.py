@@ -3,7 +3,6 @@
 `GTFDEER_RANDOM_ACTIONS=100` makes it as many as the course promises; the default is what fits into a short test run.
 """
 
-import gc
 import os
 
 import numpy as np
@@ -93,7 +92,6 @@ def actions_of(microscope, dial, explorer, training, speed_lab, draw):
 
 
 def resident():
-    gc.collect()
     give_back()
     return psutil.Process().memory_info().rss
 
