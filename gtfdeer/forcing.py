@@ -189,8 +189,10 @@ class Annealed(Schedule):
     """From `first` to `last` by the same factor every update: `alpha_k = first (last / first)^(k / (updates - 1))`.
 
     It begins with one-step prediction and ends with a forced map that remembers about `1 / last` steps, more where it
-    expands: long enough to unlearn what noise in the teacher does to a single step. Where one step expands much
-    (spikes), `last` may be too small for the gradients: see `Adaptive`.
+    expands: long enough to unlearn what noise in the teacher does to a single step. 0.03 is ours, found on Lorenz-63
+    with 5 % noise: at 0.02 most families end up farther from the attractor, at 0.05 the free run of a shallow PLRNN
+    comes to rest after one of ten trainings. Where one step expands much (spikes), `last` may be too small for the
+    gradients: see `Adaptive`.
 
     Args:
         first, last: alpha at the first and at the last update, in (0, 1].
@@ -203,7 +205,7 @@ class Annealed(Schedule):
     """
 
     first: float = 1.0
-    last: float = 0.02
+    last: float = 0.03
     least_updates: int = 0
 
     def __post_init__(self) -> None:

@@ -190,7 +190,7 @@ def fit(
     *,
     window: int | None = None,
     batch: int = 16,
-    updates: int = 15_000,
+    updates: int = 20_000,
     forcing: Schedule | None = None,
     solver: Solver | None = None,
     learning_rate: float = 1e-2,
@@ -215,7 +215,7 @@ def fit(
         window: time steps of a training sequence; None takes 200, or half the longest stretch where that is shorter.
         batch: sequences in an update.
         updates: how many.
-        forcing: alpha over training; by default `gtfdeer.forcing.DEFAULT`, annealed from 1 to 0.02.
+        forcing: alpha over training; by default `gtfdeer.forcing.DEFAULT`, annealed from 1 to 0.03.
         solver: how a sequence is solved; by default `Auto()`.
         learning_rate: first learning rate of the default optimiser, see `gtfdeer.recipe.default_optimiser`.
         optimiser: any optax transformation, instead of the default one.

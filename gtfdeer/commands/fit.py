@@ -53,7 +53,7 @@ def _add_training(parser: ArgumentParser) -> None:
         help="teacher forcing (annealed)",
     )
     group.add_argument(
-        "--alpha", type=float, help="last strength of annealed forcing (0.02), or the strength of constant forcing"
+        "--alpha", type=float, help="last strength of annealed forcing (0.03), or the strength of constant forcing"
     )
     group.add_argument("--solver", default="Auto", metavar="NAME", help="its class in gtfdeer.solvers (Auto)")
     group.add_argument("--learning-rate", type=float, metavar="R", help="first learning rate")

@@ -30,7 +30,7 @@ def add_options(parser: ArgumentParser) -> None:
     group.add_argument("--seeds", type=int, default=3, metavar="K", help="seeds 0 to K - 1 (3)")
     group.add_argument("--learning-rate", type=float, nargs="+", default=[1e-2], metavar="R", help="first (0.01)")
     group.add_argument(
-        "--alpha", type=float, nargs="+", default=[0.02], metavar="A", help="last strength of annealed forcing (0.02)"
+        "--alpha", type=float, nargs="+", default=[0.03], metavar="A", help="last strength of annealed forcing (0.03)"
     )
     group.add_argument("--window", type=int, nargs="+", default=[200], metavar="T", help="steps of a sequence (200)")
     group = parser.add_argument_group("the same for all")
@@ -83,7 +83,7 @@ COMMAND = Command(
         "goes on from there."
     ),
     example=(
-        "  gtfdeer sweep recording.csv --dt 0.01 --seeds 3 --alpha 0.01 0.02 0.05 --out sweep\n"
+        "  gtfdeer sweep recording.csv --dt 0.01 --seeds 3 --alpha 0.01 0.03 0.1 --out sweep\n"
         "  gtfdeer sweep recording.csv --learning-rate 0.002 0.005 --window 100 400 --out rates"
     ),
     add_options=add_options,

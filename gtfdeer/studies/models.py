@@ -1,7 +1,7 @@
 """What does every family learn of Lorenz-63 in a few minutes?
 
 Every family as it comes: its own size, `gtfdeer.fit`'s own settings, on 100,000 steps with 5 % noise; the linear
-state-space models get a fifth of the updates or, where each costs more, fewer (`WIDTHS`), and the full setting searches
+state-space models get a seventh of the updates or, where each costs more, fewer (`WIDTHS`), and the full setting searches
 them over learning rate and width, with the first seed. Which of those settings is shown is decided by the training
 data, on which a free run of every model is judged, too; one that is not the first of its family has one seed only. Test
 scores: a free run against a clean, independent run; a row "truth" is a second exact run. `seconds` stand beside the
@@ -9,10 +9,10 @@ table, which is the same for the same seed.
 
 On a CPU windows of 200 steps are solved step by step. What a solver in parallel over time would have to do is probed at
 three moments: on the network that is kept, on the untrained one, and in the middle of training, under the alpha of that
-moment (0.02, 1 and 0.13). Windows of 2000 steps, by Newton's method (`newton` iterations) and by shooting (`sweeps`),
+moment (0.03, 1 and 0.16). Windows of 2000 steps, by Newton's method (`newton` iterations) and by shooting (`sweeps`),
 and in which share of the windows each of them did not converge.
 
-The miniature is one seed with a fifteenth of the updates; full, three seeds take about two hours on one core.
+The miniature is one seed with a fraction of the updates; full, three seeds take about two hours on one core.
 """
 
 from __future__ import annotations
@@ -79,7 +79,7 @@ class Run:
 
 def plan(full: bool, seed: int) -> list[Run]:
     """Defaults, in the miniature with fewer updates; the full setting tries rates and widths of the linear models."""
-    many, length = (15_000, 100_000) if full else (1000, 10_000)
+    many, length = (20_000, 100_000) if full else (1000, 10_000)
     ready = [(EXACT, 0.0, 0, 0), *((name, 1e-2, 0, many) for name in NETWORKS)]
     searched = [
         (name, rate, width, updates if full else updates // 15)
