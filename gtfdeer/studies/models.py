@@ -1,11 +1,11 @@
 """What does every family learn of Lorenz-63 in a few minutes?
 
 Every family as it comes: its own size, `gtfdeer.fit`'s own settings, on 100,000 steps with 5 % noise; the linear
-state-space models get a seventh of the updates or, where each costs more, fewer (`WIDTHS`), and the full setting searches
-them over learning rate and width, with the first seed. Which of those settings is shown is decided by the training
-data, on which a free run of every model is judged, too; one that is not the first of its family has one seed only. Test
-scores: a free run against a clean, independent run; a row "truth" is a second exact run. `seconds` stand beside the
-table, which is the same for the same seed.
+state-space models get a seventh of the updates or, where each costs more, fewer (`WIDTHS`), and the full setting
+searches them over learning rate and width, with the first seed. Which of those settings is shown is decided by the
+training data, on which a free run of every model is judged, too; one that is not the first of its family has one seed
+only. Test scores: a free run against a clean, independent run; a row "truth" is a second exact run. `seconds` stand
+beside the table, which is the same for the same seed.
 
 On a CPU windows of 200 steps are solved step by step. What a solver in parallel over time would have to do is probed at
 three moments: on the network that is kept, on the untrained one, and in the middle of training, under the alpha of that
