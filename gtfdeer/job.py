@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Job", "longest_stretch", "prepare", "standardised"]
 
-_MOST_LOOKS = 10_000  # a look is up to five free runs as long as the data
+_MOST_LOOKS = 10_000  # a look is up to sixteen free runs as long as the data
 
 
 @dataclass(frozen=True)

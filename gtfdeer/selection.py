@@ -7,7 +7,8 @@ part. Choosing by D_stsp on the training data is what the public AL-RNN code doe
 
 One run does not see chaos that is only a long transient, so a moment counts as much as its worst run from many samples
 of the training data, and a moment that has lost is not run again. (With five runs, one in ten shallow PLRNNs trained on
-Lorenz-63 came to rest in the run that scored it.)
+Lorenz-63 came to rest in the run that scored it.) State-space models, of which a step costs 10 to 100 times as much, have
+five runs.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 
 from . import measures
 from .free import free_run
+from .models import StateSpaceModel
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -29,7 +31,7 @@ __all__ = ["BestFreeRun"]
 
 _LONGEST = 100_000  # steps of a judged free run
 _SHORTEST = 1_000  # steps of data below which a free run cannot be judged
-_STARTS = 16  # free runs of a moment
+_STARTS, _FEW = 16, 5  # free runs of a moment, and of one of a state-space model
 
 
 class BestFreeRun:
@@ -43,7 +45,6 @@ class BestFreeRun:
 
     def __init__(self, reference: Float[np.ndarray, "time observed"], updates: int, looks: int) -> None:
         self.reference = reference[:_LONGEST]
-        self.starts = self.reference[:: max(1, len(self.reference) // _STARTS)][:_STARTS]
         enough = len(self.reference) >= _SHORTEST and looks > 0
         first = updates // 2
         self.moments = {updates - k * (updates - first) // looks for k in range(looks)} if enough else set()
@@ -57,13 +58,17 @@ class BestFreeRun:
         if moment.update not in self.moments or moment.update <= self.looked:
             return
         model, worst = moment.model, 0.0
-        for start in self.starts:
+        for start in self._starts(_FEW if isinstance(model, StateSpaceModel) else _STARTS):
             worst = max(worst, self._misfit(free_run(model, len(self.reference), start)))
             if worst >= self.lowest:
                 break
         else:
             self.model, self.update, self.lowest = model, moment.update, worst
         self.looked = moment.update
+
+    def _starts(self, count: int) -> Float[np.ndarray, "starts observed"]:
+        """Evenly through the training data."""
+        return self.reference[:: max(1, len(self.reference) // count)][:count]
 
     def _misfit(self, run: Float[np.ndarray, "time observed"]) -> float:
         if not np.isfinite(run).all():
