@@ -7,8 +7,8 @@ part. Choosing by D_stsp on the training data is what the public AL-RNN code doe
 
 One run does not see chaos that is only a long transient, so a moment counts as much as its worst run from many samples
 of the training data, and a moment that has lost is not run again. (With five runs, one in ten shallow PLRNNs trained on
-Lorenz-63 came to rest in the run that scored it.) State-space models, of which a step costs 10 to 100 times as much, have
-five runs.
+Lorenz-63 came to rest in the run that scored it.) State-space models, of which a step costs 10 to 100 times as much,
+have five.
 """
 
 from __future__ import annotations
