@@ -84,5 +84,5 @@ def test_the_families():
         own[0]["model"]: quartiles(own, "D_stsp")[1] for own in best(read_rows(find("models"), RESULTS / "models"))
     }
     nearest = sorted(medians, key=medians.get)
-    assert nearest[:3] == ["GRU", "S5", "ShallowPLRNN"]
-    quoted(f"the best are GRU (D_stsp {medians['GRU']:.2g}), S5 and the shallow PLRNN")
+    assert nearest[:3] == ["LSTM", "GRU", "S5"]
+    quoted(f"the best are LSTM (D_stsp {medians['LSTM']:.2g}), GRU and S5")
