@@ -10,23 +10,18 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
-from jax.extend.core import Var
 from jax.sharding import Mesh
 
-from .forcing import Adaptive, Forced, force
+from .forcing import Adaptive
 from .job import Job
 from .manual import trouble
-from .models import Model
+from .models.counting import kept_by_a_step
 from .models.ssm import StateSpaceModel
 from .solvers import Shooting, Solver, memory_needed
-
-if TYPE_CHECKING:
-    from jaxtyping import Array
 
 __all__ = [
     "Memory",
@@ -138,32 +133,11 @@ def memory_for(job: Job, solver: Solver | None = None) -> int:
         return int(_ITEMSIZE * steps * numbers)
     chosen, latent_dim = solver or recipe.solver, model.latent_dim
     if chosen.keeps_its_loop(recipe.window, latent_dim, jnp.float32):
-        solving = steps * (_kept_by_a_step(model) + 2 * _ITEMSIZE * latent_dim)  # states and their gradients
+        solving = steps * (kept_by_a_step(model) + 2 * _ITEMSIZE * latent_dim)  # states and their gradients
     else:
         solving = memory_needed(chosen, length=recipe.window, latent_dim=latent_dim, batch=recipe.batch)
     taught = latent_dim + 1 + 2 * model.observed_dim  # teacher signal, alpha; data and predictions
     return solving + _ITEMSIZE * steps * taught
-
-
-def _kept_by_a_step(model: Model) -> int:
-    """Bytes that one step of the loop keeps for its gradient: what it needs on the way back and that moves with z."""
-    graph, parameters, rest = nnx.split(model, nnx.Param, ...)
-
-    def way_back(z: Array, parameters: Any, z_hat: Array, u: Array | None) -> Any:
-        def step(parameters: Any, z: Array) -> Array:
-            return force(nnx.merge(graph, parameters, rest).step)(z, Forced(z_hat, jnp.ones(1), u))
-
-        return jax.vjp(step, parameters, z)[1]
-
-    z = jax.ShapeDtypeStruct((model.latent_dim,), jnp.float32)
-    u = jax.ShapeDtypeStruct((model.input_dim,), jnp.float32) if model.input_dim else None
-    program = jax.make_jaxpr(way_back)(z, parameters, z, u).jaxpr
-    moving = {program.invars[0]}
-    for line in program.eqns:
-        if any(isinstance(x, Var) and x in moving for x in line.invars):
-            moving.update(line.outvars)
-    kept: list[Any] = [x.aval for x in {x for x in program.outvars if isinstance(x, Var)} & moving]
-    return sum(x.size * x.dtype.itemsize for x in kept)
 
 
 def _machine_memory(proc: Path) -> tuple[int | None, int | None]:
