@@ -206,8 +206,8 @@ def _told(reconstruction: Reconstruction) -> str:
     history = reconstruction.history
     last = history["loss"][-max(1, history["loss"].size // 20) :]
     text = (
-        f"{reconstruction.ending} after {history['loss'].size:,} updates in {history['seconds'].sum():.1f} "
-        f"s, compiling included: loss {np.median(last):.3g} (median of the last 5%), alpha "
+        f"{reconstruction.ending} after {history['loss'].size:,} updates, which took {history['seconds'].sum():.1f} "
+        f"s, compiling included, without looks at free runs: loss {np.median(last):.3g} (median of the last 5%), alpha "
         f"{history['alpha'][-1]:.3f}, solver iterations {np.median(history['iterations']):.0f} (median)"
     )
     for name, meaning in (
