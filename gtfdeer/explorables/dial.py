@@ -164,7 +164,7 @@ class ForcingDial(Panel):
         sheet, shown = canvas(10.6, 6.0), self._shown
         (orbit, product), (slope, count) = sheet.subplots(2, 2, width_ratios=(1.3, 1))
         time = np.arange(1, shown.length + 1)
-        teacher = np.asarray(shown.task.teacher[: shown.length])
+        teacher = shown.task.teacher[: shown.length]
         orbit.plot(time, np.append(teacher[1:, 0], np.nan), **{**plots.DATA.line(), "label": "data (the teacher)"})
         orbit.plot(time, shown.states[:, 0], **{**plots.FORCED.line(), "label": "forced run", "linewidth": 1.8})
         spread = np.abs(teacher[:, 0]).max()

@@ -98,7 +98,7 @@ class AttractorExplorer(Panel):
         self.angle_slider = slider("angle (degrees)", -55, -180, 180, 5)
         self.run_button, self.step_button, self.reset_button = button("Run"), button("Step"), button("Reset")
         self.sliders: dict[str, Any] = {}
-        self._advance = self._remembering(self._make_advance)
+        self._start, self._advance = self._remembering(self._make_start), self._remembering(self._make_advance)
         self._arrange(
             (self.system_menu, self.angle_slider),
             (),
@@ -157,7 +157,7 @@ class AttractorExplorer(Panel):
     def reset(self) -> None:
         """Back to the start, without the past."""
         with self._working():
-            self._state = self._first
+            self._state = self._start(self._name)
             self._orbit = np.asarray(self._state)[None]
             self._start_over()
 
@@ -172,7 +172,6 @@ class AttractorExplorer(Panel):
         """Another system: a slider for each of its parameters, at its own value."""
         name = self.system
         self._name, self._default = name, self._systems[name]
-        self._first = _initial(self._default)
         self.sliders = {
             parameter: slider(parameter.replace("_", " "), value, *_range(name, parameter, value))
             for parameter, value in _parameters(self._default).items()
@@ -181,6 +180,10 @@ class AttractorExplorer(Panel):
             self._observe(control, self._start_over)
         self.widget.children[1].children = tuple(self.sliders.values())
         self.reset()
+
+    def _make_start(self, name: str) -> np.ndarray:
+        """By one program that nobody keeps: operation by operation it would be a dozen, kept for good."""
+        return np.asarray(jax.jit(self._systems[name].initial_state)(jax.random.key(0)))
 
     def _make_advance(self, name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
         self._say("compiling: a new system takes some seconds")
@@ -198,7 +201,7 @@ class AttractorExplorer(Panel):
             state, piece = advance(state, values)
             pieces.append(np.asarray(piece))
         if not np.isfinite(pieces[-1]).all():
-            self._state = self._first
+            self._state = self._start(self._name)
             raise ValueError(f"the orbit left all bounds at {parameters}; move a slider back, or press Reset")
         self._state = state
         return np.concatenate(pieces)
@@ -246,11 +249,6 @@ class AttractorExplorer(Panel):
         beside = self._stray if overlay is None else " Beside it the model, running free."
         self._show(sheet, f"{self._name}{values and f' at {values}'}: {len(orbit)} samples, {kind}.{beside}")
         self._say(f"idle: {len(orbit)} samples shown")
-
-
-def _initial(system: data.System) -> np.ndarray:
-    """A start, from one program that nobody keeps: operation by operation it would be a dozen, kept for good."""
-    return np.asarray(jax.jit(lambda: system.initial_state(jax.random.key(0)))())
 
 
 def _advanced(default: data.System, names: tuple[str, ...], state: Any, values: Any) -> tuple[Any, Any]:

@@ -118,7 +118,7 @@ class NewtonMicroscope(Panel):
             self._say("running")
             task = self._task(asked.subject, asked.length)
             program = self._program(asked.subject, asked.length, asked.solver)
-            guess = _first_guess(asked.guess, np.asarray(task.teacher)[: asked.length])
+            guess = _first_guess(asked.guess, task.teacher[: asked.length])
             found = program(asked.alpha, guess)
             if _sweep_key(asked) not in self._sweeps:
                 self._sweeps[_sweep_key(asked)] = self._swept(program, guess)
