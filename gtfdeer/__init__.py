@@ -16,10 +16,10 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from . import data, forcing, measures, models, solvers
+from . import data, forcing, measures, models, solvers, training
 from ._version import __version__
-from .reconstruction import Reconstruction, fit, load, resume
-from .solve import Solution, Status, iterates, solve
+from .solvers import Solution, Status, iterates, scan, solve
+from .training import Reconstruction, fit, load, resume
 
 if TYPE_CHECKING:
     from . import explorables, plots
@@ -39,8 +39,10 @@ __all__ = [
     "models",
     "plots",
     "resume",
+    "scan",
     "solve",
     "solvers",
+    "training",
 ]
 
 

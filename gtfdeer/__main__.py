@@ -16,10 +16,10 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from ._checks import trouble
 from ._version import __version__
 from .commands import COMMANDS, Failure, add_debug_option
 from .commands.wording import in_options
-from .manual import trouble
 
 _INTERRUPTED = 130  # what shells report for a program that Ctrl-C ended: 128 + SIGINT
 

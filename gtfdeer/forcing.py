@@ -6,7 +6,7 @@ alpha = 0 is a free run, alpha = 1 one-step prediction; in between, the forced m
 `(1 - alpha) J` contracts, although F itself may be chaotic. alpha may differ between times `(T,)` and between
 units `(T, M)`; sparse forcing is a 0/1 alpha.
 Hess, Monfared, Brenner, Durstewitz, "Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv
-2306.04406. How small alpha may become is the matter of `gtfdeer.contraction`, whose names are at home here, too.
+2306.04406. How small alpha may become is the matter of `gtfdeer._contraction`, whose names are at home here, too.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from .contraction import (
+from ._contraction import (
     Bounded,
     Contraction,
     arithmetic_mean,

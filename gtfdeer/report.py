@@ -17,7 +17,7 @@ from html import escape
 from math import isfinite, isnan
 from pathlib import Path
 
-from .files import write_whole
+from .training._files import write_whole
 
 PNG_HEADER = b"\x89PNG\r\n\x1a\n"
 SHARPNESS = 1.5  # picture pixels a page pixel: 144 an inch, as plots.png draws, against 96

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from gtfdeer import plots
-from gtfdeer.plots.learning import thinned
+from gtfdeer.plots._learning import thinned
 
 TIME = np.linspace(0, 30, 600)
 SPIRAL = np.stack([np.cos(TIME), np.sin(TIME), 0.1 * TIME, TIME**0], axis=1)
@@ -51,7 +51,7 @@ front_door = sys.modules["gtfdeer"] = types.ModuleType("gtfdeer")  # the real on
 front_door.__path__ = ["gtfdeer"]
 import numpy as np
 from gtfdeer import plots
-from gtfdeer.plots.learning import thinned
+from gtfdeer.plots._learning import thinned
 values = np.random.default_rng(0).normal(size=(50, 3))
 plots.png(plots.attractors(values, values)); plots.png(plots.time_series(values, values, dt=1.0))
 assert not {"matplotlib.pyplot", "jax", "jaxtyping"} & set(sys.modules)

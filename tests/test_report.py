@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from gtfdeer.files import write_whole
 from gtfdeer.plots import figure, png
 from gtfdeer.report import Paragraph, Picture, Report, Section, Table
+from gtfdeer.training._files import write_whole
 
 BLANK = png(figure(1, 1), dpi=30)
 OTHER = png(figure(2, 1), dpi=30)
@@ -146,7 +146,7 @@ def test_folder_that_is_read_only_is_refused_in_one_sentence(tmp_path, monkeypat
     def read_only(*_, **__):
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr("gtfdeer.files.open", read_only, raising=False)
+    monkeypatch.setattr("gtfdeer.training._files.open", read_only, raising=False)
     monkeypatch.setattr(Path, "unlink", read_only)  # the system refuses that, too, before it looks for the file
     with pytest.raises(OSError, match=r"cannot write .* \(read-only file system\); pass a path"):
         write_whole(tmp_path / "report.html", b"")

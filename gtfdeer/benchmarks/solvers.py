@@ -22,11 +22,11 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .. import forcing, scan, solvers
-from ..machine import available_memory
+from .. import forcing, solvers
 from ..models import ClippedShallowPLRNN, Model
-from ..solve import solve
-from ..solvers import Solver
+from ..solvers import Solver, scan
+from ..solvers._solve import solve
+from ..training._memory import available_memory
 from .race import BASELINE, Case, Outcome, Race
 from .task import apart, judged, sequences, step_by_step, taught
 
@@ -105,7 +105,7 @@ def solver_cases(*, full: bool, platform: str) -> list[SolverCase]:
 
 
 def _where_auto_turns(platform: str) -> list[SolverCase]:
-    """The sizes from which on `Auto` takes another solver, see `gtfdeer.solvers.auto`."""
+    """The sizes from which on `Auto` takes another solver, see `gtfdeer.solvers._auto`."""
     considered = ("Auto", "Sequential", "Shooting", "DEER")
     if platform == "cpu":
         return [

@@ -19,8 +19,8 @@ from flax import nnx
 
 from .. import data
 from ..models import Model, RecurrentModel
-from ..solve import Status
 from ..solvers import Solver
+from ..solvers._solve import Status
 from .race import Outcome
 
 if TYPE_CHECKING:

@@ -10,13 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..files import write_whole
+from ..training._files import write_whole
 from .command import Command
 from .files import require_writable
 from .info import provenance
 
 if TYPE_CHECKING:
-    from gtfdeer.benchmarks import Case, Measurement
+    from ..benchmarks import Case, Measurement
 
 __all__ = ["COMMAND", "Record", "race_all"]
 
@@ -42,7 +42,7 @@ def run(options: Namespace) -> None:
         _require_json(options.out)
     import jax
 
-    from gtfdeer.benchmarks import compare, model_cases, solver_cases
+    from ..benchmarks import compare, model_cases, solver_cases
 
     device = jax.devices()[0]
     every = model_cases() if options.models else solver_cases(full=options.full, platform=device.platform)
@@ -84,7 +84,7 @@ def race_all(cases: Sequence[Case], measure: Callable[[Case], list[Measurement]]
     Raises:
         KeyboardInterrupt: after Ctrl-C, with what is kept and where.
     """
-    from gtfdeer.benchmarks import table
+    from ..benchmarks import table
 
     done = 0
     try:
@@ -123,8 +123,8 @@ def _only(words: str, cases: Sequence[Case]) -> list[Case]:
 
 def _drawn(rows: Sequence[Measurement]) -> bytes:
     """How many times as fast as the baseline, loss and gradient; what did not converge has no speed."""
-    from gtfdeer import plots
-    from gtfdeer.benchmarks import BASELINE
+    from .. import plots
+    from ..benchmarks import BASELINE
 
     tasks = list(dict.fromkeys(row.case for row in rows))
     found = {(row.solver, row.case): row.gradient_ratio if row.converged else math.nan for row in rows}

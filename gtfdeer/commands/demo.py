@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from ..files import write_whole
+from ..training._files import write_whole
 from . import demo_run
 from .command import Command
 from .files import require_writable_folder
@@ -79,7 +79,7 @@ def _check(options: Namespace) -> None:
 
 def _facts(options: Namespace, runs: list[demo_run.Run], seconds: float) -> dict[str, Any]:
     """What goes into scores.json: scores of the saved model, what they are held against, every seed."""
-    from ..machine import device_in_words
+    from ..training._memory import device_in_words
 
     chosen = demo_run.middle(runs)
     return {

@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from gtfdeer import measures, plots
-from gtfdeer.report import Paragraph, Part, Picture, Report, Section, Table
-from gtfdeer.storage import flat_parameters
-
+from .. import measures, plots
+from ..report import Paragraph, Part, Picture, Report, Section, Table
+from ..training._storage import flat_parameters
 from . import demo_run
 from .demo_run import PUBLISHED, PUBLISHED_FLOOR, TRUE_EXPONENTS, Run
 

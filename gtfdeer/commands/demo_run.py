@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from gtfdeer import Reconstruction
-    from gtfdeer.data import Series
-    from gtfdeer.measures import LyapunovSpectrum
-    from gtfdeer.scores import Scores
+    from .. import Reconstruction
+    from ..data import Series
+    from ..measures import LyapunovSpectrum
+    from ..training._scores import Scores
 
 __all__ = ["Run", "as_record", "middle", "repeat", "summary"]
 
@@ -115,7 +115,7 @@ def repeat(seed: int, length: int, updates: int | None, say: Callable[[str], Non
 def _exponents(reconstruction: Reconstruction, free: Float[np.ndarray, "time columns"]) -> LyapunovSpectrum | None:
     import jax.numpy as jnp
 
-    from gtfdeer.measures import lyapunov_spectrum
+    from ..measures import lyapunov_spectrum
 
     if not bool(jnp.isfinite(free).all()):
         return None

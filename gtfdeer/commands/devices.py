@@ -11,7 +11,7 @@ import subprocess
 from dataclasses import dataclass
 from importlib import metadata
 
-from ..manual import trouble
+from .._checks import trouble
 
 __all__ = ["Graphics", "advice", "cuda_plugin", "graphics"]
 

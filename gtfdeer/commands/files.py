@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from tempfile import NamedTemporaryFile, TemporaryDirectory
 
-from ..files import refusal
+from ..training._files import refusal
 
 __all__ = ["require_writable", "require_writable_folder"]
 

@@ -17,9 +17,9 @@ from .preparation import add_preparation, prepare
 from .recordings import add_reading_options, describe
 
 if TYPE_CHECKING:
-    from gtfdeer import Reconstruction
-    from gtfdeer.forcing import Schedule
-    from gtfdeer.models import Model
+    from .. import Reconstruction
+    from ..forcing import Schedule
+    from ..models import Model
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -168,7 +168,7 @@ def _save(reconstruction: Reconstruction, path: Path, say: Callable[[str], None]
 
 def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
-    from gtfdeer import solvers
+    from .. import solvers
 
     names = ("window", "batch", "updates", "learning_rate", "noise", "across_gaps", "checkpoint", "every", "devices")
     given = {name: getattr(options, name) for name in names}
@@ -178,7 +178,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
 
 
 def _forcing(options: Namespace) -> Schedule:
-    from gtfdeer.forcing import DEFAULT, Adaptive, Annealed, Constant
+    from ..forcing import DEFAULT, Adaptive, Annealed, Constant
 
     if options.forcing == "adaptive":
         if options.alpha is not None:
@@ -192,7 +192,7 @@ def _forcing(options: Namespace) -> Schedule:
 
 
 def _described(model: Model) -> str:
-    from gtfdeer.storage import flat_parameters
+    from ..training._storage import flat_parameters
 
     sizes = {name: size for name, size in model.config().items() if name.endswith("_dim") and size}
     count = sum(array.size for array in flat_parameters(model).values())

@@ -59,7 +59,7 @@ def environment() -> dict[str, Any]:
 
 def provenance(command: Sequence[str]) -> dict[str, Any]:
     """What results kept in a file name beside them: the command, as a shell takes it, and what they depend on."""
-    from ..machine import device_in_words
+    from ..training._memory import device_in_words
 
     known = environment()
     return {"command": shlex.join(command), "device": device_in_words(), **{name: known[name] for name in _PROVENANCE}}
@@ -67,7 +67,7 @@ def provenance(command: Sequence[str]) -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Versions of Python, gtfdeer and what it stands on; "not installed" where a package is absent."""
-    from gtfdeer import __version__
+    from .. import __version__
 
     found = {"python": platform.python_version(), "gtfdeer": __version__}
     for package in _PACKAGES:
@@ -80,7 +80,7 @@ def versions() -> dict[str, str]:
 
 def memory(proc: Path = Path("/proc"), control_group: Path = Path("/sys/fs/cgroup")) -> dict[str, str]:
     """Total and available memory, within what this process is allowed; "unknown" without /proc."""
-    from ..machine import host_memory
+    from ..training._memory import host_memory
 
     found = host_memory(proc, control_group)
     sizes = {"total": _size(found.total), "available": _size(found.available)}
@@ -93,7 +93,7 @@ def _size(size: int | None) -> str:
 
 def _needs() -> dict[str, str]:
     """What a solver's loss and gradient need on one sequence of 100,000 steps, to hold against the memory there is."""
-    from gtfdeer import solvers
+    from .. import solvers
 
     def mebibytes(solver: Any, latent_dim: int) -> str:
         return f"{solvers.memory_needed(solver, length=100_000, latent_dim=latent_dim) / 2**20:.0f} MiB"
@@ -107,7 +107,7 @@ def _needs() -> dict[str, str]:
 
 def _cpu() -> dict[str, Any]:
     """Cores of the machine, and those that this process may run on."""
-    from ..machine import usable_cores
+    from ..training._memory import usable_cores
 
     return {"cores": os.cpu_count() or "unknown", "usable": usable_cores() or "unknown"}
 

@@ -11,7 +11,7 @@ import secrets
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
-from ..manual import package
+from .._checks import package
 from .command import Command, Failure
 
 __all__ = ["COMMAND"]

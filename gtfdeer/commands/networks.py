@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from gtfdeer.models import Model
+    from ..models import Model
 
 __all__ = ["add_model", "build", "exported"]
 
@@ -44,7 +44,7 @@ def add_model(parser: ArgumentParser) -> None:
 def build(options: Namespace, columns: int) -> Model:
     from flax import nnx
 
-    from gtfdeer import models
+    from .. import models
 
     kind = exported(models, models.Model, options.model, "model")
     keywords = inspect.signature(kind.__init__).parameters
@@ -67,7 +67,7 @@ def build(options: Namespace, columns: int) -> Model:
 
 def _readout(options: Namespace, keywords: Mapping[str, Any], sizes: dict[str, int]) -> dict[str, Any]:
     """The keyword `observation`, where one was chosen."""
-    from gtfdeer import models
+    from .. import models
 
     name, units, columns = options.observation, sizes.get("latent_dim"), sizes["observed_dim"]
     if "observation" not in keywords:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from .recordings import column_names, longest_stretch, read
 
 if TYPE_CHECKING:
-    from gtfdeer.data import Series
+    from ..data import Series
 
 __all__ = ["add_preparation", "prepare"]
 

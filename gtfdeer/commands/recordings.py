@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from gtfdeer.data import Series
+    from ..data import Series
 
 __all__ = ["add_reading_options", "column_names", "describe", "longest_stretch", "read", "read_as_trained"]
 
@@ -32,7 +32,7 @@ def add_reading_options(parser: ArgumentParser) -> None:
 
 def read(path: str, dt: float | None, options: Namespace) -> Series:
     """The series in a file, coarsened; `dt` is that of its rows, None takes its time column's, or 1 without one."""
-    from gtfdeer.data import read_series
+    from ..data import read_series
 
     series = read_series(path, dt=dt, columns=_columns(options), field=options.field)
     if not 1 <= options.coarsen <= series.length:
@@ -43,7 +43,7 @@ def read(path: str, dt: float | None, options: Namespace) -> Series:
 
 def column_names(path: str, options: Namespace) -> list[str]:
     """What `--columns` calls the columns that `read` takes from a file: by name, or by place where that is no use."""
-    from gtfdeer.data.reading import kept_columns
+    from ..data._read import kept_columns
 
     return [str(name) for name in kept_columns(path, columns=_columns(options), field=options.field)]
 
@@ -54,7 +54,7 @@ def _columns(options: Namespace) -> list[int | str] | None:
 
 def read_as_trained(path: str, dt: float, options: Namespace) -> Series:
     """The series in a file that must be sampled as the training data were."""
-    from gtfdeer.data.columns import ClockContradiction
+    from ..data._columns import ClockContradiction
 
     try:
         return read(path, dt / max(1, options.coarsen), options)

@@ -10,7 +10,7 @@ from .command import Command
 from .recordings import add_reading_options, describe, read, read_as_trained
 
 if TYPE_CHECKING:
-    from gtfdeer.data import Series
+    from ..data import Series
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -29,7 +29,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from gtfdeer import __version__, load
+    from .. import __version__, load
 
     if options.steps < 1:
         raise ValueError(f"--steps is {options.steps}; pass a whole number of at least 1")

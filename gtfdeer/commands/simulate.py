@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..files import write_whole
+from ..training._files import write_whole
 from .command import Command
 from .files import require_writable
 from .recordings import add_reading_options, read_as_trained
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
     from jaxtyping import Float
 
-    from gtfdeer import Reconstruction
+    from .. import Reconstruction
 
 
 def add_options(parser: ArgumentParser) -> None:
@@ -41,7 +41,7 @@ def add_options(parser: ArgumentParser) -> None:
 def run(options: Namespace) -> None:
     encode = _encoder(options.out)
     require_writable(options.out)
-    from gtfdeer import load
+    from .. import load
 
     reconstruction = load(options.model)
     start = None if options.start is None else read_as_trained(options.start, reconstruction.dt, options)

@@ -21,7 +21,7 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from gtfdeer.studies import conduct, find
+    from ..studies import conduct, find
 
     study = find(options.name)
     if options.seeds is not None and options.seeds < 1:

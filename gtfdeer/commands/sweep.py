@@ -40,8 +40,8 @@ def add_options(parser: ArgumentParser) -> None:
 
 
 def run(options: Namespace) -> None:
-    from gtfdeer.studies import conduct
-    from gtfdeer.studies.sweep import Setting, sweep
+    from ..studies import conduct
+    from ..studies.sweep import Setting, sweep
 
     if options.seeds < 1:
         raise ValueError(f"--seeds is {options.seeds}; pass how many seeds to try, 1 or more")

@@ -7,15 +7,15 @@
 Series('Lorenz63', 800 x 3, dt=0.01, standardised)
 """
 
-from .ecg import electrocardiogram
-from .embedding import Embedding, autocorrelation_delay, mutual_information_delay
-from .reading import read_series
-from .runge_kutta import rk4_step
-from .scaling import Scaling
-from .series import Series
-from .simulation import simulate
-from .systems import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, System
-from .windows import window_starts
+from ._ecg import electrocardiogram
+from ._embedding import Embedding, autocorrelation_delay, mutual_information_delay
+from ._read import read_series
+from ._runge_kutta import rk4_step
+from ._scaling import Scaling
+from ._series import Series
+from ._simulate import simulate
+from ._systems import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, System
+from ._windows import window_starts
 
 __all__ = [
     "BurstingNeuron",

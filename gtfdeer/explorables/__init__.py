@@ -8,10 +8,10 @@ Every control has a label and a keyboard; every value can be read and set from P
 panel is doing stands in `panel.status`. Viewers without a kernel see the last picture.
 """
 
-from .dial import ForcingDial
-from .explorer import AttractorExplorer
-from .microscope import NewtonMicroscope
-from .speed import SpeedLab
-from .training import TrainingPanel
+from ._dial import ForcingDial
+from ._explorer import AttractorExplorer
+from ._microscope import NewtonMicroscope
+from ._speed import SpeedLab
+from ._training import TrainingPanel
 
 __all__ = ["AttractorExplorer", "ForcingDial", "NewtonMicroscope", "SpeedLab", "TrainingPanel"]

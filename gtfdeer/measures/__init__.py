@@ -7,13 +7,13 @@ with the models it judges. A score means little without its floor: what a second
 get.
 """
 
-from gtfdeer.measures.attractor import state_space_divergence
-from gtfdeer.measures.binned import binned_divergence, outside_fraction
-from gtfdeer.measures.boxes import Box, julia_box, legacy_box, tutorial_box
-from gtfdeer.measures.lyapunov import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
-from gtfdeer.measures.mixture import mixture_divergence
-from gtfdeer.measures.prediction import prediction_error
-from gtfdeer.measures.spectrum import power_spectrum, power_spectrum_error
+from ._attractor import state_space_divergence
+from ._binned import binned_divergence, outside_fraction
+from ._boxes import Box, julia_box, legacy_box, tutorial_box
+from ._lyapunov import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
+from ._mixture import mixture_divergence
+from ._prediction import prediction_error
+from ._spectrum import power_spectrum, power_spectrum_error
 
 __all__ = [
     "Box",

@@ -1,14 +1,14 @@
 """Models: flax nnx modules that keep one contract (`gtfdeer.models.Model`)."""
 
-from .alrnn import AlmostLinearRNN
-from .base import Model, RecurrentModel
-from .counting import matched, parameter_count
-from .gated import GRU, LSTM, VanillaRNN
-from .linear_recurrences import LRU, S5
-from .mamba import Mamba
-from .observation import AffineObservation, IdentityObservation, NonlinearReadout, Observation, ScaledObservation
-from .plrnn import ClippedShallowPLRNN, ShallowPLRNN
-from .ssm import StateSpaceModel
+from ._alrnn import AlmostLinearRNN
+from ._base import Model, RecurrentModel
+from ._counting import matched, parameter_count
+from ._gated import GRU, LSTM, VanillaRNN
+from ._linear import LRU, S5
+from ._mamba import Mamba
+from ._observation import AffineObservation, IdentityObservation, NonlinearReadout, Observation, ScaledObservation
+from ._plrnn import ClippedShallowPLRNN, ShallowPLRNN
+from ._ssm import StateSpaceModel
 
 __all__ = [
     "GRU",

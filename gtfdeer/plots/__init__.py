@@ -13,11 +13,11 @@ Examples:
     b'PNG'
 """
 
-from gtfdeer.plots.canvas import DATA, ERROR, FORCED, MODEL, TRUTH, Role, figure, figure3d, png
-from gtfdeer.plots.learning import convergence, exponents, newton_heatmap, training
-from gtfdeer.plots.orbits import attractor, attractors
-from gtfdeer.plots.series import spectra, spectrum, time_series
-from gtfdeer.plots.speed import speedup
+from ._canvas import DATA, ERROR, FORCED, MODEL, TRUTH, Role, figure, figure3d, png
+from ._learning import convergence, exponents, newton_heatmap, training
+from ._orbits import attractor, attractors
+from ._series import spectra, spectrum, time_series
+from ._speed import speedup
 
 __all__ = [
     "DATA",

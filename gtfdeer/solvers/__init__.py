@@ -1,14 +1,16 @@
 """Solvers: one algorithm a file, each a frozen dataclass of settings for `gtfdeer.solve`."""
 
-from .auto import Auto
-from .base import Problem, Solver
-from .deer import DEER
-from .elk import ELK
-from .memory import memory_needed
-from .quasi import QuasiDEER
-from .sequential import Sequential
-from .sharded import Sharded
-from .shooting import Shooting
+from . import scan
+from ._auto import Auto
+from ._base import Problem, Solver
+from ._deer import DEER
+from ._elk import ELK
+from ._memory import memory_needed
+from ._quasi import QuasiDEER
+from ._sequential import Sequential
+from ._sharded import Sharded
+from ._shooting import Shooting
+from ._solve import Solution, Status, iterates, solve
 
 __all__ = [
     "DEER",
@@ -19,6 +21,11 @@ __all__ = [
     "Sequential",
     "Sharded",
     "Shooting",
+    "Solution",
     "Solver",
+    "Status",
+    "iterates",
     "memory_needed",
+    "scan",
+    "solve",
 ]

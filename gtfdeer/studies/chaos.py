@@ -28,8 +28,8 @@ import numpy as np
 from flax import nnx
 
 from .. import data, forcing, models, solvers
-from ..plots.canvas import ERROR, FORCED, INK, TRUTH, dress, figure
-from ..solve import Status, solve
+from ..plots._canvas import ERROR, FORCED, INK, TRUTH, dress, figure
+from ..solvers._solve import Status, solve
 from .marks import BAND
 from .rows import counted, distinct, quartiles, where
 from .study import Row, Study

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from .. import plots
-from ..files import alone_with, remove_drafts, write_whole
+from ..training._files import alone_with, remove_drafts, write_whole
 from .side_by_side import made
 from .study import Picture, Row, Study
 from .table import Table

@@ -35,7 +35,7 @@ import numpy as np
 
 from .. import data, models
 from ..forcing import Annealed
-from ..plots.canvas import DATA, ERROR, INK, MODEL, TRUTH, Role, dress, figure
+from ..plots._canvas import DATA, ERROR, INK, MODEL, TRUTH, Role, dress, figure
 from .directions import CARRIED, SHARES, directions, moved, spelled
 from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where

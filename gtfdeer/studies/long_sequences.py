@@ -35,7 +35,7 @@ import numpy as np
 
 from .. import data
 from ..forcing import Adaptive, Annealed, Constant, Schedule
-from ..plots.canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure
+from ..plots._canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure
 from .marks import BAND, edge, named_ends
 from .rhythm import interval_error, low_frequency_error, steepness
 from .rows import counted, distinct, quartiles, where

@@ -27,9 +27,9 @@ import numpy as np
 from flax import nnx
 
 from .. import data, models, plots, solvers
-from ..plots.canvas import ERROR, MODEL, TRUTH, dress, figure
-from ..selection import BestFreeRun
-from ..solve import Status
+from ..plots._canvas import ERROR, MODEL, TRUTH, dress, figure
+from ..solvers._solve import Status
+from ..training._validation import BestFreeRun
 from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Picture, Row, Study
@@ -38,7 +38,7 @@ from .training import LINEAR, exponent, free_run, misfits, record, trained
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..fit import Moment
+    from ..training._loop import Moment
 
 __all__ = ["STUDY", "Run"]
 

@@ -28,8 +28,8 @@ from flax import nnx
 from matplotlib.ticker import NullLocator
 
 from .. import data, models, solvers
-from ..machine import device_in_words
-from ..plots.canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, dress, figure
+from ..plots._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, dress, figure
+from ..training._memory import device_in_words
 from .rows import counted, distinct, quartiles, told, where
 from .study import Row, Study
 

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from .. import fit
 from ..data import Series
 from ..forcing import Annealed
 from ..models import Model
 from ..plots import MODEL, figure
-from ..plots.canvas import dress
+from ..plots._canvas import dress
+from ..training import _loop as fit
 from .study import Row, Study
 
 if TYPE_CHECKING:

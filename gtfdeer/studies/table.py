@@ -13,7 +13,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ..files import write_whole
+from ..training._files import write_whole
 from .study import Row
 
 __all__ = ["Table"]

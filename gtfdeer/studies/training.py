@@ -18,7 +18,7 @@ import numpy as np
 from flax import nnx
 
 from .. import data, measures, models
-from ..reconstruction import Reconstruction, fit
+from ..training._reconstruction import Reconstruction, fit
 from .study import Row
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def trained(model: models.Model, series: data.Series, **settings: Any) -> Recons
 
 
 def free_run(reconstruction: Reconstruction, test: data.Series) -> Float[np.ndarray, "time observed"]:
-    """As many steps as the test has, after a quarter of that as a transient (`gtfdeer.scores`)."""
+    """As many steps as the test has, after a quarter of that as a transient (`gtfdeer.training._scores`)."""
     length = test.length
     return reconstruction.free_run(length + length // 4, test.values[0])[length // 4 :]
 

@@ -28,7 +28,7 @@ def run(folder):
     rng = np.random.default_rng(0)
     walk = np.cumsum(rng.normal(size=(3, 1000, 3)), axis=1)
     train, test, second = (gtfdeer.data.Series(values, dt=demo_run.DT, name="walk") for values in walk)
-    scores = gtfdeer.scores.Scores(
+    scores = gtfdeer.training._scores.Scores(
         D_stsp=0.3,
         D_H=0.08,
         PE=0.01,

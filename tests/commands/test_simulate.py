@@ -7,8 +7,8 @@ import pytest
 from tqdm import tqdm
 
 import gtfdeer
-from gtfdeer import free
 from gtfdeer.__main__ import main
+from gtfdeer.training import _rollout as free
 
 from .small import DT
 

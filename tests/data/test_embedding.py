@@ -4,13 +4,7 @@ import jax
 import numpy as np
 import pytest
 
-from gtfdeer.data import (
-    Lorenz63,
-    Series,
-    autocorrelation_delay,
-    mutual_information_delay,
-    simulate,
-)
+from gtfdeer.data import Lorenz63, Series, autocorrelation_delay, mutual_information_delay, simulate
 
 
 def autoregressive(persistence, rows=20_000, seed=0):
@@ -76,7 +70,7 @@ def test_gaps_do_not_move_the_delays():
 
 
 def test_the_autocorrelation_equals_a_plain_sum():
-    from gtfdeer.data.embedding import _autocorrelation
+    from gtfdeer.data._embedding import _autocorrelation
 
     values = np.random.default_rng(0).normal(size=60)
     values[[3, 30]] = np.nan
@@ -86,7 +80,7 @@ def test_the_autocorrelation_equals_a_plain_sum():
 
 
 def test_the_information_of_a_series_with_itself_is_the_entropy_of_its_bins():
-    from gtfdeer.data.embedding import BINS, _equally_filled_bins, _mutual_information
+    from gtfdeer.data._embedding import BINS, _equally_filled_bins, _mutual_information
 
     code = _equally_filled_bins(np.random.default_rng(0).normal(size=1600))
     assert _mutual_information(code, 0) == pytest.approx(np.log(BINS), abs=1e-3)

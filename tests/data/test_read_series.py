@@ -133,7 +133,7 @@ def test_a_zip_bomb_is_refused_unopened(tmp_path):
 
 
 def test_an_archive_that_claims_over_four_gibibytes_is_refused(tmp_path):
-    from gtfdeer.data.numpy_files import _refuse_bombs
+    from gtfdeer.data._numpy_files import _refuse_bombs
 
     with pytest.raises(ValueError, match=r"unpacks to 5.0 GiB, over the limit of 4 GiB"):
         _refuse_bombs(5 * 2**30, 4 * 2**30, "'x'")

@@ -6,16 +6,8 @@ import numpy as np
 import pytest
 from scipy.integrate import solve_ivp
 
-from gtfdeer.data import (
-    BurstingNeuron,
-    Lorenz63,
-    Lorenz96,
-    Rossler,
-    SlowFastLorenz,
-    rk4_step,
-    simulate,
-)
-from gtfdeer.data.runge_kutta import rk4_step as same_rk4_step
+from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, rk4_step, simulate
+from gtfdeer.data._runge_kutta import rk4_step as same_rk4_step
 
 SYSTEMS = [Lorenz63(), Rossler(), Lorenz96(), BurstingNeuron(), SlowFastLorenz()]
 NAMES = [type(system).__name__ for system in SYSTEMS]
@@ -64,7 +56,7 @@ def test_the_step_is_a_map_for_solvers():
 
 
 def test_substeps_are_the_smallest_whole_number():
-    from gtfdeer.data.simulation import _substeps
+    from gtfdeer.data._simulate import _substeps
 
     assert [_substeps(dt, Lorenz63()) for dt in (0.001, 0.01, 0.0100001, 0.03, 0.07, 0.1)] == [
         1,

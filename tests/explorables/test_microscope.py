@@ -8,8 +8,8 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer import explorables
-from gtfdeer.explorables.memory import require_memory
-from gtfdeer.explorables.task import task_of
+from gtfdeer.explorables._memory import require_memory
+from gtfdeer.explorables._task import task_of
 
 from .waiting import compilations
 

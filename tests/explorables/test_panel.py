@@ -6,7 +6,7 @@ import threading
 import ipywidgets as widgets
 import pytest
 
-from gtfdeer.explorables.panel import Panel, button, canvas, slider
+from gtfdeer.explorables._panel import Panel, button, canvas, slider
 
 from .waiting import until
 

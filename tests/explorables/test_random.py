@@ -8,11 +8,11 @@ import os
 import numpy as np
 import psutil
 
-from gtfdeer.explorables.dial import LENGTHS as DIAL_LENGTHS
-from gtfdeer.explorables.memory import give_back
-from gtfdeer.explorables.microscope import GUESSES
-from gtfdeer.explorables.newton import SOLVERS
-from gtfdeer.explorables.task import SYSTEMS
+from gtfdeer.explorables._dial import LENGTHS as DIAL_LENGTHS
+from gtfdeer.explorables._memory import give_back
+from gtfdeer.explorables._microscope import GUESSES
+from gtfdeer.explorables._newton import SOLVERS
+from gtfdeer.explorables._task import SYSTEMS
 
 ACTIONS = int(os.environ.get("GTFDEER_RANDOM_ACTIONS", "30"))
 MOST = 100e6  # bytes

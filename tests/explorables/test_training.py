@@ -9,8 +9,8 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer.explorables import choices
-from gtfdeer.explorables.panel import plural
+from gtfdeer.explorables import _choices as choices
+from gtfdeer.explorables._panel import plural
 
 from .waiting import until
 

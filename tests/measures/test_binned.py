@@ -5,13 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtfdeer.measures import (
-    binned_divergence,
-    julia_box,
-    legacy_box,
-    outside_fraction,
-    tutorial_box,
-)
+from gtfdeer.measures import binned_divergence, julia_box, legacy_box, outside_fraction, tutorial_box
 
 
 def dense_divergence(reference, generated, bins, pseudocount=1e-5):

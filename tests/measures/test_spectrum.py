@@ -6,7 +6,7 @@ import pytest
 from scipy.ndimage import gaussian_filter1d
 
 from gtfdeer.measures import power_spectrum, power_spectrum_error
-from gtfdeer.measures.spectrum import smooth
+from gtfdeer.measures._spectrum import smooth
 
 
 @pytest.mark.parametrize("rows", [1, 7, 50, 501])

@@ -19,7 +19,7 @@ from jax.extend.core import ClosedJaxpr, Jaxpr
 
 import gtfdeer as gd
 from gtfdeer import models, solvers
-from gtfdeer.solve import Status
+from gtfdeer.solvers._solve import Status
 
 CONCRETE = [
     c

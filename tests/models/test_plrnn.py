@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gtfdeer.models import (
-    AffineObservation,
-    ClippedShallowPLRNN,
-    IdentityObservation,
-    ScaledObservation,
-    ShallowPLRNN,
-)
+from gtfdeer.models import AffineObservation, ClippedShallowPLRNN, IdentityObservation, ScaledObservation, ShallowPLRNN
 
 both = pytest.mark.parametrize("model_class", [ShallowPLRNN, ClippedShallowPLRNN], ids=lambda c: c.__name__)
 

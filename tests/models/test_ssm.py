@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 from gtfdeer.models import LRU, S5, Mamba, parameter_count
-from gtfdeer.models.linear_recurrences import _hippo_normal
+from gtfdeer.models._linear import _hippo_normal
 
 S, H, N, K = 6, 10, 3, 2
 

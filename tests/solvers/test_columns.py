@@ -7,7 +7,7 @@ import pytest
 from flax import nnx
 
 from gtfdeer import models
-from gtfdeer.solvers.columns import columns, summed
+from gtfdeer.solvers._columns import columns, summed
 
 W = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)
 X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5)), jnp.float32)

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gtfdeer import scan
-from gtfdeer.solvers import damped
+from gtfdeer.solvers import _damped as damped
+from gtfdeer.solvers import scan
 
 
 def recurrence(length, size):

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gtfdeer.solve import Status, solve
+from gtfdeer.solvers._solve import Status, solve
 
 from .maps import STEPS, enable_x64, every_solver, images, name_of, off_by, parameters, problem, walk
 

@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gtfdeer.solve import Status, solve
 from gtfdeer.solvers import DEER, Auto, Sequential, Sharded, Shooting
+from gtfdeer.solvers._solve import Status, solve
 
 from .maps import (
     STEPS,

@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gtfdeer.solve import Status, solve
 from gtfdeer.solvers import DEER, Sequential, Shooting
+from gtfdeer.solvers._solve import Status, solve
 
 from .maps import STEPS, every_solver, name_of, parameters, problem, walk
 

@@ -9,7 +9,7 @@ from flax import nnx
 
 from gtfdeer.models import ClippedShallowPLRNN
 from gtfdeer.solvers import DEER, ELK, Auto, QuasiDEER, Sequential, Shooting, memory_needed
-from gtfdeer.solvers.auto import choose
+from gtfdeer.solvers._auto import choose
 
 from .maps import name_of
 

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtfdeer.solve import Status, solve
 from gtfdeer.solvers import Auto
+from gtfdeer.solvers._solve import Status, solve
 
 from .maps import every_solver, name_of
 

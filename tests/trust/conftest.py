@@ -8,7 +8,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import gtfdeer as gd
-from gtfdeer import storage
+from gtfdeer.training import _storage as storage
 
 from .small import recording
 

@@ -27,8 +27,8 @@ from flax import nnx
 READERS = [f"gtfdeer.{part}" for part in ("data", "sealed", "storage", "settings", "checkpoint")]
 with atheris.instrument_imports(include=READERS):
     import gtfdeer as gd
-    from gtfdeer.checkpoint import Checkpoints
-    from gtfdeer.sealed import pack, unpack
+    from gtfdeer.training._checkpoint import Checkpoints
+    from gtfdeer.training._sealed import pack, unpack
 
 PACKAGE = Path(gd.__file__).parent
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))

@@ -18,7 +18,7 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer.settings import as_plain, from_plain
+from gtfdeer.training._settings import as_plain, from_plain
 
 from .small import SETTINGS, UPDATES, keeping, model, wait_for
 
@@ -103,7 +103,7 @@ def test_an_error_on_the_way_is_raised_and_loses_nothing(error, series, whole, s
 
 
 def test_what_is_learned_does_not_depend_on_how_updates_are_grouped(series, whole, same, monkeypatch):
-    monkeypatch.setattr(importlib.import_module("gtfdeer.fit"), "_PULSE", 0.0)  # one update a loop
+    monkeypatch.setattr(importlib.import_module("gtfdeer.training._loop"), "_PULSE", 0.0)  # one update a loop
     same(gd.fit(model(), series, **SETTINGS), whole)
 
 
@@ -172,7 +172,7 @@ def test_a_disk_that_fills_up_is_told_and_the_run_goes_on(series, whole, same, t
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("gtfdeer.files.os.fsync", full)
+    monkeypatch.setattr("gtfdeer.training._files.os.fsync", full)
     with pytest.warns(RuntimeWarning, match="free some space"):
         rec = gd.fit(model(), series, checkpoint=tmp_path / "run.npz", every=50, **SETTINGS)
     same(rec, whole)

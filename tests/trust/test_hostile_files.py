@@ -23,8 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gtfdeer as gd
-from gtfdeer.checkpoint import Checkpoints
-from gtfdeer.sealed import pack, unpack
+from gtfdeer.training._checkpoint import Checkpoints
+from gtfdeer.training._sealed import pack, unpack
 
 from .small import SETTINGS, model
 

@@ -17,10 +17,10 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer.data import window_starts
-from gtfdeer.job import prepare
-from gtfdeer.machine import memory_for
-from gtfdeer.recipe import Recipe
-from gtfdeer.update import first_state, run_updates
+from gtfdeer.training._config import Recipe
+from gtfdeer.training._job import prepare
+from gtfdeer.training._memory import memory_for
+from gtfdeer.training._step import first_state, run_updates
 
 M, S = gd.models, gd.solvers
 FIXED, ADAPTIVE = gd.forcing.Constant(0.5), gd.forcing.Adaptive(every=1)

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 
 import gtfdeer as gd
-from gtfdeer.fit import train
-from gtfdeer.recipe import Recipe
 from gtfdeer.solvers import DEER, ELK, Sequential
-from gtfdeer.update import MOST_FAILURES, climb
+from gtfdeer.training._config import Recipe
+from gtfdeer.training._loop import train
+from gtfdeer.training._step import MOST_FAILURES, climb
 
 from .small import model, recording
 

@@ -13,7 +13,7 @@ from .small import keeping
 PROGRAM = """
 import json, sys
 import jax, numpy as np
-from gtfdeer.files import alone_with
+from gtfdeer.training._files import alone_with
 import gtfdeer as gd
 from gtfdeer import storage
 

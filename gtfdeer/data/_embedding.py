@@ -1,0 +1,180 @@
+"""Delay embedding: a state space from fewer observed columns than the system has variables.
+
+    y_t = [x_t, x_{t - tau}, ..., x_{t - (m-1) tau}],    m the dimension, tau the delay in rows
+
+For m > 2 d, almost every observation of a d-dimensional attractor gives such a y that unfolds it; the theorem
+says nothing about tau. Rules for tau: the first minimum of the average mutual information
+
+    I(tau) = sum over bins of p(x_t, x_{t-tau}) ln [ p(x_t, x_{t-tau}) / (p(x_t) p(x_{t-tau})) ]
+
+and the lag at which the autocorrelation first falls below 1/e.
+
+Sources: F. Takens, "Detecting strange attractors in turbulence", Lecture Notes in Mathematics 898, 1981; T.
+Sauer, J. Yorke and M. Casdagli, "Embedology", J. Stat. Phys. 65, 1991; A. Fraser and H. Swinney, "Independent
+coordinates for strange attractors from mutual information", Phys. Rev. A 33, 1134, 1986; bias of the
+estimate: G. Miller, "Note on the bias of information estimates", Information Theory in Psychology, 1955.
+"""
+
+from __future__ import annotations
+
+import operator
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ._values import as_values, whole_number
+
+if TYPE_CHECKING:
+    from jaxtyping import Float, Int
+    from numpy.typing import ArrayLike
+
+BINS = 16  # per axis, equally filled; 256 cells stay well filled from a few thousand rows on (ours)
+LONGEST_LAG = 2000  # rows; slower series are sampled too finely to embed by single rows (ours)
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """How many lags (`dimension`), how many rows apart (`delay`), and by which rule the delay was chosen.
+
+    >>> Embedding(dimension=3, delay=17)
+    Embedding(dimension=3, delay=17, chosen_by='caller')
+    """
+
+    dimension: int
+    delay: int
+    chosen_by: str = field(default="caller", compare=False)
+
+    def __post_init__(self) -> None:
+        for name in ("dimension", "delay"):
+            given = whole_number(getattr(self, name), name, example=3)
+            if given < 1:
+                raise ValueError(f"{name} is {given}; pass {name}=1 or more")
+            object.__setattr__(self, name, given)
+
+    @property
+    def rows_lost(self) -> int:
+        """(m - 1) tau: the rows at the beginning that have no complete past."""
+        return (self.dimension - 1) * self.delay
+
+
+def delay_coordinates(
+    values: Float[np.ndarray, "time columns"], embedding: Embedding
+) -> Float[np.ndarray, "rows coordinates"]:
+    """Return the rows [x_t, x_{t-tau}, ...], t = (m-1) tau, ..., T-1; a row that touches a NaN is all NaN.
+
+    Raises: ValueError if no row of `values` has a complete past.
+    """
+    rows = len(values) - embedding.rows_lost
+    if rows < 1:
+        raise ValueError(
+            f"{embedding.dimension} lags of {embedding.delay} rows reach back {embedding.rows_lost} rows but "
+            f"the series has {len(values)}; pass a smaller dimension or delay, or a longer series"
+        )
+    lags = [lag * embedding.delay for lag in range(embedding.dimension)]
+    table = np.concatenate([values[embedding.rows_lost - lag :][:rows] for lag in lags], axis=1)
+    gaps = np.isnan(table).any(axis=1)
+    if gaps.all():
+        raise ValueError(
+            f"every stretch of {embedding.rows_lost + 1} rows holds a gap; pass a smaller dimension or "
+            "delay, or fill the gaps"
+        )
+    table[gaps] = np.nan
+    return table
+
+
+def choose_delay(values: ArrayLike, dimension: int) -> Embedding:
+    """Mutual information first, autocorrelation where it has no minimum; the answer says which one it was."""
+    delay = mutual_information_delay(values)
+    if delay is not None:
+        return Embedding(dimension, delay, chosen_by="mutual information")
+    return Embedding(dimension, autocorrelation_delay(values), chosen_by="autocorrelation")
+
+
+def mutual_information_delay(values: ArrayLike, longest: int | None = None) -> int | None:
+    """Return the lag in rows of the first minimum of the average mutual information, or None if it has none.
+
+    A minimum is a lag whose information is the lowest among itself and two lags on each side, so that a
+    single jitter of the estimate does not count, and lies above what independent values would show in T rows,
+    about (BINS - 1)^2 / (2 T) (Miller 1955): in noise there is no minimum to find. Exactly periodic data
+    without any noise have none either, but the bins then show false ones. Histograms with 16 equally filled
+    bins an axis; several columns are averaged; pairs with a NaN are left out.
+
+    Args: values (T,) or (T, N); longest, the last lag tried, by default a quarter of T and at most 2000 rows.
+    Raises: ValueError for fewer than 20 rows.
+
+    >>> noise = np.random.default_rng(0).normal(size=5000)
+    >>> wave = np.sin(np.arange(5000) * 2 * np.pi / 61.8) + 0.2 * noise      # a quarter period is 15
+    >>> 12 <= mutual_information_delay(wave) <= 19
+    True
+    """
+    columns = _long_enough(values)
+    codes = [_equally_filled_bins(column) for column in columns.T]
+    longest = min(len(columns) // 4, LONGEST_LAG) if longest is None else operator.index(longest)
+    noise_floor = (BINS - 1) ** 2 / (2 * len(columns))
+    information: list[float] = []  # of lags 0, 1, 2, ...
+    for lag in range(longest + 1):
+        information.append(float(np.mean([_mutual_information(code, lag) for code in codes])))
+        candidate = lag - 2
+        if candidate >= 1 and information[candidate] == min(information[max(0, candidate - 2) :]):
+            return candidate if information[candidate] > 2 * noise_floor else None
+    return None
+
+
+def autocorrelation_delay(values: ArrayLike) -> int:
+    """Return the first lag, in rows, at which the autocorrelation is below 1/e; several columns are averaged.
+
+    Args: values (T,) or (T, N); pairs with a NaN are left out.
+    Raises: ValueError for fewer than 20 rows, a constant series, or an autocorrelation that never falls so
+    far.
+
+    >>> autocorrelation_delay(np.cos(np.arange(2000) * 2 * np.pi / 60))      # arccos(1/e) is 11.4 rows
+    12
+    """
+    columns = _long_enough(values)
+    correlation = np.mean([_autocorrelation(column) for column in columns.T], axis=0)
+    below = np.flatnonzero(correlation < np.exp(-1))
+    if below.size == 0:
+        raise ValueError(
+            f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(correlation) - 1}, "
+            "so no delay can be read off; pass delay=, or a longer series"
+        )
+    return int(below[0])
+
+
+def _long_enough(values: ArrayLike) -> Float[np.ndarray, "time columns"]:
+    """Return the values as a table; fewer than 20 rows cannot show a delay (ours)."""
+    columns = as_values(values)
+    if len(columns) < 20:
+        raise ValueError(f"the series has {len(columns)} rows, too few to choose a delay from; pass delay=")
+    return columns
+
+
+def _equally_filled_bins(column: Float[np.ndarray, " time"]) -> Int[np.ndarray, " time"]:
+    """The bin 0, ..., BINS - 1 of every value, equal values in one bin; -1 for NaN."""
+    edges = np.nanquantile(column, np.linspace(0, 1, BINS + 1)[1:-1])
+    return np.where(np.isnan(column), -1, np.searchsorted(edges, column, side="right"))
+
+
+def _mutual_information(code: Int[np.ndarray, " time"], lag: int) -> float:
+    """I(lag) in nats, from the joint histogram of a series of bins with itself `lag` rows earlier."""
+    now, before = code[lag:], code[: len(code) - lag]
+    both = (now >= 0) & (before >= 0)
+    counts = np.bincount(now[both] * BINS + before[both], minlength=BINS * BINS).reshape(BINS, BINS)
+    joint = counts / max(counts.sum(), 1)
+    independent = joint.sum(axis=1, keepdims=True) * joint.sum(axis=0, keepdims=True)
+    filled = joint > 0
+    return float((joint[filled] * np.log(joint[filled] / independent[filled])).sum())
+
+
+def _autocorrelation(column: Float[np.ndarray, " time"]) -> Float[np.ndarray, " lags"]:
+    """Autocorrelation at lags 0, ..., T/2, by Fourier transform; a lag is divided by its number of pairs."""
+    present = ~np.isnan(column)
+    centred = np.where(present, column.astype(np.float64) - np.nanmean(column, dtype=np.float64), 0.0)
+    lags, padded = len(column) // 2 + 1, 2 * len(column)
+    power = np.abs(np.fft.rfft(np.stack([centred, present.astype(np.float64)]), padded)) ** 2
+    products, pairs = np.fft.irfft(power, padded)[:, :lags]
+    if np.nanmax(column) == np.nanmin(column):
+        raise ValueError(f"a column is always {np.nanmax(column):.6g}, so it has no autocorrelation; drop that column")
+    covariance = products / np.maximum(np.round(pairs), 1)
+    return covariance / covariance[0]

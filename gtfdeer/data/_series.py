@@ -1,0 +1,236 @@
+"""A recording: values over equally spaced times, and what has been done to them.
+
+    values (T, N): row t is the observation x_t at time t * dt.  A row that holds a NaN is a gap.
+
+Every method returns a NEW series; nothing is changed in place, and a scaling or an embedding travels along.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+
+from ._embedding import Embedding, choose_delay, delay_coordinates
+from ._keys import require_key
+from ._scaling import Scaling
+from ._values import as_values, require_time_first
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Key
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Series:
+    """One trajectory, time first.
+
+    Args:
+        values: (T, N) numbers, or (T,) for one column. float32 and float64 are kept, whole numbers become
+            float32. NaN marks a missing value; the whole row then counts as a gap.
+        dt: time between two rows, in any unit of time; rates and exponents come out per that unit.
+        name: for titles and tables.
+        scaling: what was done to the values, or None.
+        embedding: how the columns were made from fewer, or None.
+        wide: says that more columns than time steps are meant; such a table is otherwise refused.
+
+    Raises:
+        TypeError: for values that are not real numbers, a `dt` that is not a number, wrong kinds of fields.
+        ValueError: for an empty, infinite, all-NaN or transposed table, and a `dt` that is not positive.
+
+    Not to be confused with a pandas Series, which is one column with an index of its own.
+
+    >>> series = Series([[0.0, 1.0], [1.0, 3.0], [2.0, 5.0], [3.0, 7.0]], dt=0.5, name="ramp")
+    >>> series
+    Series('ramp', 4 x 2, dt=0.5)
+    >>> series.standardise().split(0.5)[1].unscaled().values
+    array([[2., 5.],
+           [3., 7.]])
+    """
+
+    values: Float[np.ndarray, "time columns"]
+    dt: float = 1.0
+    name: str = "series"
+    scaling: Scaling | None = None
+    embedding: Embedding | None = None
+    wide: bool = False
+
+    def __post_init__(self) -> None:
+        values = as_values(self.values)
+        if not self.wide:
+            require_time_first(values.shape)
+        self._require_kinds()
+        if self.scaling is not None and self.scaling.columns != values.shape[1]:
+            raise ValueError(
+                f"the values have {values.shape[1]} columns but the scaling has {self.scaling.columns}; "
+                "pass a Scaling with one mean and one std per column"
+            )
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "dt", _positive_step(self.dt))
+
+    def _require_kinds(self) -> None:
+        """Refuse a name that is no text, and anything but a Scaling and an Embedding in their places."""
+        if not isinstance(self.name, str):
+            raise TypeError(f"name is {self.name!r}; pass a text, for example name='heart'")
+        if not isinstance(self.scaling, Scaling | None):
+            raise TypeError(f"scaling is {self.scaling!r}; pass a Scaling, for example train.scaling, or None")
+        if not isinstance(self.embedding, Embedding | None):
+            raise TypeError(f"embedding is {self.embedding!r}; pass an Embedding(dimension, delay) or None")
+
+    @property
+    def length(self) -> int:
+        """T, the number of rows."""
+        return self.values.shape[0]
+
+    @property
+    def columns(self) -> int:
+        """N, the number of observed quantities."""
+        return self.values.shape[1]
+
+    @property
+    def duration(self) -> float:
+        """T dt: the time that the rows stand for, in the unit of `dt`."""
+        return self.length * self.dt
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __repr__(self) -> str:
+        """Name, shape and step, then what was done: scaled, embedded, gaps."""
+        gaps = int(np.isnan(self.values).any(axis=1).sum())
+        parts = [repr(self.name), f"{self.length} x {self.columns}", f"dt={self.dt:.6g}"]
+        if self.embedding is not None:
+            parts.append(f"embedded in {self.embedding.dimension} lags of {self.embedding.delay}")
+        if self.scaling is not None:
+            parts.append("standardised")
+        if gaps:
+            parts.append(f"{gaps} rows missing")
+        return f"Series({', '.join(parts)})"
+
+    def standardise(self) -> Series:
+        """Z-score each column by its own mean and std (divisor T), NaN left out; an old scaling is undone.
+
+        Raises: ValueError naming the first column that never changes, as it has no std to divide by.
+        """
+        data = self.unscaled()
+        exact = data.values.astype(np.float64)
+        constant = np.nanmax(exact, axis=0) == np.nanmin(exact, axis=0)
+        if constant.any():
+            column, moving = int(np.argmax(constant)), np.flatnonzero(~constant).tolist()
+            advice = f"drop it with series.select({moving})" if moving else "pass a series that moves"
+            raise ValueError(
+                f"column {column} of {self.name!r} is always {np.nanmax(exact[:, column]):.6g}, so it has no "
+                f"std to divide by; {advice}"
+            )
+        size = 2.0 ** np.floor(np.log2(np.nanmax(np.abs(exact), axis=0)))  # squares of 1e200 overflow, of 1e-200 vanish
+        exact = exact / size
+        return data.scaled_by(Scaling(size * np.nanmean(exact, axis=0), size * np.nanstd(exact, axis=0)))
+
+    def scaled_by(self, scaling: Scaling) -> Series:
+        """The same data under another scaling, usually that of the training data; its own is undone first."""
+        if not isinstance(scaling, Scaling):
+            raise TypeError(f"scaling is {scaling!r}; pass a Scaling, for example train.scaling")
+        if scaling.columns != self.columns:
+            raise ValueError(
+                f"{self.name!r} has {self.columns} columns but the scaling has {scaling.columns}; "
+                "pass the scaling of a series with the same columns"
+            )
+        return replace(self, values=scaling.apply(self.unscaled().values), scaling=scaling)
+
+    def unscaled(self) -> Series:
+        """The series in the units of the data, with `scaling` None."""
+        if self.scaling is None:
+            return self
+        return replace(self, values=self.scaling.undo(self.values), scaling=None)
+
+    def split(self, fraction: float) -> tuple[Series, Series]:
+        """The first `fraction` of the time, to train, and the rest, to test; both keep scaling and step.
+
+        Raises: ValueError if `fraction` is not between 0 and 1, or a part would hold no complete row.
+        """
+        if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.integer | np.floating):
+            raise TypeError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
+        if not 0 < fraction < 1:
+            raise ValueError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
+        cut = round(fraction * self.length)
+        parts = self.values[:cut], self.values[cut:]
+        if any(np.isnan(part).any(axis=1).all() for part in parts):
+            raise ValueError(
+                f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}, and one part "
+                "holds no complete row; pass another fraction or a longer series"
+            )
+        train, test = (replace(self, values=part, wide=True) for part in parts)
+        return train, test
+
+    def coarsen(self, factor: int) -> Series:
+        """Means of `factor` rows at a time, for a recording sampled much more finely than it moves; dt grows as much.
+
+        Rows that fill no whole mean are left out at the end; a mean over a gap is a gap.
+
+        Raises: ValueError if `factor` is no whole number from 1 on, leaves no row, or the series is embedded already.
+        """
+        if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 1 <= factor <= self.length:
+            raise ValueError(f"factor is {factor!r}; pass how many of the {self.length} rows make one, such as 3")
+        if self.embedding is not None:
+            raise ValueError(f"{self!r} is embedded already; coarsen the original series")
+        count = self.length // factor
+        means = self.values[: count * factor].reshape(count, factor, -1).mean(axis=1, dtype=np.float64)
+        return replace(self, values=means.astype(self.values.dtype), dt=self.dt * factor, wide=True)
+
+    def select(self, columns: int | Sequence[int]) -> Series:
+        """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
+        chosen = np.atleast_1d(np.asarray(columns)).tolist()
+        if not chosen or any(column not in range(self.columns) for column in chosen):
+            raise ValueError(f"columns is {columns!r}; pass numbers from 0 to {self.columns - 1}, at least one")
+        scaling = None if self.scaling is None else self.scaling.select(chosen)
+        return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None)
+
+    def delay_embed(self, dimension: int, delay: int | None = None) -> Series:
+        """Each column at lags 0, delay, ..., (dimension - 1) delay: row t is [x_t, x_{t-delay}, ...].
+
+        Looking back keeps a row free of the future. The first (dimension - 1) delay rows are lost, so row 0
+        is at time (dimension - 1) delay dt of this series; the first N columns are x itself. A row that
+        reaches into a gap is a gap.
+
+        Args: dimension, how many lags, at least 1; delay in rows, or None to choose it: the first minimum of
+        the average mutual information and, where there is none, the first 1/e crossing of the
+        autocorrelation. `result.embedding` holds the delay and which rule chose it.
+        Raises: ValueError if already embedded, if the series is too short, or if no rule finds a delay.
+        Sources: Takens 1981; Fraser and Swinney 1986 (see `embedding.py`).
+        """
+        if self.embedding is not None:
+            raise ValueError(f"{self!r} is embedded already; embed the original series")
+        embedding = choose_delay(self.values, dimension) if delay is None else Embedding(dimension, delay)
+        scaling = None if self.scaling is None else self.scaling.tiled(embedding.dimension)
+        values = delay_coordinates(self.values, embedding)
+        return replace(self, values=values, scaling=scaling, embedding=embedding, wide=True)
+
+    def with_noise(self, fraction: float, *, key: Key[Array, ""]) -> Series:
+        """Add Gaussian noise whose std is `fraction` of each column's own std: 0.05 for the customary 5 %.
+
+        Raises: ValueError for a negative or infinite `fraction`; TypeError for a `key` that is no key.
+        """
+        key = require_key(key)
+        if not (math.isfinite(fraction) and fraction >= 0):
+            raise ValueError(f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05")
+        noise = np.asarray(jax.random.normal(key, self.values.shape, dtype=np.float32))
+        spread = np.nanstd(self.values.astype(np.float64), axis=0)
+        return replace(self, values=(self.values + fraction * spread * noise).astype(self.values.dtype))
+
+    def segments(self) -> list[tuple[int, int]]:
+        """The stretches without a gap, as (start, stop) rows, stop not included."""
+        complete = ~np.isnan(self.values).any(axis=1)
+        edges = np.flatnonzero(np.diff(complete.astype(np.int8), prepend=0, append=0))
+        return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+
+def _positive_step(dt: float) -> float:
+    """Return `dt` as a float, or say why it cannot be a sampling step."""
+    if isinstance(dt, bool | str) or not isinstance(dt, float | int | np.number):
+        raise TypeError(f"dt is {dt!r}; pass the time between two rows as a number, for example dt=0.01")
+    if not (math.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt is {dt!r}; pass a positive, finite time between two rows, for example dt=0.01")
+    return float(dt)

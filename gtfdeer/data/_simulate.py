@@ -1,0 +1,114 @@
+"""A trajectory of a known system, sampled every dt: `simulate`.
+
+    z_t = Phi_dt(z_{t-1}),    Phi_dt the flow, by the classical Runge-Kutta method in equal inner steps
+
+The inner step is dt divided by the smallest whole number that brings it to `system.step_size` or below. The
+start is drawn by the key and a transient is run and thrown away, so that the series lies on the attractor.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import partial
+from typing import TYPE_CHECKING
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._keys import require_key
+from ._runge_kutta import rk4_step
+from ._series import Series
+from ._systems import System
+from ._values import whole_number
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float, Key
+    from numpy.typing import DTypeLike
+
+# Inner steps between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours).
+MOST_SUBSTEPS = 1000
+
+
+def simulate(
+    system: System,
+    length: int,
+    dt: float | None = None,
+    *,
+    key: Key[Array, ""],
+    transient: float | None = None,
+    dtype: DTypeLike = np.float32,
+) -> Series:
+    """Return `length` samples of `system` on its attractor.
+
+    Args:
+        system: any `System`, for example `Lorenz63()`.
+        length: number of samples T.
+        dt: time between samples in the system's unit of time; by default `system.default_dt`.
+        key: draws the start; the same key gives the same series on the same machine.
+        transient: time run before the first sample and thrown away; by default `system.default_transient`.
+        dtype: of the values. The sums are done in float32, or in float64 once x64 is switched on in JAX.
+
+    Raises:
+        ValueError: for a length below 1, a `dt` that is not positive or spans over 1000 inner steps, a
+            negative transient, another dtype, float64 without x64, and an orbit that leaves the range of
+            numbers.
+        TypeError: for a `key` that is no key, a `system` that is no system, a length that is not whole.
+
+    >>> from gtfdeer.data import Lorenz63
+    >>> simulate(Lorenz63(), length=500, dt=0.02, key=jax.random.key(0))
+    Series('Lorenz63', 500 x 3, dt=0.02)
+    """
+    if not isinstance(system, System):
+        raise TypeError(f"system is {system!r}; pass a System object, for example gtfdeer.data.Lorenz63()")
+    key = require_key(key)
+    length = whole_number(length, "length", example=10_000)
+    if length < 1:
+        raise ValueError(f"length is {length}; pass the number of samples, 1 or more, for example length=10_000")
+    dt = system.default_dt if dt is None else dt
+    transient = system.default_transient if transient is None else transient
+    substeps = _substeps(dt, system)
+    if not (math.isfinite(transient) and transient >= 0):
+        raise ValueError(f"transient is {transient!r}; pass the time to throw away, 0 or more")
+    if np.dtype(dtype) not in (np.float32, np.float64):
+        raise ValueError(f"dtype is {np.dtype(dtype)}; pass dtype=numpy.float32 or numpy.float64")
+    if np.dtype(dtype) == np.float64 and jnp.result_type(float) != np.float64:
+        raise ValueError(
+            "dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) first"
+        )
+
+    states = np.asarray(_orbit(system, length, dt, substeps, math.ceil(transient / dt), key), dtype=dtype)
+    if not np.isfinite(states).all():
+        row = int(np.argmin(np.isfinite(states).all(axis=1)))
+        raise ValueError(
+            f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters or a smaller step"
+        )
+    return Series(states, dt=dt, name=type(system).__name__, wide=True)
+
+
+@partial(jax.jit, static_argnames=("system", "length", "dt", "substeps", "skipped"))
+def _orbit(
+    system: System, length: int, dt: float, substeps: int, skipped: int, key: Key[Array, ""]
+) -> Float[Array, "time dimension"]:
+    """Run `skipped` samples, then record `length` of them."""
+    step = rk4_step(system.vector_field, dt, substeps)
+    start = jax.lax.fori_loop(0, skipped, lambda _, z: step(z), system.initial_state(key))
+
+    def record(z: Float[Array, " dimension"], _: None) -> tuple[Array, Array]:
+        return step(z), z
+
+    return jax.lax.scan(record, start, None, length=length)[1]
+
+
+def _substeps(dt: float, system: System) -> int:
+    """The smallest number of inner steps that are no longer than `system.step_size`."""
+    if isinstance(dt, bool | str) or not (math.isfinite(dt) and dt > 0):
+        raise ValueError(f"dt is {dt!r}; pass a positive time between samples, for example dt={system.default_dt}")
+    substeps = math.ceil(dt / system.step_size * (1 - 1e-9))  # 0.03 / 0.01 is 3 and not 4
+    if substeps > MOST_SUBSTEPS:
+        raise ValueError(
+            f"dt={dt} is {substeps} inner steps of {system.step_size} and samples {type(system).__name__} "
+            f"too coarsely to follow it; pass dt={MOST_SUBSTEPS * system.step_size:g} or less, for example "
+            f"dt={system.default_dt}"
+        )
+    return substeps

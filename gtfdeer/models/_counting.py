@@ -1,0 +1,98 @@
+"""How large a model is: its parameters, models of different families with equally many, and what a step keeps."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.extend.core import Var
+
+from ..forcing import Forced, force
+from ._base import Model
+
+if TYPE_CHECKING:
+    from jaxtyping import Array
+
+__all__ = ["kept_by_a_step", "matched", "parameter_count"]
+
+_LARGEST = 2**20  # of the size that is sought
+
+
+def parameter_count(model: Model) -> int:
+    """Trained numbers in a model, its observation's included.
+
+    >>> from gtfdeer.models import ShallowPLRNN
+    >>> parameter_count(ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0)))
+    356
+    """
+    return sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+
+
+def matched(kind: type[Model], parameters: int, *, rngs: nnx.Rngs, **keywords: Any) -> Model:
+    """A model of this family whose number of parameters comes nearest to `parameters`.
+
+    What varies is the keyword `kind.grows_by`: `hidden_dim` of the shallow PLRNNs, `width` of the state-space models,
+    `latent_dim` of the others.
+
+    Args:
+        kind: a class from `gtfdeer.models`.
+        parameters: how many are wanted.
+        rngs: `nnx.Rngs(seed)`.
+        keywords: the constructor's others, such as `observed_dim=3`.
+
+    Raises:
+        ValueError: if the number or a keyword cannot serve.
+
+    >>> from gtfdeer.models import GRU
+    >>> model = matched(GRU, 1000, observed_dim=3, rngs=nnx.Rngs(0))
+    >>> model.latent_dim, parameter_count(model)
+    (17, 980)
+    """
+    name = kind.grows_by
+    if name in keywords:
+        raise ValueError(f"{name}={keywords[name]} came, but it is what matched() finds; leave it out")
+    if not isinstance(parameters, int) or isinstance(parameters, bool) or parameters < 1:
+        raise ValueError(f"parameters is {parameters!r}; pass a whole number of at least 1")
+    build: Any = kind
+
+    def count(size: int) -> int:
+        return parameter_count(nnx.eval_shape(lambda: build(**{**keywords, name: size}, rngs=nnx.Rngs(0))))
+
+    low = max(2, keywords.get("observed_dim") or 1) if name == "latent_dim" else 1
+    high = low
+    while count(high) < parameters and high < _LARGEST:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if count(middle) < parameters else (low, middle)
+    best = min((low, high), key=lambda size: abs(count(size) - parameters))
+    return build(**{**keywords, name: best}, rngs=rngs)
+
+
+def kept_by_a_step(model: Model) -> int:
+    """Bytes that one forced step keeps for its gradient, where a loop of steps is differentiated: what moves with z.
+
+    >>> from gtfdeer.models import VanillaRNN
+    >>> kept_by_a_step(VanillaRNN(latent_dim=8, rngs=nnx.Rngs(0)))  # three numbers a unit
+    96
+    """
+    graph, parameters, rest = nnx.split(model, nnx.Param, ...)
+
+    def way_back(z: Array, parameters: Any, z_hat: Array, u: Array | None) -> Any:
+        def step(parameters: Any, z: Array) -> Array:
+            return force(nnx.merge(graph, parameters, rest).step)(z, Forced(z_hat, jnp.ones(1), u))
+
+        return jax.vjp(step, parameters, z)[1]
+
+    z = jax.ShapeDtypeStruct((model.latent_dim,), jnp.float32)
+    u = jax.ShapeDtypeStruct((model.input_dim,), jnp.float32) if model.input_dim else None
+    program = jax.make_jaxpr(way_back)(z, parameters, z, u).jaxpr
+    moving = {program.invars[0]}
+    for line in program.eqns:
+        if any(isinstance(x, Var) and x in moving for x in line.invars):
+            moving.update(line.outvars)
+    kept: list[Any] = [x.aval for x in {x for x in program.outvars if isinstance(x, Var)} & moving]
+    return sum(x.size * x.dtype.itemsize for x in kept)

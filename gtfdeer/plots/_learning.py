@@ -1,0 +1,257 @@
+"""How a model and a solver got there: training curves, iterations, exponents settling on their values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, SymmetricalLogLocator
+
+from ._canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, note
+from ._frames import above_zero, as_table, as_vector
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
+    from numpy.typing import ArrayLike
+
+SMALL_TO_LARGE = "cividis"  # made for colour-blind readers: Nunez, Anderton and Renslow (2018)
+SOLVER = Role("solver", "#555555", "-", 1.4, "v")  # neither data nor model: grey
+
+
+def training(history: Mapping[str, ArrayLike]) -> Figure:
+    """Draw a training run: loss, forcing strength and solver iterations over the updates, one panel each.
+
+    Light lines are single updates; the bold line is the running median (of the iterations: mean) over a
+    fortieth of the run, and the band holds the middle 80 % of the updates in it.
+
+    Args:
+        history: arrays (U,) under "loss", "alpha" and "iterations", one entry an update; others are ignored.
+
+    Raises:
+        ValueError: an entry is missing, or the entries differ in length.
+
+    Examples:
+        >>> import numpy as np
+        >>> from gtfdeer.plots import training
+        >>> u = np.arange(200)
+        >>> sheet = training({"loss": np.exp(-u / 50), "alpha": 0.999**u, "iterations": 5 + u % 3})
+        >>> [ax.get_ylabel() for ax in sheet.axes]
+        ['loss (squared s.d.)', 'forcing $\\\\alpha$ (0 to 1)', 'iterations (count)']
+    """
+    lacking = sorted({"loss", "alpha", "iterations"} - set(history))
+    if lacking:
+        raise ValueError(f"the history lacks {', '.join(lacking)}; pass rec.history or a dictionary with them.")
+    loss, alpha, iterations = (as_vector(history[name], name) for name in ("loss", "alpha", "iterations"))
+    if not len(loss) == len(alpha) == len(iterations):
+        raise ValueError(
+            f"loss, alpha and iterations have {len(loss)}, {len(alpha)} and {len(iterations)} entries; "
+            "pass one entry an update."
+        )
+    sheet = figure(7.0, 5.6)
+    top, middle, bottom = sheet.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
+    _summarised(top, above_zero(loss), ERROR, np.median)
+    _summarised(middle, alpha, FORCED, np.median)
+    _summarised(bottom, iterations, SOLVER, np.mean)
+    top.set_yscale("log")
+    middle.set_ylim(-0.05, 1.05)
+    bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
+    failed = int(np.sum(~np.isfinite(loss)))
+    note(top, f"updates without a finite loss, not drawn: {failed}" if failed else "")
+    dress(top, "", "loss (squared s.d.)")
+    dress(middle, "", "forcing $\\alpha$ (0 to 1)")
+    dress(bottom, "update (count)", "iterations (count)")
+    sheet.align_ylabels()
+    return sheet
+
+
+def thinned(values: Float[np.ndarray, " updates"], most: int = 2000) -> tuple[np.ndarray, np.ndarray]:
+    """Numbers of updates and values of a curve of at most `most` points: medians of equal stretches where more came.
+
+    A picture that is drawn every second must not take longer the longer training goes on.
+
+    >>> thinned(np.arange(6.0), 2)
+    (array([3, 6]), array([1., 4.]))
+    """
+    ends = np.unique(np.linspace(0, len(values), min(len(values), most) + 1).astype(int))
+    if len(ends) > len(values):
+        return ends[1:], values
+    stretches = (values[a:b] for a, b in pairwise(ends))
+    finite = (x[np.isfinite(x)] for x in stretches)
+    return ends[1:], np.array([np.median(x) if x.size else np.nan for x in finite])
+
+
+def exponents(
+    times: ArrayLike,
+    history: ArrayLike,
+    truth: ArrayLike | None = None,
+    *,
+    time_unit: str = "time unit",
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw estimates of Lyapunov exponents settling down, with the known values as dashed levels.
+
+    Where one exponent dwarfs the others, the vertical axis is linear near zero and logarithmic far away, so
+    that strong contraction does not flatten the exponents that decide about chaos.
+
+    Args:
+        times: (S,), time averaged over.
+        history: (S, N) or (S,), the estimates after these times, per `time_unit`.
+        truth: (N,) known values, or None.
+        time_unit: unit of time.
+        ax: where to draw; a new figure where None.
+
+    Raises:
+        ValueError: the lengths differ.
+
+    Examples:
+        >>> import numpy as np
+        >>> from gtfdeer.plots import exponents
+        >>> t = np.linspace(1, 100, 50)
+        >>> exponents(t, 0.9 + 1 / t, truth=[0.906], time_unit="s").get_ylabel()
+        'Lyapunov exponent $\\\\lambda$ (1/s)'
+    """
+    t, estimates = as_vector(times, "times"), as_table(history, "history")
+    if len(t) != len(estimates):
+        raise ValueError(f"history has {len(estimates)} rows but times has {len(t)}; pass one row a time.")
+    ax = figure(7.2, 4.0).add_subplot() if ax is None else ax
+    for curve in estimates.T:
+        ax.plot(t, curve, color=MODEL.colour, linewidth=MODEL.width)
+    known = np.empty(0) if truth is None else np.atleast_1d(np.asarray(truth, dtype=float))
+    for level in known:
+        ax.axhline(level, **TRUTH.line())
+    _bend(ax, np.concatenate([estimates[-1], known]))
+    _list_values(ax, estimates[-1], known)
+    ax.margins(x=0.01)
+    return dress(ax, f"time averaged over $t$ ({time_unit})", f"Lyapunov exponent $\\lambda$ (1/{time_unit})")
+
+
+def convergence(
+    residuals: ArrayLike,
+    *,
+    role: Role = ERROR,
+    tolerance: float | None = None,
+    ax: Axes | None = None,
+) -> Axes:
+    """Draw the residual of an iteration on a logarithmic axis; a solver that works falls off a cliff.
+
+    To compare solvers, call it again with the same `ax` and another role, for instance
+    `dataclasses.replace(ERROR, name="ELK", marker="s", linestyle="--")`.
+
+    Args:
+        residuals: (K,), the norm of the residual after each iteration, from iteration 0 (the guess).
+        role: what the curve is called and how it looks.
+        tolerance: where the solver stops, drawn as a dashed level, or None.
+        ax: where to draw; a new figure where None.
+
+    Raises:
+        ValueError: a residual is negative.
+
+    Examples:
+        >>> from gtfdeer.plots import convergence
+        >>> convergence([1.0, 1e-2, 1e-4, 1e-8], tolerance=1e-6).get_xlabel()
+        'iteration $k$ (count)'
+    """
+    values = above_zero(as_vector(residuals, "residuals"))
+    ax = figure().add_subplot() if ax is None else ax
+    ax.plot(np.arange(len(values)), values, **role.line(), marker=role.marker, markersize=5)
+    if tolerance is not None:
+        ax.axhline(tolerance, **{**TRUTH.line(), "label": f"tolerance {tolerance:.0e}"})
+    ax.set_yscale("log")
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.legend(frameon=False, fontsize=9, labelcolor=INK)
+    failed = int(np.sum(~np.isfinite(values)))
+    if failed:
+        note(ax, f"{role.name}: not finite in {failed} of {len(values)} iterations")
+    return dress(ax, "iteration $k$ (count)", "residual (state units)")
+
+
+def newton_heatmap(errors: ArrayLike, *, unit: str = "state units", ax: Axes | None = None) -> Axes:
+    """Draw the error of every iterate at every time: the solved stretch grows from the left.
+
+    A long trajectory is drawn in 900 stretches of time, each by its largest error.
+
+    Args:
+        errors: (K, T), the norm of the error, row k for iterate k.
+        unit: unit of the error.
+        ax: where to draw; a new figure where None.
+
+    Raises:
+        ValueError: `errors` is not a (K, T) array, or an error is negative.
+
+    Examples:
+        >>> import numpy as np
+        >>> from gtfdeer.plots import newton_heatmap
+        >>> newton_heatmap(10.0 ** -np.arange(12).reshape(3, 4)).get_ylabel()
+        'Newton iteration $k$ (count)'
+    """
+    table = as_table(errors, "errors")
+    iterates, steps = table.shape
+    stretches = np.linspace(0, steps, min(steps, 900), endpoint=False).astype(int)
+    worst = np.ma.masked_invalid(np.log10(np.maximum.reduceat(above_zero(table), stretches, axis=1)))
+    ax = figure(7.2, 3.6).add_subplot() if ax is None else ax
+    box = (0.5, steps + 0.5, -0.5, iterates - 0.5)
+    image = ax.imshow(worst, aspect="auto", origin="lower", extent=box, interpolation="nearest", cmap=SMALL_TO_LARGE)
+    bar = ax.figure.colorbar(image, ax=ax, pad=0.02)
+    bar.set_label(f"$\\log_{{10}}$ error ({unit})", fontsize=10, color=INK)
+    bar.ax.tick_params(labelsize=9, colors=INK)
+    bar.outline.set_visible(False)
+    ax.yaxis.set_major_locator(MaxNLocator(8, integer=True))
+    dress(ax, "time step $t$ (samples)", "Newton iteration $k$ (count)").grid(False)
+    if np.ma.is_masked(worst):
+        note(ax, "white: not finite")
+    return ax
+
+
+def _bend(ax: Axes, levels: Float[np.ndarray, " levels"]) -> None:
+    """A scale logarithmic away from the exponents that matter, where contraction dwarfs expansion."""
+    finite = levels[np.isfinite(levels)]
+    expansion = 2 * max(finite.max(initial=0.0), 0.05 * np.abs(finite).max(initial=0.0))
+    contracts_far_faster = np.abs(finite).max(initial=0.0) > 4 * expansion
+    if contracts_far_faster:
+        ax.set_yscale("symlog", linthresh=expansion, linscale=1.5, subs=(2, 5))
+        ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=expansion, subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter("{x:g}")
+        ax.margins(y=0.08)
+
+
+def _list_values(ax: Axes, last: Float[np.ndarray, " exponents"], known: Float[np.ndarray, " known"]) -> None:
+    """The last estimates, top to bottom, beside the axes; six at most."""
+    rows = []
+    for number, value in enumerate(last[:6], start=1):
+        truth = f"  (truth ${known[number - 1]:.3g}$)" if number <= len(known) else ""
+        rows.append(f"$\\lambda_{{{number}}} = {value:.3g}${truth}")
+    if len(last) > 6:
+        rows.append(f"and {len(last) - 6} more")
+    style = {"fontsize": 9, "color": INK, "linespacing": 1.8, "va": "center"}
+    ax.annotate("\n".join(rows), (1.02, 0.5), xycoords="axes fraction", **style)
+
+
+def _summarised(
+    ax: Axes, values: Float[np.ndarray, " updates"], role: Role, average: Callable[[np.ndarray], float]
+) -> None:
+    """Every update in a light line, the running average in a bold one, the middle 80 % as a band."""
+    centres, low, middle, high = _running(values, average)
+    ax.plot(np.arange(1, len(values) + 1), values, color=role.colour, linewidth=0.6, alpha=0.3)
+    ax.fill_between(centres, low, high, color=role.colour, alpha=0.2, linewidth=0)
+    ax.plot(centres, middle, color=role.colour, linewidth=2.0)
+    ax.margins(x=0.01)
+
+
+def _running(
+    values: Float[np.ndarray, " updates"], average: Callable[[np.ndarray], float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """At 400 updates or fewer: their numbers, and the running 10 % quantile, average and 90 % quantile."""
+    half = len(values) // 80
+    centres = np.unique(np.linspace(0, len(values) - 1, min(len(values), 400)).astype(int))
+    summary = np.full((len(centres), 3), np.nan)
+    for row, centre in enumerate(centres):
+        window = values[max(0, centre - half) : centre + half + 1]
+        finite = window[np.isfinite(window)]
+        if finite.size:
+            low, high = np.quantile(finite, (0.1, 0.9))
+            summary[row] = low, average(finite), high
+    return centres + 1, summary[:, 0], summary[:, 1], summary[:, 2]

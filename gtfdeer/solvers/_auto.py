@@ -1,0 +1,127 @@
+"""Auto: the solver that is fastest here, checked, with the sequential one as its safety net.
+
+    CPU            T < 512 or T B < 2048: Sequential    otherwise: Shooting
+    accelerators   T < 64: Sequential                   otherwise: DEER up to 8 latent units and while the whole batch,
+                                                        solve and gradient, needs less than a quarter of the device's
+                                                        memory, else Shooting
+
+On CPUs this was measured (2 cores, M 3, 10 and 30): at T 1024 `Sequential` is as fast or faster for one sequence,
+`Shooting` is for four, and from T B = 2048 on it always is. The rules for accelerators were not: no GPU was at hand,
+they follow from memory and from what has been published.
+
+How fast the map forgets is seen while solving: `Shooting` corrects its windows by Newton's method where plain sweeps
+crawl. Where the chosen solver itself does not hold its answer for solved (the last residuals of Newton's method, the
+edges of the windows), the answer is computed step by step, and `Solution.fallback` says so.
+Gradients come from the chosen solver's adjoint, which is exact for any trajectory.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+
+from ._base import Attempt, Problem, Solver, check_cap, check_whole, tolerance_for
+from ._batching import shared
+from ._deer import DEER
+from ._memory import memory_needed
+from ._sequential import Sequential
+from ._shooting import Shooting
+from .scan import this_device
+
+if TYPE_CHECKING:
+    from jax.typing import DTypeLike
+    from jaxtyping import Array, Float
+
+__all__ = ["Auto", "choose"]
+
+
+@dataclass(frozen=True)
+class Auto(Solver):
+    """Choose by device, length, latent dimension and memory; fall back on `Sequential` where the choice fails.
+
+    Args:
+        tol: as in the other solvers; `None`: 1e-5 in float32, 1e-10 in float64.
+        max_iterations: after how many iterations or sweeps it gives up and goes step by step.
+        batch: how many trajectories are solved at once by `vmap`, for the memory they take; `gtfdeer.fit` sets it.
+
+    >>> import gtfdeer as gd
+    >>> solution = gd.solve(lambda z, u: 3.9 * z * (1 - z), jnp.full(1, 0.3), jnp.zeros((5000, 0)), solver=Auto())
+    >>> solution.status.name, bool(solution.fallback)  # chaotic and not forced: only step by step can it be solved
+    ('CONVERGED', True)
+    """
+
+    tol: float | None = None
+    max_iterations: int = 8
+    batch: int = 1
+
+    def __post_init__(self) -> None:
+        check_cap(self.tol, self.max_iterations, "max_iterations")
+        check_whole("batch", self.batch)
+
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+        length, latent_dim = guess.shape
+        chosen = self.choice(length, latent_dim, guess.dtype)
+        attempt = chosen.run(problem, guess)
+        if isinstance(chosen, Sequential):
+            return attempt
+        return jax.lax.cond(
+            shared(~attempt.met),
+            lambda: Sequential().run(problem, guess)._replace(iterations=attempt.iterations + 1, fallback=True),
+            lambda: attempt._replace(met=jnp.asarray(True)),
+        )
+
+    def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
+        length, latent_dim = states.shape
+        return self.choice(length, latent_dim, states.dtype).adjoint(problem, states, cotangents)
+
+    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
+        return self.choice(length, latent_dim, dtype).keeps_its_loop(length, latent_dim, dtype)
+
+    def tolerance(self, dtype: Any) -> float:
+        return tolerance_for(self.tol, dtype)
+
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        return self.choice(length, latent_dim).numbers_per_step(length, latent_dim, gradient=gradient)
+
+    def choice(self, length: int, latent_dim: int, dtype: DTypeLike = jnp.float32) -> Solver:
+        """The solver that this device is given for `length` steps of `latent_dim` units."""
+        device = this_device()
+        # all of it, not what is free: what ran before must not change the choice
+        memory = (device.memory_stats() or {}).get("bytes_limit", math.inf)
+        sizes = {"length": length, "latent_dim": latent_dim, "batch": self.batch, "dtype": dtype}
+        return choose(device.platform, memory, self.tol, self.max_iterations, **sizes)
+
+
+def choose(
+    platform: str,
+    memory: float,
+    tol: float | None,
+    cap: int,
+    *,
+    length: int,
+    latent_dim: int,
+    batch: int = 1,
+    dtype: DTypeLike = jnp.float32,
+) -> Solver:
+    """The rules, as a function of everything they depend on; `memory` in bytes.
+
+    >>> for length, batch, platform in [(200, 1, "cpu"), (20_000, 1, "cpu"), (20_000, 1, "gpu"), (10**6, 16, "gpu")]:
+    ...     solver = choose(platform, 16 * 2**30, None, 8, length=length, latent_dim=8, batch=batch)
+    ...     print(type(solver).__name__)
+    Sequential
+    Shooting
+    DEER
+    Shooting
+    """
+    little = length < 512 or length * batch < 2048 if platform == "cpu" else length < 64
+    if little:
+        return Sequential()
+    newton = DEER(tol=tol, max_iterations=cap)
+    fits = memory_needed(newton, length=length, latent_dim=latent_dim, batch=batch, dtype=dtype) < memory / 4
+    if platform != "cpu" and latent_dim <= 8 and fits:
+        return newton
+    return Shooting(tol=tol, max_sweeps=cap)

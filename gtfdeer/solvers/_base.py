@@ -1,0 +1,340 @@
+"""What every solver works on, and what it has to answer.
+
+The problem is one nonlinear recurrence, written as a system of T equations for the whole trajectory:
+
+    z_t = f(z_{t-1}, u_t),    t = 1..T,    z_0 given;        r_t(z) = f(z_{t-1}, u_t) - z_t = 0
+
+A solver is a frozen dataclass with two verbs: `run` the whole solve, and solve the `adjoint` recurrence at the solution
+(for gradients). Solvers know no model and no forcing.
+"""
+
+from __future__ import annotations
+
+import abc
+import math
+import numbers
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax.core import Tracer
+
+from ._batching import shared, together
+from ._columns import columns
+from ._share import Share, Whole
+from .scan import on_cpu
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Bool, Float, Int, PyTree
+
+__all__ = [
+    "Attempt",
+    "NewtonLike",
+    "Problem",
+    "Solver",
+    "alone",
+    "check_cap",
+    "check_whole",
+    "default_tolerance",
+    "fixed_point",
+    "folded",
+    "is_real",
+    "rounding",
+    "stretch",
+    "tolerance_for",
+    "unfolded",
+]
+
+
+_FOR_JACOBIANS = 4096  # time steps whose Jacobians are one product, large enough for all cores of a CPU
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["constants", "z0", "inputs"],
+    meta_fields=["pure_step", "pure_jacobian", "share"],
+)
+@dataclass(frozen=True)
+class Problem:
+    """One recurrence: a pure step, what it closes over, where it starts, what enters from outside; or a share of it."""
+
+    pure_step: Callable[[PyTree, Array, PyTree], Array]
+    pure_jacobian: Callable[[PyTree, Array, PyTree], Array] | None
+    constants: tuple[PyTree, PyTree]
+    z0: Float[Array, " latent"]
+    inputs: PyTree
+    share: Share = Whole()  # noqa: RUF009 (frozen, without fields)
+    length: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        leaves = jax.tree.leaves(self.inputs)
+        object.__setattr__(self, "length", jnp.shape(leaves[0])[0] if leaves and jnp.ndim(leaves[0]) else 0)
+
+    def step(self, z: Float[Array, " latent"], u: Any) -> Float[Array, " latent"]:
+        """`f(z, u)`."""
+        return self.pure_step(self.constants[0], z, u)
+
+    def previous(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        """`z_0, z_1, .., z_{T-1}`: the states that the steps start from."""
+        return jnp.concatenate([self.share.before(self.z0, states[-1])[None], states[:-1]])
+
+    def following(self, x: Array, last: Array) -> Array:
+        """`x_2, .., x_T, last`: what belongs to the next step."""
+        return jnp.concatenate([x[1:], self.share.after(last, x[0])[None]])
+
+    def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        """`f(z_{t-1}, u_t)` for all t at once."""
+        return _for_all_times(self.pure_step, self.constants[0], self.previous(states), self.inputs)
+
+    def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
+        """`J_t = df/dz` at `z_{t-1}` for all t at once; `(T, M)` where they were given as diagonal."""
+        jacobian, constants = self._jacobian()
+        size = max(stretch(), _FOR_JACOBIANS)
+        return _for_all_times(jacobian, constants, self.previous(states), self.inputs, size)
+
+    def diagonals(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+        """The diagonals of `J_t` for all t at once; where no Jacobian was given, one direction at a time."""
+        jacobian, constants = self._jacobian()
+
+        def diagonal(constants: PyTree, z: Array, u: PyTree) -> Array:
+            if self.pure_jacobian is not None:
+                J = jacobian(constants, z, u)
+                return J if J.ndim == 1 else jnp.diagonal(J)
+
+            def entry(e: Array) -> Array:
+                return jnp.vdot(e, jax.jvp(lambda z: self.pure_step(constants, z, u), (z,), (e,))[1])
+
+            return jax.lax.map(entry, jnp.eye(z.size, dtype=z.dtype))
+
+        return _for_all_times(diagonal, constants, self.previous(states), self.inputs)
+
+    def pullbacks(
+        self, states: Float[Array, "time latent"], adjoints: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """`J_t^T l_t` for all t at once, by vector-Jacobian products."""
+
+        def pullback(constants: PyTree, z: Array, u_and_adjoint: tuple) -> Array:
+            u, adjoint = u_and_adjoint
+            return jax.vjp(lambda z: self.pure_step(constants, z, u), z)[1](adjoint)[0]
+
+        return _for_all_times(pullback, self.constants[0], self.previous(states), (self.inputs, adjoints))
+
+    def _jacobian(self) -> tuple[Callable[[PyTree, Array, PyTree], Array], PyTree]:
+        if self.pure_jacobian is None:
+            return jax.jacfwd(self.pure_step, argnums=1), self.constants[0]
+        return self.pure_jacobian, self.constants[1]
+
+
+class Attempt(NamedTuple):
+    """Where a solver ended."""
+
+    states: Float[Array, "time latent"]
+    iterations: Int[Array, ""]
+    met: Bool[Array, ""]
+    """The solver's own view of whether this solves the problem; the judge is `solve`'s."""
+    exact: Bool[Array, ""] | bool = False
+    """Whether it was computed step by step, so that it satisfies its equation by construction."""
+    fallback: Bool[Array, ""] | bool = False
+    """Whether it was, after the solver that had been chosen for the problem failed."""
+
+
+class Solver(abc.ABC):
+    """A way to solve `z_t = f(z_{t-1}, u_t)` for all t; its settings are the fields of a frozen dataclass."""
+
+    @abc.abstractmethod
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+        """The whole solve, from the first iterate `(T, M)` on."""
+
+    @abc.abstractmethod
+    def adjoint(
+        self, problem: Problem, states: Float[Array, "time latent"], cotangents: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """Solve `l_t = g_t + J_{t+1}^T l_{t+1}` backwards, at the solution; exact for every solver."""
+
+    @abc.abstractmethod
+    def tolerance(self, dtype: Any) -> float:
+        """The relative residual up to which a trajectory counts as converged."""
+
+    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
+        """Whether the gradient goes back through the loop itself, which then keeps what each step computed."""
+        return False
+
+    @abc.abstractmethod
+    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
+        """Numbers of working memory for each time step of a solve, see `gtfdeer.solvers.memory_needed`."""
+
+
+@dataclass(frozen=True)
+class NewtonLike(Solver):
+    """Solvers that move a whole trajectory at a time, `z <- move(z, r(z))`, until nothing is left to move.
+
+    What they have in common; their settings are dataclass fields of their own.
+    """
+
+    tol: float | None
+    max_iterations: int
+
+    def __post_init__(self) -> None:
+        check_cap(self.tol, self.max_iterations, "max_iterations")
+
+    @abc.abstractmethod
+    def move(
+        self, problem: Problem, states: Float[Array, "time latent"], residuals: Float[Array, "time latent"]
+    ) -> Float[Array, "time latent"]:
+        """The next iterate, from an iterate and its residuals."""
+
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+        return fixed_point(
+            lambda z, r, memory: (self.move(problem, z, r), memory, True),
+            lambda z: problem.images(z) - z,
+            guess,
+            memory=None,
+            largest=problem.share.largest,
+            tol=self.tolerance(guess.dtype),
+            max_iterations=self.max_iterations,
+        )
+
+    def tolerance(self, dtype: Any) -> float:
+        return tolerance_for(self.tol, dtype)
+
+
+def stretch() -> int:
+    """Time steps that are worked on at once: as many as fit into a cache on CPUs, as fill the device elsewhere."""
+    return 256 if on_cpu() else 65_536
+
+
+def folded(elements: PyTree, size: int | None = None) -> tuple[PyTree, PyTree]:
+    """`(T, ..)` as stretches `(K, S, ..)`, by default of `stretch()`, and the rest, which fills none."""
+    length = len(jax.tree.leaves(elements)[0])
+    size = min(length, size or stretch())
+    count = length // size
+    stretches = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), elements)
+    return stretches, jax.tree.map(lambda x: x[count * size :], elements)
+
+
+def unfolded(stretches: Array) -> Array:
+    """`(K, S, ..)` as `(K S, ..)`."""
+    count, size, *shape = stretches.shape
+    return stretches.reshape(count * size, *shape)
+
+
+def alone() -> bool:
+    """Whether one CPU does the work: one trajectory after the other is faster there, stretches that fit into its cache.
+
+    Devices that share a batch would have to gather it for that.
+    """
+    return on_cpu() and jax.device_count() == 1
+
+
+def _for_all_times(
+    function: Callable[[PyTree, Array, Any], Array],
+    constants: PyTree,
+    states: Float[Array, "time latent"],
+    inputs: Any,
+    size: int | None = None,
+) -> Array:
+    """`function(constants, z, u)` for every time, a stretch after the other; a whole batch as one long trajectory."""
+
+    def at_once(constants: PyTree, stretch: PyTree) -> Array:
+        last = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), stretch)
+        return jnp.moveaxis(columns(partial(function, constants))(*last), -1, 0)
+
+    def one(constants: PyTree, trajectory: PyTree) -> Array:
+        stretches, rest = folded(trajectory, size)
+        found = unfolded(jax.lax.map(partial(at_once, constants), stretches))
+        return jnp.concatenate([found, at_once(constants, rest)]) if len(jax.tree.leaves(rest)[0]) else found
+
+    def of_all(constants: PyTree, trajectories: PyTree) -> Array:
+        if not alone():
+            return jax.vmap(partial(one, constants))(trajectories)
+        batch, length = jax.tree.leaves(trajectories)[0].shape[:2]
+        found = one(constants, jax.tree.map(lambda x: x.reshape(batch * length, *x.shape[2:]), trajectories))
+        return found.reshape(batch, length, *found.shape[1:])
+
+    return together(of_all)(constants, (states, inputs))
+
+
+def default_tolerance(dtype: Any) -> float:
+    """1e-5 in float32 and 1e-10 in float64: about a hundred roundings, relative to the size of the states."""
+    return 1e-10 if jnp.finfo(dtype).bits == 64 else 1e-5
+
+
+def rounding(dtype: Any) -> float:
+    """Four units of the last place, relative to the size of the states: below it nothing is left to improve."""
+    return 4 * float(jnp.finfo(dtype).eps)
+
+
+def tolerance_for(tol: float | None, dtype: Any) -> float:
+    """The tolerance asked for, though never below rounding, which nothing could meet; or the default of this dtype."""
+    return default_tolerance(dtype) if tol is None else max(tol, rounding(dtype))
+
+
+def check_cap(tol: float | None, cap: int, name: str = "the cap on iterations or sweeps") -> None:
+    """Refuse a tolerance or a cap with which no solve could succeed, or any would."""
+    if tol is not None and not (is_real(tol) and 0 < tol < math.inf):
+        raise ValueError(f"tol is {tol!r}; pass a positive number such as 1e-5, or None for the default of the dtype")
+    if not isinstance(cap, Tracer):  # its value is not known yet
+        check_whole(name, cap)
+
+
+def check_whole(name: str, value: Any, otherwise: str = "") -> None:
+    """Refuse what is not a whole number of at least 1."""
+    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
+        raise ValueError(f"{name} is {value!r}; pass a whole number of at least 1{otherwise}")
+
+
+def is_real(value: Any) -> bool:
+    """Whether it is a number."""
+    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+
+
+def fixed_point(
+    move: Callable[[Array, Array, Any], tuple[Array, Any, Any]],
+    residuals: Callable[[Array], Array],
+    guess: Array,
+    memory: Any,
+    *,
+    largest: Callable[[Array], Array],
+    tol: float,
+    max_iterations: int,
+) -> Attempt:
+    """Repeat `z + move(z, r(z))` until the moves or the residual vanish, something overflows, or the cap is met.
+
+    It ends early when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
+    get smaller, although nothing is left to improve.
+
+    Args:
+        move: maps iterate, its residuals and a memory of the solver's own to the next iterate, the next memory, and
+            whether the iterate was accepted; one that was not goes on whatever it moved by.
+        residuals: `r(z) = f(z) - z`, `(T, M)`.
+        guess: `(T, M)` first iterate.
+        memory: the solver's own state; any pytree.
+        largest: `max |x|` over all of time.
+        tol: relative size of a move below which the iteration ends.
+        max_iterations: the cap.
+
+    Returns:
+        The last iterate, the number of iterations done, and whether its residual is within `tol`.
+    """
+    least = rounding(guess.dtype)
+
+    def unfinished(carry: tuple) -> Array:
+        z, r, moved, _, count = carry
+        scale = 1 + largest(z)
+        still_moving = moved > tol * scale
+        above_rounding = largest(r) > least * scale
+        finite = jnp.isfinite(largest(r)) & jnp.isfinite(scale)
+        return shared(still_moving & above_rounding & finite) & (count < max_iterations)
+
+    def iteration(carry: tuple) -> tuple:
+        z, r, _, memory, count = carry
+        new, memory, accepted = move(z, r, memory)
+        moved = jnp.where(accepted, largest(new - z), jnp.inf)
+        return new, residuals(new), moved, memory, count + 1
+
+    first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))
+    z, r, _, _, count = jax.lax.while_loop(unfinished, iteration, first)
+    return Attempt(z, count, largest(r) <= tol * (1 + largest(z)))

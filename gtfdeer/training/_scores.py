@@ -1,0 +1,202 @@
+"""How good a reconstruction is: four numbers, and beside each what a perfect model would get.
+
+    D_stsp        distance of the invariant distributions       (`gtfdeer.measures.state_space_divergence`)
+    D_H           distance of the power spectra                 (`gtfdeer.measures.power_spectrum_error`)
+    PE(n)         mean squared error n steps ahead              (`gtfdeer.measures.prediction_error`)
+    lambda_max    largest Lyapunov exponent per unit of time    (`gtfdeer.measures.lyapunov_spectrum`)
+
+Protocol (public GTF code, arXiv 2306.04406): free run from the first test sample over floor(1.25 T) steps, the first
+quarter of T dropped; everything in standardised units. With external inputs u, of which `u[t]` enters the step
+that ends at row t: T - 1 steps, none dropped, beside rows 2..T.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .. import measures
+from .._checks import trouble
+from ..models import Model
+from ._rollout import pieces, under_a_bar
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+__all__ = ["Scores", "judge"]
+
+_EXPONENT_STEPS = 50_000
+_MOST_OUTSIDE = 0.05  # share of generated points above which the table says so (ours)
+
+
+@dataclass(frozen=True)
+class Scores:
+    """The measures of one reconstruction; `print(scores)` gives a table, `scores.as_dict()` plain numbers.
+
+    Attributes:
+        D_stsp, D_H: smaller is better; `inf` and 1.0 where the free run left all bounds.
+        PE: mean squared error `steps` steps ahead, in standardised units (1 is the variance of the data).
+        lambda_max: per unit of time; None where the free run leaves all bounds or external inputs drive the model.
+        outside: share of generated points outside the data's range.
+        floor_D_stsp, floor_D_H: the same measures between two recordings of the true system. PE has the floor 0, from
+            states without noise; lambda_max has none: a recording does not tell the exponent of its system.
+        PE_persistence: the error of the forecast "nothing changes".
+        floor_source: what the floors were computed from.
+        steps: n of PE(n).
+    """
+
+    D_stsp: float
+    D_H: float
+    PE: float
+    lambda_max: float | None
+    outside: float
+    floor_D_stsp: float
+    floor_D_H: float
+    PE_persistence: float
+    floor_source: str
+    steps: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and strings, for JSON."""
+        return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()}
+
+    def __str__(self) -> str:
+        exponent = "none" if self.lambda_max is None else f"{self.lambda_max:.4g}"
+        rows = [
+            ("measure", "model", "floor", ""),
+            (
+                "D_stsp",
+                f"{self.D_stsp:.4g}",
+                f"{self.floor_D_stsp:.4g}",
+                "state space divergence, 0 is perfect",
+            ),
+            ("D_H", f"{self.D_H:.4g}", f"{self.floor_D_H:.4g}", "power spectrum error, 0 to 1"),
+            (
+                f"PE({self.steps})",
+                f"{self.PE:.4g}",
+                "0",
+                f"squared error; persistence {self.PE_persistence:.4g}",
+            ),
+            ("lambda_max", exponent, "unknown", "largest Lyapunov exponent per unit of time"),
+            ("outside", f"{self.outside:.2%}", "0%", "generated points outside the data's range"),
+        ]
+        widths = [max(len(row[k]) for row in rows) for k in range(3)]
+        lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
+        return "\n".join([*lines, f"floor: {self.floor_source}", *self._suspicions()])
+
+    def _suspicions(self) -> list[str]:
+        """What the numbers suggest, with the place in the manual that says more."""
+        if self.outside > _MOST_OUTSIDE:
+            return [f"the free run leaves the data's range: {trouble('the-free-run-runs-away')}"]
+        if self.lambda_max is not None and self.lambda_max <= 0:
+            where = trouble("the-free-run-is-flat-or-settles-on-a-cycle")
+            return [f"the free run comes to rest, or to a cycle; if the system does not: {where}"]
+        return []
+
+    __repr__ = __str__
+
+
+def judge(
+    model: Model,
+    reference: Float[np.ndarray, "time observed"],
+    dt: float,
+    *,
+    steps: int = 20,
+    floor: Float[np.ndarray, "time2 observed"] | None = None,
+    u: Float[np.ndarray, "time inputs"] | None = None,
+) -> Scores:
+    """Score `model` against a standardised, gap-free reference.
+
+    Args:
+        model: any model of the contract.
+        reference: `(T, N)` the test series.
+        dt: its sampling step in units of time.
+        steps: n of PE(n).
+        floor: another recording of the same system; None compares the two halves of the reference.
+        u: `(T, K)` external inputs along the reference, or None.
+
+    Raises:
+        ValueError: if the reference is too short.
+    """
+    length = reference.shape[0]
+    shortest = max(2 * steps, 100)
+    if length < shortest:
+        raise ValueError(f"the test series has {length} steps without a gap; pass at least {shortest}")
+    seen, generated = _beside(model, reference, u)
+    bounded = bool(np.isfinite(generated).all())
+    halves = floor is None
+    ours, other = _paired(reference, floor)
+    return Scores(
+        D_stsp=measures.state_space_divergence(seen, generated) if bounded else float("inf"),
+        D_H=measures.power_spectrum_error(seen, generated) if bounded else 1.0,
+        PE=measures.prediction_error(reference, _forecasts(model, reference, steps, u), steps=steps),
+        lambda_max=_largest_exponent(model, generated[-1], dt) if bounded and u is None else None,
+        outside=measures.outside_fraction(seen, generated),
+        floor_D_stsp=measures.state_space_divergence(ours, other),
+        floor_D_H=measures.power_spectrum_error(ours, other),
+        PE_persistence=measures.prediction_error(reference, reference[:-steps], steps=steps),
+        floor_source="the two halves of the test series" if halves else "another recording of the same system",
+        steps=steps,
+    )
+
+
+def _beside(model: Model, reference: np.ndarray, u: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Rows of the reference and the free run that is held against them, as many."""
+    if u is None:
+        dropped = len(reference) // 4
+        return reference, _run(model, len(reference) + dropped, reference[0])[dropped:]
+    return reference[1:], _run(model, len(reference) - 1, reference[0], u[1:])
+
+
+def _run(model: Model, steps: int, start: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
+    return np.concatenate(list(under_a_bar(pieces(model, steps, start, u), steps)))
+
+
+def _paired(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Two true recordings of equal length."""
+    if floor is None:
+        half = reference.shape[0] // 2
+        return reference[:half], reference[half : 2 * half]
+    common = min(reference.shape[0], floor.shape[0])
+    return reference[:common], floor[:common]
+
+
+def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
+    """Row t: the forecast of `reference[t + steps]` from `reference[t]` alone."""
+    graph, parameters = nnx.split(model)
+
+    @jax.jit
+    def forecast(parameters: Any, x: Array, u: Array | None) -> Array:
+        model = nnx.merge(graph, parameters)
+        z = jax.vmap(model.start)(x)
+        for_each = 0 if u is not None else None
+
+        def step(z: Array, k: Array) -> tuple[Array, None]:
+            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
+            return jax.vmap(model.step, in_axes=(0, for_each))(z, now), None
+
+        z, _ = jax.lax.scan(step, z, jnp.arange(steps))
+        return jax.vmap(model.observe)(z)
+
+    inputs = None if u is None else jnp.asarray(u, jnp.float32)
+    return np.asarray(forecast(parameters, jnp.asarray(reference[:-steps], jnp.float32), inputs))
+
+
+_EXPONENTS = 3  # tangents carried for the sake of the first, which settles sooner in company
+
+
+def _largest_exponent(model: Model, x: np.ndarray, dt: float) -> float | None:
+    """None where the orbit escapes within the steps that an exponent takes, although the scored run did not."""
+    start = model.start(jnp.asarray(x, jnp.float32))
+    try:
+        spectrum = measures.lyapunov_spectrum(
+            model.step, start, steps=_EXPONENT_STEPS, dt=dt, exponents=min(start.size, _EXPONENTS)
+        )
+    except ValueError:  # the measure's word for an orbit without exponents; the table then says "none"
+        return None
+    return float(spectrum.exponents[0])

@@ -1,0 +1,381 @@
+"""What a trained model is good for: run, be judged, be kept."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import signal
+import zipfile
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+from tqdm import tqdm
+
+import gtfdeer as gd
+from gtfdeer.data import Scaling, rk4_step
+from gtfdeer.models import Model
+from gtfdeer.training import _rollout as free
+from gtfdeer.training._scores import _beside
+
+
+@pytest.fixture(scope="module")
+def lorenz() -> gd.data.Series:
+    return gd.data.simulate(gd.data.Lorenz63(), length=4000, dt=0.01, key=jax.random.key(3))
+
+
+@pytest.fixture(scope="module")
+def rec(lorenz) -> gd.Reconstruction:
+    model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
+    return gd.fit(model, lorenz, window=50, batch=4, updates=30, progress=False)
+
+
+class TrueLorenz(Model):
+    """Lorenz-63 itself, in standardised units: what a perfect reconstruction would be."""
+
+    def __init__(self, scaling: Scaling) -> None:
+        self.latent_dim = self.observed_dim = 3
+        self.mean, self.std = nnx.Variable(jnp.asarray(scaling.mean)), nnx.Variable(jnp.asarray(scaling.std))
+
+    def step(self, z, u=None):
+        flow = rk4_step(gd.data.Lorenz63().vector_field, 0.01, substeps=2)
+        return (flow(z * self.std[...] + self.mean[...]) - self.mean[...]) / self.std[...]
+
+    def observe(self, z):
+        return z
+
+    def infer(self, x):
+        return x
+
+    def start(self, x):
+        return x
+
+    def teach(self, x, alpha, solver, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def teacher_jacobians(self, x, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def config(self):
+        return {"observed_dim": 3}
+
+
+def test_a_free_run_is_the_models_own_step_repeated_in_data_units(rec, lorenz):
+    z = (lorenz.values[0] - rec.scaling.mean) / rec.scaling.std
+    expected = []
+    for _ in range(20):
+        z = np.asarray(rec.model.step(jnp.asarray(z, jnp.float32)))
+        expected.append(z * rec.scaling.std + rec.scaling.mean)
+    np.testing.assert_allclose(rec.simulate(20, start=lorenz), expected, rtol=1e-4, atol=1e-3)  # float32, 20 steps
+
+
+def test_a_run_starts_at_a_series_a_point_or_the_training_data(rec, lorenz):
+    runs = [rec.simulate(5, start=start) for start in (lorenz, lorenz.values[0], None, lorenz.standardise())]
+    for run in runs[1:]:
+        np.testing.assert_allclose(run, runs[0], rtol=1e-4, atol=1e-4)  # scaled and unscaled once more in float32
+
+
+def test_the_true_system_scores_like_a_second_recording_of_it(lorenz):
+    series = gd.data.simulate(gd.data.Lorenz63(), length=40_000, dt=0.01, key=jax.random.key(4))
+    second = gd.data.simulate(gd.data.Lorenz63(), length=40_000, dt=0.01, key=jax.random.key(5))
+    scaling = series.standardise().scaling
+    perfect = gd.Reconstruction(TrueLorenz(scaling), scaling, dt=0.01, first=np.zeros(3, np.float32))
+    scores = perfect.score(series, floor=second)
+    assert scores.D_stsp < 3 * scores.floor_D_stsp  # both are noise around the same small number
+    assert 2 * scores.floor_D_H > scores.D_H
+    assert abs(scores.lambda_max - 0.9056) < 0.05  # 500 time units: spread of about 0.01 between orbits
+    assert scores.PE < 1e-4  # 20 steps multiply float32 rounding by less than 10
+    assert abs(scores.PE_persistence - 1.34) < 0.05  # reference value for this system, n = 20
+
+
+class Echo(Model):
+    """x_t = x_{t-1} / 2 + u_t, observed with or without its past: a driven system that is known."""
+
+    def __init__(self, columns: int = 1) -> None:
+        self.latent_dim = self.observed_dim = columns
+        self.input_dim = 1
+
+    def step(self, z, u=None):
+        return jnp.concatenate([z[:1] / 2 + u, z[:-1]])
+
+    observe = infer = start = lambda self, x: x
+
+    def teach(self, x, alpha, solver, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def teacher_jacobians(self, x, u=None):
+        raise AssertionError("a known system is not taught")
+
+    def config(self):
+        return {"columns": self.observed_dim}
+
+
+@pytest.fixture(scope="module")
+def driven() -> tuple[gd.data.Series, np.ndarray]:
+    """A recording of it with a gap early on, and what drove it."""
+    u, x = np.random.default_rng(0).normal(size=(400, 1)), np.zeros((400, 1))
+    for t in range(1, 400):
+        x[t] = x[t - 1] / 2 + u[t]
+    x[70:73] = np.nan
+    return gd.data.Series(x, dt=0.1), u
+
+
+@pytest.mark.parametrize("embedded", [None, "by hand", "by itself"])
+def test_inputs_follow_the_series_through_gap_and_embedding(driven, embedded):
+    series, u = driven
+    scaling = Scaling(np.zeros(1), np.ones(1))
+    rec = gd.Reconstruction(Echo(), scaling, dt=0.1, first=np.zeros(1, np.float32))
+    if embedded:
+        embedding = gd.data.Embedding(2, 1)
+        rec = gd.Reconstruction(Echo(2), scaling.tiled(2), 0.1, np.zeros(2, np.float32), embedding=embedding)
+    if embedded == "by hand":
+        series, u = series.delay_embed(2, 1), u[1:]
+    scores = rec.score(series, u=u, steps=5)
+    assert scores.PE < 1e-10  # float32, squared
+    assert scores.D_stsp < 0.01  # the same points, some rounded into the neighbouring bin
+    assert scores.D_H < 1e-4
+    assert scores.outside == 0
+    assert scores.lambda_max is None
+    assert rec.score(series, u=np.roll(u, 1, axis=0), steps=5).PE > 0.1  # one row off is seen
+
+
+def test_a_driven_run_lies_beside_the_rows_that_its_inputs_end_at(driven):
+    series, u = driven
+    seen, generated = _beside(Echo(), series.values[100:].astype(np.float32), u[100:].astype(np.float32))
+    np.testing.assert_allclose(generated, seen, atol=1e-5)  # float32
+
+
+def test_a_run_begins_with_the_input_of_its_first_row(driven):
+    series, u = driven
+    rec = gd.Reconstruction(Echo(), None, dt=0.1, first=np.zeros(1, np.float32))
+    np.testing.assert_allclose(rec.simulate(69, series, u=u[1:70]), series.values[1:70], atol=1e-5)  # float32
+    np.testing.assert_array_equal(rec.simulate(69, series, u=u[1:70, 0]), rec.simulate(69, series, u=u[1:70]))
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "said"),
+    [
+        (lambda u: None, ValueError, "input_dim=1 but no input came; pass u of shape \\(400, 1\\)"),
+        (lambda u: u[:-1], ValueError, "399 rows of 1 columns for 400 steps"),
+        (lambda u: np.vstack([u, u]), ValueError, "800 rows of 1 columns for 400 steps"),
+        (lambda u: u[:, [0, 0]], ValueError, "pass u of shape \\(400, 1\\)"),
+        (lambda u: np.where(np.arange(400)[:, None] == 7, np.nan, u), ValueError, "not finite in row 7"),
+        (lambda u: u.astype(str), TypeError, "u holds <U.*; pass real numbers"),
+    ],
+)
+def test_inputs_that_do_not_fit_the_test_series_are_refused(driven, change, error, said):
+    series, u = driven
+    rec = gd.Reconstruction(Echo(), None, dt=0.1, first=np.zeros(1, np.float32))
+    with pytest.raises(error, match=said):
+        rec.score(series, u=change(u))
+
+
+def test_a_long_run_is_that_of_its_pieces(rec, lorenz):
+    """40,000 steps: three pieces, of which the last is cut."""
+    whole = rec.simulate(40_000, start=lorenz)
+    assert whole.shape == (40_000, 3)
+    z = jnp.asarray(rec.standardised(lorenz).values[0])
+    step = jax.jit(lambda z: jax.lax.scan(lambda z, _: (rec.model.step(z), z), z, length=16_385)[0])
+    np.testing.assert_allclose(
+        whole[16_384], rec.scaling.undo(np.asarray(step(z))), rtol=1e-4, atol=1e-3
+    )  # float32; not chaotic after 30 updates
+
+
+class Impatient(tqdm):
+    """A bar that meets Ctrl-C when it first moves."""
+
+    def update(self, n=1):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_an_interrupted_run_keeps_what_there_is(rec, lorenz, monkeypatch):
+    whole = rec.simulate(40_000, start=lorenz)
+    monkeypatch.setattr(free, "tqdm", Impatient)
+    with pytest.warns(UserWarning, match=r"interrupted after 16,384 of 40,000 steps, which are returned"):
+        begun = rec.simulate(40_000, start=lorenz)
+    np.testing.assert_array_equal(begun, whole[:16_384])
+    with pytest.raises(KeyboardInterrupt):
+        rec.score(lorenz)  # a score of less than the protocol would be another number
+
+
+def test_the_table_says_where_to_read_more(rec, lorenz):
+    assert "trouble.md#" not in str(dataclasses.replace(rec.score(lorenz), outside=0.01, lambda_max=0.9))
+    runs_away = dataclasses.replace(rec.score(lorenz), outside=0.4)
+    assert "leaves the data's range: https://" in str(runs_away)
+    assert "#the-free-run-is-flat" in str(dataclasses.replace(runs_away, outside=0.0, lambda_max=-0.1))
+
+
+def test_scores_do_not_depend_on_the_units_of_the_test_series(rec, lorenz):
+    raw, scaled = rec.score(lorenz), rec.score(lorenz.standardise())
+    # a chaotic run is not asked to repeat itself after rounding; floors and persistence are functions of the data
+    assert raw.floor_D_H == pytest.approx(scaled.floor_D_H, rel=1e-3)
+    assert raw.PE_persistence == pytest.approx(scaled.PE_persistence, rel=1e-4)
+
+
+def test_scores_print_as_a_table_and_turn_into_json(rec, lorenz):
+    scores = rec.score(lorenz)
+    text = str(scores)
+    assert all(word in text for word in ("D_stsp", "D_H", "PE(20)", "lambda_max", "floor"))
+    assert json.loads(json.dumps(scores.as_dict()))["steps"] == 20
+
+
+def test_a_run_that_escapes_is_refused_by_simulate_and_judged_badly_by_score(lorenz):
+    model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
+    model.A[...] = jnp.full(3, 3.0)
+    exploding = gd.Reconstruction(model, lorenz.standardise().scaling, dt=0.01, first=np.ones(3, np.float32))
+    with pytest.raises(ValueError, match=r"left all bounds after \d+ of 1000 steps"):
+        exploding.simulate(1000)
+    scores = exploding.score(lorenz)
+    assert scores.D_stsp == np.inf
+    assert scores.D_H == 1.0
+    assert scores.lambda_max is None
+    assert scores.as_dict()["D_stsp"] is None  # JSON knows no infinity
+
+
+def test_what_was_saved_is_what_is_loaded_to_the_bit(rec, lorenz, tmp_path):
+    rec.save(tmp_path / "m.npz")
+    again = gd.load(tmp_path / "m.npz")
+    assert np.array_equal(again.simulate(500, start=lorenz), rec.simulate(500, start=lorenz))
+    assert (again.dt, again.name, again.ending, again.embedding) == (
+        rec.dt,
+        rec.name,
+        rec.ending,
+        rec.embedding,
+    )
+    assert all(np.array_equal(again.history[k], rec.history[k]) for k in rec.history)
+    assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
+
+
+@pytest.mark.parametrize("kind", [gd.models.ShallowPLRNN, gd.models.ClippedShallowPLRNN])
+@pytest.mark.parametrize(
+    "observation", [gd.models.IdentityObservation, gd.models.ScaledObservation, gd.models.AffineObservation]
+)
+def test_every_model_survives_a_round_trip(kind, observation, lorenz, tmp_path):
+    model = kind(latent_dim=4, hidden_dim=6, observed_dim=3, observation=observation, rngs=nnx.Rngs(1))
+    rec = gd.Reconstruction(model, None, dt=0.01, first=np.zeros(3, np.float32))
+    rec.save(tmp_path / "m.npz")
+    assert np.array_equal(gd.load(tmp_path / "m.npz").simulate(3), rec.simulate(3))
+
+
+def test_an_embedded_model_embeds_a_one_column_test_series_itself(lorenz):
+    series = gd.data.Series(lorenz.values[:, 0], dt=0.01)
+    model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+    rec = gd.fit(model, series.delay_embed(3, 10), window=50, batch=4, updates=10, progress=False)
+    assert rec.standardised(series).columns == 3
+    assert rec.simulate(5, start=series).shape == (5, 3)
+
+
+def test_other_columns_and_other_sampling_steps_are_refused(rec, lorenz):
+    with pytest.raises(ValueError, match="2 columns but the model observes 3"):
+        rec.score(gd.data.Series(lorenz.values[:, :2], dt=0.01))
+    with pytest.raises(ValueError, match=r"dt=0.02 but the model was trained at dt=0.01"):
+        rec.score(gd.data.Series(lorenz.values, dt=0.02))
+    with pytest.raises(TypeError, match="read_series"):
+        rec.score(lorenz.values)
+
+
+@pytest.mark.parametrize("steps", [0, -3, 2.5, "10"])
+def test_a_run_of_no_steps_is_refused(rec, steps):
+    with pytest.raises(ValueError, match="steps"):
+        rec.simulate(steps)
+
+
+def rewritten(path, change):
+    """The model file at `path` with its header changed."""
+    with np.load(path) as archive:
+        arrays = dict(archive)
+    header = json.loads(arrays["header"].tobytes())
+    change(header, arrays)
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    np.savez(path, **arrays)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda h, a: h.update(format_version=99, gtfdeer="7.0.0"), r"newer than this .*; type: pip install .* @ git"),
+        (lambda h, a: h.update(format="something else"), "pass one written by"),
+        (lambda h, a: h.update(model="os.system"), "does not know"),
+        (lambda h, a: h["config"].update(observation="Popen"), "does not know"),
+        (lambda h, a: h["config"].update(hidden_dim=10**6), "this model needs"),
+        (lambda h, a: a.pop("parameters/W1"), "needs more than the"),
+        (lambda h, a: a.update({"parameters/V1": a.pop("parameters/W1")}), "do not belong"),
+        (lambda h, a: a.update({"parameters/W1": np.full_like(a["parameters/W1"], np.nan)}), "finite"),
+        (lambda h, a: h.pop("dt"), "damaged"),
+    ],
+)
+def test_a_file_that_does_not_hold_a_model_of_ours_is_refused(rec, tmp_path, change, words):
+    path = tmp_path / "m.npz"
+    rec.save(path)
+    rewritten(path, change)
+    with pytest.raises(ValueError, match=words):
+        gd.load(path)
+
+
+def test_other_files_are_refused(rec, tmp_path):
+    with pytest.raises(FileNotFoundError, match="no file"):
+        gd.load(tmp_path / "missing.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    np.savez(tmp_path / "arrays.npz", x=np.zeros(3))
+    rec.save(tmp_path / "m.npz")
+    whole = (tmp_path / "m.npz").read_bytes()
+    (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
+    for name in ("text.npz", "arrays.npz", "half.npz"):
+        with pytest.raises(ValueError, match="not a model file"):
+            gd.load(tmp_path / name)
+
+
+def test_a_pickle_in_a_model_file_is_never_opened(rec, tmp_path):
+    rec.save(tmp_path / "m.npz")
+    ran = tmp_path / "ran"
+
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(ran), "w"))
+
+    np.save(tmp_path / "first.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
+    with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
+        archive.write(tmp_path / "first.npy", "history/extra.npy")
+    with pytest.raises(ValueError, match=r"allow_pickle|not a model file"):
+        gd.load(tmp_path / "m.npz")
+    assert not ran.exists()
+
+
+class OwnReadout(gd.models.IdentityObservation):
+    """A readout that the package does not know."""
+
+
+def own_model(name="Own", seed=0):
+    """A model of a class that the package does not know, whatever it is called."""
+    return type(name, (gd.models.ShallowPLRNN,), {})(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(seed))
+
+
+@pytest.mark.parametrize(
+    ("model", "name"),
+    [
+        (own_model(), "Own"),
+        (own_model(name="ShallowPLRNN"), "ShallowPLRNN"),
+        (gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=4, observation=OwnReadout, rngs=nnx.Rngs(0)), "OwnReadout"),
+    ],
+)
+def test_a_model_that_load_could_not_build_is_not_saved(model, name, tmp_path):
+    own = gd.Reconstruction(model, None, dt=0.01, first=np.zeros(3, np.float32))
+    with pytest.raises(TypeError, match=rf"a class of your own, {name}, .*; keep .* flax\.nnx\.state\(rec\.model\)"):
+        own.save(tmp_path / "own.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_parameters_of_a_model_of_your_own_can_be_kept_as_the_refusal_says():
+    model, other = own_model(), own_model(seed=1)
+    assert not np.array_equal(other.step(jnp.ones(3)), model.step(jnp.ones(3)))
+    nnx.update(other, nnx.state(model))
+    assert np.array_equal(other.step(jnp.ones(3)), model.step(jnp.ones(3)))
+
+
+def test_an_unwritable_path_is_named_and_nothing_is_left(rec, tmp_path):
+    (tmp_path / "file").write_text("x")
+    with pytest.raises(OSError, match="cannot write"):
+        rec.save(tmp_path / "file" / "m.npz")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["file"]
