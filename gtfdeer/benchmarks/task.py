@@ -1,6 +1,6 @@
 """The task that is timed: a model's training loss on standardised Lorenz-63, and the same step by step.
 
-    mean over B sequences and T - 1 steps of (x_pred - x)^2,    x_pred by `model.teach`, as in `gtfdeer.fit`
+    mean over B sequences and T - 1 steps of (x_pred - x)^2,    x_pred by `model.teacher_forced`, as in `gtfdeer.fit`
 
 The baseline is `lax.scan` over the forced step, written out here once more and differentiated by JAX: it shares no
 code with the solvers.
@@ -50,11 +50,11 @@ def apart(model: Model) -> tuple[Callable[[Any], Model], Any]:
 
 
 def taught(build: Callable[[Any], Model], alpha: float, solver: Solver, parameters: Any, x: Array):
-    """The loss by `model.teach`, and its outcome."""
+    """The loss by `model.teacher_forced`, and its outcome."""
     model = build(parameters)
 
     def one(x: Array) -> Outcome:
-        predicted, solution = model.teach(x, alpha, solver)
+        predicted, solution = model.teacher_forced(x, alpha, solver)
         return Outcome(predicted, solution.iterations, solution.code, solution.fallback)
 
     return judged(jax.vmap(one)(x), x)
@@ -66,16 +66,16 @@ def step_by_step(build: Callable[[Any], Model], alpha: float, parameters: Any, x
     strength = _strength(model, alpha, x.shape[-1])
 
     def one(x: Array) -> Outcome:
-        teacher = jax.lax.stop_gradient(jax.vmap(model.infer)(x))
+        teacher = jax.lax.stop_gradient(jax.vmap(model.encode)(x))
 
         def step(z: Array, z_hat: Array) -> tuple[Array, Array]:
             z = model.step((1 - strength) * z + strength * z_hat)
             return z, z
 
-        first = model.step(model.start(x[0]))
+        first = model.step(model.initial_state(x[0]))
         states = jnp.concatenate([first[None], jax.lax.scan(step, first, teacher[1:-1])[1]])
         exact = jnp.asarray(int(Status.CONVERGED))
-        return Outcome(jax.vmap(model.observe)(states), jnp.asarray(1), exact, jnp.asarray(False))
+        return Outcome(jax.vmap(model.decode)(states), jnp.asarray(1), exact, jnp.asarray(False))
 
     return judged(jax.vmap(one)(x), x)
 

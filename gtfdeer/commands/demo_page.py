@@ -96,7 +96,7 @@ def _attractors(run: Run) -> Picture:
 
 def _time_series(run: Run) -> Picture:
     shown = min(_SHOWN, run.test.length - 1)
-    model = run.reconstruction.free_run(shown, run.reconstruction.standardised(run.test).values[0])
+    model = run.reconstruction.rollout(shown, run.reconstruction.standardised(run.test).values[0])
     truth = run.reconstruction.standardised(run.test).values[1 : shown + 1]
     together = _time_together(truth, model) * run.test.dt
     figure = plots.time_series(_undo(run, truth), _undo(run, model), run.test.dt)

@@ -97,7 +97,7 @@ def repeat(seed: int, length: int, updates: int | None, say: Callable[[str], Non
     scores = reconstruction.score(test, floor=second)
     start = reconstruction.standardised(test).values[0]
     dropped = length // 4
-    free = reconstruction.free_run(length + dropped, start)[dropped:]
+    free = reconstruction.rollout(length + dropped, start)[dropped:]
     clock.lap("score")
     return Run(
         seed,
@@ -121,7 +121,7 @@ def _exponents(reconstruction: Reconstruction, free: Float[np.ndarray, "time col
         return None
     model = reconstruction.model
     return lyapunov_spectrum(
-        model.step, model.start(jnp.asarray(free[-1])), steps=_EXPONENT_STEPS, dt=reconstruction.dt
+        model.step, model.initial_state(jnp.asarray(free[-1])), steps=_EXPONENT_STEPS, dt=reconstruction.dt
     )
 
 

@@ -64,7 +64,7 @@ def _add_training(parser: ArgumentParser) -> None:
         help="noise added to the model's input, in standard deviations of the data",
     )
     group.add_argument(
-        "--across-gaps",
+        "--allow-missing",
         action="store_true",
         default=None,
         help="also take sequences with missing rows, where nothing is forced",
@@ -170,7 +170,7 @@ def _settings(options: Namespace) -> dict[str, Any]:
     """The keywords of `gtfdeer.fit` that the user gave; the others keep their defaults."""
     from .. import solvers
 
-    names = ("window", "batch", "updates", "learning_rate", "noise", "across_gaps", "checkpoint", "every", "devices")
+    names = ("window", "batch", "updates", "learning_rate", "noise", "allow_missing", "checkpoint", "every", "devices")
     given = {name: getattr(options, name) for name in names}
     chosen = {name: value for name, value in given.items() if value is not None}
     solver = exported(solvers, solvers.Solver, options.solver, "solver")

@@ -1,7 +1,7 @@
 """The library's sentences in the words of the command line: what is a keyword there is an option here.
 
     "dt=1 was passed but ..; leave dt out"       ->  "--dt 1 was passed but ..; leave --dt out"
-    ".. but window=800; pass across_gaps=True"   ->  ".. but --window is 800; pass --across-gaps"
+    ".. but window=800; pass allow_missing=True"   ->  ".. but --window is 800; pass --allow-missing"
 
 Only options that the command has are named, and only where the sentence speaks of a setting: at its beginning, after
 "but", and in the advice after the semicolon. Facts, such as the dt of a series, stay as they are.

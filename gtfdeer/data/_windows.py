@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 
 def window_starts(
-    series: Series | Sequence[Series], length: int, *, across_gaps: bool = False
+    series: Series | Sequence[Series], length: int, *, allow_missing: bool = False
 ) -> Int[np.ndarray, " windows"]:
     """Return every allowed start, ascending, as int32 indices into the concatenated values.
 
     Args:
         series: one recording or several with the same columns.
         length: rows in a window, at least 1.
-        across_gaps: whether a window may hold gaps.
+        allow_missing: whether a window may hold gaps.
 
     Raises:
         ValueError: if no window fits, with the longest stretch that there is; if columns differ.
@@ -47,13 +47,13 @@ def window_starts(
         raise ValueError(f"the recordings hold {total} rows, more than int32 can count; pass fewer of them")
 
     offsets = np.cumsum([0, *(len(recording) for recording in recordings)])
-    allowed = length // 2 if across_gaps else 0
+    allowed = length // 2 if allow_missing else 0
     found = [
         offset + _starts_in_one(recording, length, allowed)
         for offset, recording in zip(offsets, recordings, strict=False)
     ]
     starts = np.concatenate(found).astype(np.int32)
-    if starts.size == 0 and across_gaps:
+    if starts.size == 0 and allow_missing:
         raise ValueError(
             f"no window of {length} steps begins with a complete row and has half of its rows complete; "
             "pass a shorter window"
@@ -61,7 +61,9 @@ def window_starts(
     if starts.size == 0:
         longest = max((stop - start for recording in recordings for start, stop in recording.segments()), default=0)
         advice = (
-            f"pass window={longest} or less, or across_gaps=True" if longest else "pass a recording with complete rows"
+            f"pass window={longest} or less, or allow_missing=True"
+            if longest
+            else "pass a recording with complete rows"
         )
         raise ValueError(f"the longest stretch without a gap has {longest} steps but window={length}; {advice}")
     return starts

@@ -104,7 +104,7 @@ def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:
     if len(x) < length or not np.isfinite(x).all():
         raise ValueError(f"the series has {len(x)} rows from its start; pass one of at least {length} without gaps")
     start, teacher, forced = jax.jit(
-        lambda x: (model.start(x[0]), jax.vmap(model.infer)(x), model.observation.forced_units())
+        lambda x: (model.initial_state(x[0]), jax.vmap(model.encode)(x), model.observation.forced_units())
     )(x)
     return Task(
         name=f"{type(model).__name__} on {rec.name}",

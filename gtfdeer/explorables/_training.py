@@ -20,7 +20,7 @@ from ..data import Series
 from ..plots._canvas import INK, dress
 from ..plots._learning import thinned
 from ..training import _loop as fit
-from ..training._loop import Moment
+from ..training._loop import Progress
 from ._background import LongPanel
 from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, new_model
 from ._panel import Setting, button, canvas, menu, plural, slider
@@ -169,7 +169,7 @@ class TrainingPanel(LongPanel):
             updates=self.updates,
             forcing=SCHEDULES[self.schedule](self.alpha),
             solver=SOLVERS[self.solver](),
-            looks=0,  # what is seen is what is kept
+            validations=0,  # what is seen is what is kept
             callbacks=[self._look],
             checkpoint=self._checkpoint,
             progress=False,
@@ -178,7 +178,7 @@ class TrainingPanel(LongPanel):
     def _fit_on(self) -> Reconstruction:
         return resume(self._checkpoint, callbacks=[self._look], progress=False)
 
-    def _look(self, moment: Moment) -> None:
+    def _look(self, moment: Progress) -> None:
         """What `fit` calls a few times a second."""
         enough = self._until is not None and moment.update >= self._until
         if self._halt.is_set() or enough:
@@ -204,7 +204,7 @@ class TrainingPanel(LongPanel):
 
     def _remember(self, rec: Reconstruction) -> None:
         self.reconstruction, self.history = rec, rec.history
-        self._orbit = run = rec.free_run(_RUN, self._recording.values[0])
+        self._orbit = run = rec.rollout(_RUN, self._recording.values[0])
         bounded = np.isfinite(run).all()
         self.score = measures.state_space_divergence(self._recording.values[:_RUN], run) if bounded else None
 

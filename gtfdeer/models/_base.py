@@ -1,8 +1,8 @@
 """The contract that every model keeps, and how a nonlinear recurrent network is taught.
 
-    z_1 = start(x_1);     z_t = F((1 - alpha_t P) z_{t-1} + alpha_t P z_hat_{t-1}),     x_pred_t = observe(z_t)
+    z_1 = initial_state(x_1);     z_t = F((1 - alpha_t P) z_{t-1} + alpha_t P z_hat_{t-1}),     x_pred_t = decode(z_t)
 
-for t = 2..T, P the forced units, z_hat = infer(x). The first step leaves from z_1 itself. `fit`, `simulate`
+for t = 2..T, P the forced units, z_hat = encode(x). The first step leaves from z_1 itself. `fit`, `simulate`
 and `score` work for every model through this contract alone; `save` and checkpoints for those of the package.
 """
 
@@ -52,19 +52,19 @@ class Model(nnx.Module):
         """One step of the latent map, `z_t = F(z_{t-1}, u_t)`, `(M,) -> (M,)`."""
 
     @abc.abstractmethod
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
         """The observation of a state, `(M,) -> (N,)`."""
 
     @abc.abstractmethod
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         """The teacher signal of an observation, `(N,) -> (M,)`."""
 
     @abc.abstractmethod
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         """The state that a free run begins with, `(N,) -> (M,)`."""
 
     @abc.abstractmethod
-    def teach(
+    def teacher_forced(
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         """The predictions of `x[1:]` under teacher forcing and the solve they come from."""
@@ -96,7 +96,7 @@ class Model(nnx.Module):
         """
         check_series(x, self.observed_dim)
         check_alpha(alpha)
-        return self.teach(*bridge_gaps(x, alpha), solver, u)[0]
+        return self.teacher_forced(*bridge_gaps(x, alpha), solver, u)[0]
 
 
 class RecurrentModel(Model):
@@ -127,23 +127,23 @@ class RecurrentModel(Model):
     def jacobian(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, "latent latent"]:
         """`dF/dz`, `(M, M)`; strict `> 0` at the kink of a ReLU, as autodiff has it."""
 
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
-        return self.observation.observe(z)
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+        return self.observation.decode(z)
 
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return self.observation.infer(x)
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return self.observation.encode(x)
 
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return self.observation.start(x)
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return self.observation.initial_state(x)
 
-    def teach(
+    def teacher_forced(
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         check_series(x, self.observed_dim)
         check_alpha(alpha)
         check_input(x, u, self.input_dim)
-        teacher = jax.lax.stop_gradient(jax.vmap(self.infer)(x))  # the teacher is data; only the start is learned
-        guess = jax.lax.stop_gradient(jax.vmap(self.start)(x))
+        teacher = jax.lax.stop_gradient(jax.vmap(self.encode)(x))  # the teacher is data; only the start is learned
+        guess = jax.lax.stop_gradient(jax.vmap(self.initial_state)(x))
         strength, units = self._strength(alpha, teacher[:-1])
         step, jacobian = force(self.step), force_jacobian(self.jacobian)
 
@@ -152,16 +152,16 @@ class RecurrentModel(Model):
 
         solution = solve(
             lambda z, inputs: step(z, on_units(inputs)),
-            self.start(x[0]),
+            self.initial_state(x[0]),
             Forced(teacher[:-1], strength, None if u is None else u[1:]),
             solver=solver,
             guess=guess[1:],
             jacobian=lambda z, inputs: jacobian(z, on_units(inputs)),
         )
-        return jax.vmap(self.observe)(solution.states), solution
+        return jax.vmap(self.decode)(solution.states), solution
 
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
-        return jax.vmap(self.jacobian)(jax.vmap(self.infer)(x), u)
+        return jax.vmap(self.jacobian)(jax.vmap(self.encode)(x), u)
 
     def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> tuple[Array, Array]:
         """alpha as a product of `(T - 1, 1)` or `(T - 1, M)` over time, zero at the first step, and `(1,)` or `(M,)`.

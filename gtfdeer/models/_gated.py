@@ -94,7 +94,7 @@ class VanillaRNN(_Gated):
     What it learns of Lorenz-63: docs/families.md.
 
     >>> model = VanillaRNN(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
-    >>> model.step(jnp.ones(16)).shape, model.observe(jnp.ones(16)).shape
+    >>> model.step(jnp.ones(16)).shape, model.decode(jnp.ones(16)).shape
     ((16,), (3,))
     """
 

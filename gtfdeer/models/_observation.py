@@ -42,15 +42,15 @@ class Observation(nnx.Module):
         self.latent_dim, self.observed_dim = latent_dim, observed_dim
 
     @abc.abstractmethod
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
         """The observation that belongs to a state."""
 
     @abc.abstractmethod
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         """The teacher signal: a state whose observation is `x` (as nearly as possible)."""
 
     @abc.abstractmethod
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         """The state that a trajectory begins with when its first observation is `x`."""
 
     @abc.abstractmethod
@@ -62,7 +62,7 @@ class IdentityObservation(Observation):
     """The first N of M units are the observation.
 
     >>> identity = IdentityObservation(3, 2, rngs=nnx.Rngs(0))
-    >>> identity.observe(jnp.arange(3.0)), identity.forced_units()
+    >>> identity.decode(jnp.arange(3.0)), identity.forced_units()
     (Array([0., 1.], dtype=float32), Array([1., 1., 0.], dtype=float32))
     """
 
@@ -77,13 +77,13 @@ class IdentityObservation(Observation):
         shape = (latent_dim - observed_dim, observed_dim)
         self.L = nnx.Param(jax.random.uniform(rngs.params(), shape, minval=-bound, maxval=bound))
 
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
         return z[: self.observed_dim]
 
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         return jnp.concatenate([x, jnp.zeros(self.latent_dim - self.observed_dim, x.dtype)])
 
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         return jnp.concatenate([x, product(self.L[...].astype(x.dtype), x)])
 
     def forced_units(self) -> Float[Array, " latent"]:
@@ -97,7 +97,7 @@ class ScaledObservation(IdentityObservation):
     are fine; one that is exactly zero is not.
 
     >>> scaled = ScaledObservation(3, 2, rngs=nnx.Rngs(0))
-    >>> scaled.infer(jnp.array([1.0, -2.0])), scaled.observe(jnp.array([0.25, -0.5, 0.9]))
+    >>> scaled.encode(jnp.array([1.0, -2.0])), scaled.decode(jnp.array([0.25, -0.5, 0.9]))
     (Array([ 0.25, -0.5 ,  0.  ], dtype=float32), Array([ 1., -2.], dtype=float32))
     """
 
@@ -105,14 +105,14 @@ class ScaledObservation(IdentityObservation):
         super().__init__(latent_dim, observed_dim, rngs=rngs)
         self.g = nnx.Param(jnp.full(observed_dim, _GAIN))
 
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
-        return self.g[...] * super().observe(z)
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+        return self.g[...] * super().decode(z)
 
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return super().infer(x / self.g[...])
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return super().encode(x / self.g[...])
 
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return super().start(x / self.g[...])
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return super().initial_state(x / self.g[...])
 
 
 class AffineObservation(Observation):
@@ -120,7 +120,7 @@ class AffineObservation(Observation):
 
     >>> affine = AffineObservation(4, 2, rngs=nnx.Rngs(0))
     >>> x = jnp.array([1.0, -1.0])
-    >>> bool(jnp.allclose(affine.observe(affine.infer(x)), x, atol=1e-5))
+    >>> bool(jnp.allclose(affine.decode(affine.encode(x)), x, atol=1e-5))
     True
     """
 
@@ -129,14 +129,14 @@ class AffineObservation(Observation):
         scale = math.sqrt(2 / latent_dim)
         self.B = nnx.Param(scale * jax.random.normal(rngs.params(), (observed_dim, latent_dim)))
 
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
         return product(self.B[...].astype(z.dtype), z)
 
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         return product(jnp.linalg.pinv(self.B[...]).astype(x.dtype), x)
 
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return self.infer(x)
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return self.encode(x)
 
     def forced_units(self) -> Float[Array, " latent"]:
         return jnp.ones(self.latent_dim)

@@ -7,7 +7,7 @@
 Training feeds the observed past: every A_t and b_t is then known at once, and each layer is ONE affine scan
 (`gtfdeer.scan`). A free run closes the loop: the prediction is fed back. Both are the same map of the state
 
-    z = (x, h of all layers),   step(z) = (x_pred, new h),   observe(z) = x,   infer(x) = start(x) = (x, 0)
+    z = (x, h of all layers),   step(z) = (x_pred, new h),   decode(z) = x,   encode(x) = initial_state(x) = (x, 0)
 
 so that teacher forcing is alpha = 1 on x and nothing on h. No other alpha would leave the recurrence linear (its input
 would depend on G, hence on h), so alpha is not used. h begins at rest in every training window and in every free run:
@@ -113,16 +113,16 @@ class StateSpaceModel(Model):
             v = v + layer.output(new[-1], normed)
         return jnp.concatenate([x + self.readout(v), *(_real(h) for h in new)])
 
-    def observe(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
+    def decode(self, z: Float[Array, " latent"]) -> Float[Array, " observed"]:
         return z[: self.observed_dim]
 
-    def infer(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+    def encode(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
         return jnp.concatenate([x, jnp.zeros(self.latent_dim - self.observed_dim, x.dtype)])
 
-    def start(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
-        return self.infer(x)
+    def initial_state(self, x: Float[Array, " observed"]) -> Float[Array, " latent"]:
+        return self.encode(x)
 
-    def teach(
+    def teacher_forced(
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         """Predictions of `x[1:]` from the observed past; alpha and solver are not used (see the module's page)."""
@@ -139,10 +139,10 @@ class StateSpaceModel(Model):
         self, x: Float[Array, "time observed"], u: Any = None
     ) -> Float[Array, "time observed observed"]:
         """How the prediction answers to the observation that is fed, the forced block of the Jacobian: `(T, N, N)`."""
-        states = jnp.concatenate([self.start(x[0])[None], self._taught(x[:-1], None if u is None else u[:-1])])
+        states = jnp.concatenate([self.initial_state(x[0])[None], self._taught(x[:-1], None if u is None else u[:-1])])
 
         def prediction(x: Array, z: Array, u: Any) -> Array:
-            return self.observe(self.step(z.at[: self.observed_dim].set(x), u))
+            return self.decode(self.step(z.at[: self.observed_dim].set(x), u))
 
         return jax.vmap(jax.jacfwd(prediction))(x, states, u)
 

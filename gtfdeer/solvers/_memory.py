@@ -3,7 +3,7 @@
     bytes = itemsize * batch * T * c(M),        c(M) = numbers held for each time step of each trajectory
 
 c is counted on compiled programs (XLA's buffer assignment), for a shallow PLRNN under forcing, and belongs to each
-solver (`Solver.numbers_per_step`). Inputs are apart: `gtfdeer.training._memory.memory_for` counts M + 1 for teacher and alpha.
+solver (`Solver.numbers_per_step`). Inputs are apart: training counts M + 1 for teacher and alpha.
 Hidden layers do not appear: they exist for one stretch of time only (`gtfdeer.solvers._base.stretch`).
 """
 

@@ -40,7 +40,7 @@ from .directions import CARRIED, SHARES, directions, moved, spelled
 from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Row, Study
-from .training import LINEAR, ONE_LAYER, Recording, build, exact_map, exponent, free_run, misfits, record, trained
+from .training import LINEAR, ONE_LAYER, Recording, build, exact_map, exponent, misfits, record, rollout, trained
 
 if TYPE_CHECKING:
     from jaxtyping import Array
@@ -107,16 +107,16 @@ def measure(run: Run) -> list[Row]:
         updates=run.updates,
         learning_rate=run.learning_rate,
         forcing=Annealed(last=run.alpha),
-        looks=run.looks,
+        validations=run.looks,
         key=jax.random.key(run.seed),
     )
     kept = reconstruction.model
-    start = kept.start(jnp.asarray(recording.test.values[0]))
+    start = kept.initial_state(jnp.asarray(recording.test.values[0]))
     return [
         {
             "count": models.parameter_count(kept),
             "seconds": float(reconstruction.history["seconds"].sum()),
-            **misfits(recording.test.values, free_run(reconstruction, recording.test)),
+            **misfits(recording.test.values, rollout(reconstruction, recording.test)),
             **_dynamics(kept.step, start, recording.test.dt),
         }
     ]

@@ -40,7 +40,7 @@ from .marks import BAND, edge, named_ends
 from .rhythm import interval_error, low_frequency_error, steepness
 from .rows import counted, distinct, quartiles, where
 from .study import Row, Study
-from .training import build, free_run, misfits, record, trained
+from .training import build, misfits, record, rollout, trained
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -160,12 +160,12 @@ def measure(run: Run) -> list[Row]:
         updates=run.updates,
         learning_rate=run.learning_rate,
         forcing=FORCINGS[run.forcing],
-        looks=run.looks,
+        validations=run.looks,
         key=jax.random.key(run.seed),
     )
     test, second = recording.test.values, recording.second.values
     common = min(len(test), len(second))
-    found = _judged(test, free_run(reconstruction, recording.test), slow, run.dt)
+    found = _judged(test, rollout(reconstruction, recording.test), slow, run.dt)
     floor = _judged(test[:common], second[:common], slow, run.dt)
     history = reconstruction.history
     return [

@@ -29,16 +29,16 @@ from flax import nnx
 from .. import data, models, plots, solvers
 from ..plots._canvas import ERROR, MODEL, TRUTH, dress, figure
 from ..solvers._solve import Status
-from ..training._validation import BestFreeRun
+from ..training._validation import BestCheckpoint
 from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Picture, Row, Study
-from .training import LINEAR, exponent, free_run, misfits, record, trained
+from .training import LINEAR, exponent, misfits, record, rollout, trained
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..training._loop import Moment
+    from ..training._loop import Progress
 
 __all__ = ["STUDY", "Run"]
 
@@ -104,11 +104,11 @@ def measure(run: Run) -> list[Row]:
     make: Any = NETWORKS.get(run.model) or getattr(models, run.model)
     model = make(observed_dim=3, rngs=rngs, **({"width": run.width} if run.width else {}))
     settings = {"learning_rate": run.learning_rate, "updates": run.updates}
-    middle = _Middle(min(BestFreeRun(recording.train.values, run.updates, _LOOKS).moments))
+    middle = _Middle(min(BestCheckpoint(recording.train.values, run.updates, _LOOKS).moments))
     given = {"looks": _LOOKS, "callbacks": [middle], "key": jax.random.key(run.seed)}
     learned = trained(model, recording.train, **settings, **given)
-    orbit, history = free_run(learned, test), learned.history
-    start = learned.model.start(jnp.asarray(test.values[0]))
+    orbit, history = rollout(learned, test), learned.history
+    start = learned.model.initial_state(jnp.asarray(test.values[0]))
     bounded = bool(np.isfinite(orbit).all())
     name = f"{run.model}-{run.learning_rate:g}-{run.width}-{run.seed}"
     first, last = float(history["alpha"][0]), float(history["alpha"][-1])
@@ -123,7 +123,7 @@ def measure(run: Run) -> list[Row]:
             "sequential": float(np.mean(history["sequential"])),
             "skipped": int(history["skipped"].sum()),
             "picture": Picture(name, _drawn(test, orbit)) if bounded and run.seed == 0 else None,
-            "train_misfit": sum(misfits(recording.train.values, free_run(learned, recording.train)).values()),
+            "train_misfit": sum(misfits(recording.train.values, rollout(learned, recording.train)).values()),
             **(_unprobed() if run.width else _probed(stages, recording.train)),
         }
     ]
@@ -135,7 +135,7 @@ class _Middle:
     def __init__(self, update: int) -> None:
         self.update, self.model, self.alpha = update, None, None
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: Progress) -> None:
         if moment.update == self.update:
             self.model, self.alpha = moment.model, float(moment.history["alpha"][-1])
 
@@ -154,7 +154,9 @@ def _probed(stages: list[tuple[models.Model, float]], series: data.Series) -> Ro
     graph = nnx.split(stages[0][0])[0]
     found = _unprobed()
     for name, solver in _SOLVERS.items():
-        solve = jax.jit(lambda state, x, alpha, solver=solver: nnx.merge(graph, state).teach(x, alpha, solver)[1])
+        solve = jax.jit(
+            lambda state, x, alpha, solver=solver: nnx.merge(graph, state).teacher_forced(x, alpha, solver)[1]
+        )
         for moment, (model, alpha) in zip(MOMENTS, stages, strict=True):
             solutions = [solve(nnx.state(model), x, jnp.float32(alpha)) for x in windows]
             converged = [int(solution.code) == Status.CONVERGED for solution in solutions]

@@ -132,7 +132,7 @@ def _task(run: Run) -> tuple[Callable, Any, Float[Array, "time latent"]]:
         def one(x: Float[Array, "time latent"]) -> tuple[Array, Array]:
             if program not in PARALLEL:
                 return _step_by_step(model, x), jnp.asarray(1)
-            predicted, solution = model.teach(x, ALPHA, PARALLEL[program])
+            predicted, solution = model.teacher_forced(x, ALPHA, PARALLEL[program])
             return predicted, solution.iterations
 
         predicted, iterations = jax.vmap(one)(x)

@@ -32,9 +32,9 @@ __all__ = [
     "build",
     "exact_map",
     "exponent",
-    "free_run",
     "misfits",
     "record",
+    "rollout",
     "trained",
 ]
 
@@ -112,10 +112,10 @@ def trained(model: models.Model, series: data.Series, **settings: Any) -> Recons
     return reconstruction
 
 
-def free_run(reconstruction: Reconstruction, test: data.Series) -> Float[np.ndarray, "time observed"]:
+def rollout(reconstruction: Reconstruction, test: data.Series) -> Float[np.ndarray, "time observed"]:
     """As many steps as the test has, after a quarter of that as a transient (`gtfdeer.training._scores`)."""
     length = test.length
-    return reconstruction.free_run(length + length // 4, test.values[0])[length // 4 :]
+    return reconstruction.rollout(length + length // 4, test.values[0])[length // 4 :]
 
 
 def misfits(reference: Float[np.ndarray, "time observed"], generated: Float[np.ndarray, "time observed"]) -> Row:

@@ -38,7 +38,7 @@ from ._sealed import Broken, pack, unpack
 from ._settings import as_plain, from_plain
 from ._step import first_state
 from ._storage import built, described, of_your_own
-from ._validation import BestFreeRun
+from ._validation import BestCheckpoint
 
 __all__ = ["Checkpoints"]
 
@@ -46,7 +46,7 @@ _FORMAT = "gtfdeer checkpoint"
 _FORMAT_VERSION = 1
 _LARGEST = 2**32  # bytes of arrays in a checkpoint
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
-_RECIPE = ("window", "batch", "updates", "forcing", "solver", "learning_rate", "noise", "across_gaps")
+_RECIPE = ("window", "batch", "updates", "forcing", "solver", "learning_rate", "noise", "allow_missing")
 
 Seen = tuple[Model | None, int, float, int]
 
@@ -124,7 +124,7 @@ class Checkpoints:
                 f"{str(self.path)!r} exists and is no checkpoint that can be read; pass another path, or remove it"
             )
 
-    def save(self, job: Job, best: BestFreeRun, standing: Standing) -> None:
+    def save(self, job: Job, best: BestCheckpoint, standing: Standing) -> None:
         """Write one; where that fails, say so and let the run go on: it is worth more than its copy."""
         if not _is_first():
             return
@@ -138,7 +138,7 @@ class Checkpoints:
             self._whole = True
 
     def read(self) -> tuple[Job, Standing, Seen]:
-        """What `save` wrote: the job, where the run stood, and what `BestFreeRun.recall` takes.
+        """What `save` wrote: the job, where the run stood, and what `BestCheckpoint.recall` takes.
 
         Raises:
             ValueError: for a damaged file, with the path of the one before it where that is whole.
@@ -179,7 +179,7 @@ def _together(act: Callable[[], None]) -> None:
         raise failure
 
 
-def _content(job: Job, best: BestFreeRun, standing: Standing, every: int) -> bytes:
+def _content(job: Job, best: BestCheckpoint, standing: Standing, every: int) -> bytes:
     arrays = {f"history/{name}": column for name, column in standing.history.items()}
     arrays |= _numbered("state", standing.state) | _numbered("rest", _rest(job.model))
     if best.model is not None:
@@ -198,7 +198,7 @@ def _content(job: Job, best: BestFreeRun, standing: Standing, every: int) -> byt
         **described(job.model),
         "recipe": {name: as_plain(getattr(job.recipe, name)) for name in _RECIPE},
         "key": str(jax.random.key_impl(job.key)),
-        "looks": job.looks,
+        "validations": job.validations,
         "series": [_plain_series(series) for series in job.recordings],
         "best": {"update": best.update, "lowest": float(best.lowest), "looked": best.looked},
         "ending": standing.ending,
@@ -234,7 +234,7 @@ def _rebuilt(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> tuple[Job
     key = jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=_one_of(_KEYS, header["key"]))
     recordings = [_series(i, plain, arrays) for i, plain in enumerate(header["series"])]
     inputs = [arrays[f"data/{i}/u"] for i in range(len(recordings))] if "data/0/u" in arrays else None
-    job = prepare(model, recordings, inputs, recipe, key, header["looks"])
+    job = prepare(model, recordings, inputs, recipe, key, header["validations"])
     state = _restored("state", first_state(recipe, parameters), arrays)
     history = {name.removeprefix("history/"): array for name, array in arrays.items() if name.startswith("history/")}
     if {column.shape for column in history.values()} != {(int(state.update),)}:

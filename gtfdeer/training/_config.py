@@ -30,7 +30,7 @@ class Recipe:
         solver: from `gtfdeer.solvers`.
         learning_rate: first learning rate of the default optimiser.
         optimiser: any optax transformation, instead of the default one.
-        across_gaps: whether a window may hold gaps, over which nothing is forced and no loss is taken.
+        allow_missing: whether a window may hold gaps, over which nothing is forced and no loss is taken.
         noise: standard deviation of Gaussian noise added to the input (start and teacher, not the target), in
             units of the (standardised) data.
     """
@@ -43,7 +43,7 @@ class Recipe:
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
     noise: float = 0.0
-    across_gaps: bool = False
+    allow_missing: bool = False
 
     def __post_init__(self) -> None:
         for name in ("window", "batch", "updates"):
@@ -60,8 +60,8 @@ class Recipe:
             object.__setattr__(self, "solver", replace(self.solver, batch=self.batch))
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
-        if not isinstance(self.across_gaps, bool):
-            raise TypeError(f"across_gaps is {self.across_gaps!r}; pass True or False")
+        if not isinstance(self.allow_missing, bool):
+            raise TypeError(f"allow_missing is {self.allow_missing!r}; pass True or False")
         object.__setattr__(self, "noise", _number(self.noise, "noise", "0.05"))
         object.__setattr__(self, "learning_rate", _number(self.learning_rate, "learning_rate", "1e-2"))
         if not 0 <= self.noise < np.inf:

@@ -37,7 +37,7 @@ class Job:
         inputs: external inputs `(T, K)`, one array a recording, or None.
         recipe: how to train.
         key: for windows and noise.
-        looks: how often the free run is judged in the second half, see `gtfdeer.training._validation`.
+        validations: how often the free run is judged in the second half, see `gtfdeer.training._validation`.
     """
 
     model: Model
@@ -45,7 +45,7 @@ class Job:
     inputs: Sequence[np.ndarray] | None
     recipe: Recipe
     key: Array
-    looks: int
+    validations: int
 
     @property
     def longest_stretch(self) -> np.ndarray:
@@ -73,7 +73,7 @@ def standardised(series: Any, *, standardise: bool) -> list[Series]:
     return [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
 
 
-def prepare(model: Any, recordings: Sequence[Series], u: Any, recipe: Recipe, key: Any, looks: Any) -> Job:
+def prepare(model: Any, recordings: Sequence[Series], u: Any, recipe: Recipe, key: Any, validations: Any) -> Job:
     """The job, or one sentence about what does not fit together.
 
     Raises:
@@ -85,9 +85,15 @@ def prepare(model: Any, recordings: Sequence[Series], u: Any, recipe: Recipe, ke
     new_style = isinstance(key, jax.Array) and jnp.issubdtype(key.dtype, jax.dtypes.prng_key)
     if not new_style or key.shape != ():
         raise TypeError(f"key is {key!r}; pass one key, jax.random.key(0)")
-    if isinstance(looks, bool) or not isinstance(looks, int | np.integer) or not 0 <= looks <= _MOST_LOOKS:
-        raise ValueError(f"looks is {looks!r}; pass a whole number of at least 0 and at most {_MOST_LOOKS:,}")
-    return Job(model, recordings, inputs, recipe, key, int(looks) if inputs is None else 0)
+    if (
+        isinstance(validations, bool)
+        or not isinstance(validations, int | np.integer)
+        or not 0 <= validations <= _MOST_LOOKS
+    ):
+        raise ValueError(
+            f"validations is {validations!r}; pass a whole number of at least 0 and at most {_MOST_LOOKS:,}"
+        )
+    return Job(model, recordings, inputs, recipe, key, int(validations) if inputs is None else 0)
 
 
 def longest_stretch(series: Series) -> np.ndarray:

@@ -28,12 +28,12 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
     from jaxtyping import Array
 
-__all__ = ["History", "Moment", "Standing", "checked_callbacks", "train"]
+__all__ = ["History", "Progress", "Standing", "checked_callbacks", "train"]
 
 _PULSE = 0.25  # seconds between two returns from the compiled loop
 
 
-class Moment:
+class Progress:
     """What a callback is told, several times a second: where training stands; `stop()` ends it after this moment.
 
     Attributes:
@@ -84,7 +84,7 @@ def train(
     *,
     key: Array,
     inputs: Sequence[np.ndarray] | None = None,
-    callbacks: Iterable[Callable[[Moment], Any]] = (),
+    callbacks: Iterable[Callable[[Progress], Any]] = (),
     moments: Collection[int] = (),
     begin: Standing | None = None,
     save: Callable[[Standing], Any] | None = None,
@@ -100,7 +100,7 @@ def train(
         recipe: how to train.
         key: for windows and noise; the same key gives the same result on the same machine.
         inputs: external inputs `(T, K)`, one array a recording.
-        callbacks: called with a `Moment` a few times a second.
+        callbacks: called with a `Progress` a few times a second.
         moments: numbers of updates after which the callbacks are called for certain.
         begin: where an earlier run stood, to go on from there.
         save: called with where the run stands, after every `every` updates and at the end.
@@ -112,10 +112,10 @@ def train(
         The model and where the run stood when it ended.
     """
     graph, parameters, rest = nnx.split(model, nnx.Param, ...)
-    starts = jnp.asarray(window_starts(recordings, recipe.window, across_gaps=recipe.across_gaps))
+    starts = jnp.asarray(window_starts(recordings, recipe.window, allow_missing=recipe.allow_missing))
     rows = np.concatenate([s.values for s in recordings])
     # otherwise gaps are filled only so that the array is finite: window_starts keeps every window clear of them
-    values = jnp.asarray(rows if recipe.across_gaps else np.nan_to_num(rows), jnp.float32)
+    values = jnp.asarray(rows if recipe.allow_missing else np.nan_to_num(rows), jnp.float32)
     u = None if inputs is None else jnp.asarray(np.concatenate(inputs), jnp.float32)
     run = compiled(partial(run_updates, recipe, graph, mesh), mesh)
     state = first_state(recipe, parameters) if begin is None else begin.state
@@ -133,7 +133,7 @@ def train(
         """Call the callbacks; whether they want to go on."""
         done, now = int(state.update), state
         pace = history.pace(done)
-        moment = Moment(done, recipe.updates, lambda: history.until(done), lambda: model_at(now), pace)
+        moment = Progress(done, recipe.updates, lambda: history.until(done), lambda: model_at(now), pace)
         for callback in callbacks:
             callback(moment)
         return not moment.stopped
@@ -176,15 +176,15 @@ def train(
     return model_at(state), ended._replace(history={name: part.copy() for name, part in ended.history.items()})
 
 
-def checked_callbacks(callbacks: Any) -> list[Callable[[Moment], Any]]:
+def checked_callbacks(callbacks: Any) -> list[Callable[[Progress], Any]]:
     """The callbacks as a list, or one sentence about what is not one."""
     if not isinstance(callbacks, Iterable):
         name = getattr(callbacks, "__name__", repr(callbacks))
-        raise TypeError(f"callbacks is {name}; pass a list of functions of a Moment, [{name}]")
+        raise TypeError(f"callbacks is {name}; pass a list of functions of a Progress, [{name}]")
     listed = list(callbacks)
     for each in listed:
         if not callable(each):
-            raise TypeError(f"callbacks holds {each!r}, which cannot be called; pass functions of a Moment")
+            raise TypeError(f"callbacks holds {each!r}, which cannot be called; pass functions of a Progress")
     return listed
 
 

@@ -29,11 +29,11 @@ from ._checkpoint import Checkpoints
 from ._config import Recipe
 from ._devices import mesh_over
 from ._job import Job, longest_stretch, prepare, standardised
-from ._loop import Moment, Standing, checked_callbacks, train
+from ._loop import Progress, Standing, checked_callbacks, train
 from ._memory import require_memory_for
-from ._rollout import checked_inputs, free_run, pieces, under_a_bar, until_interrupted
+from ._rollout import checked_inputs, pieces, rollout, under_a_bar, until_interrupted
 from ._scores import Scores, judge
-from ._validation import BestFreeRun
+from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
@@ -168,9 +168,9 @@ class Reconstruction:
             )
         return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
 
-    def free_run(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
+    def rollout(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
-        return free_run(self.model, steps, start, checked_inputs(self.model, u, steps))
+        return rollout(self.model, steps, start, checked_inputs(self.model, u, steps))
 
     def _in_model_units(self, start: np.ndarray) -> np.ndarray:
         if start.dtype.kind not in "fiub":
@@ -196,11 +196,11 @@ def fit(
     learning_rate: float = 1e-2,
     optimiser: optax.GradientTransformation | None = None,
     noise: float = 0.0,
-    across_gaps: bool = False,
+    allow_missing: bool = False,
     u: Any = None,
     standardise: bool = True,
-    looks: int = 20,
-    callbacks: Iterable[Callable[[Moment], Any]] = (),
+    validations: int = 20,
+    callbacks: Iterable[Callable[[Progress], Any]] = (),
     checkpoint: str | Path | None = None,
     every: int = 1000,
     devices: int | Sequence[Any] | None = None,
@@ -220,12 +220,12 @@ def fit(
         learning_rate: first learning rate of the default optimiser, see `gtfdeer.training._config.default_optimiser`.
         optimiser: any optax transformation, instead of the default one.
         noise: standard deviation of noise added to the network's input, in standardised units.
-        across_gaps: also take windows of which up to half the rows are missing (NaN): there alpha and loss are zero.
+        allow_missing: also take windows of which up to half the rows are missing (NaN): there alpha and loss are zero.
         u: `(T, K)` external inputs (a list of arrays for several series); the model needs `input_dim=K`.
         standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
-        looks: how often, in the second half of training, free runs are judged against the training data, so that
+        validations: how often, in the second half of training, free runs are judged against the training data, so that
             the best moment is kept (`gtfdeer.training._validation`); 0 keeps the last. Not with external inputs.
-        callbacks: called a few times a second with a `gtfdeer.fit.Moment`.
+        callbacks: called a few times a second with a `gtfdeer.fit.Progress`.
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.
@@ -242,7 +242,7 @@ def fit(
         MemoryError: if an update needs more memory than is left.
     """
     recordings = standardised(series, standardise=standardise)
-    longest = max(s.length if across_gaps else stop - start for s in recordings for start, stop in s.segments())
+    longest = max(s.length if allow_missing else stop - start for s in recordings for start, stop in s.segments())
     recipe = Recipe(
         window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
         batch=batch,
@@ -252,12 +252,12 @@ def fit(
         learning_rate=learning_rate,
         optimiser=optimiser,
         noise=noise,
-        across_gaps=across_gaps,
+        allow_missing=allow_missing,
     )
     mesh = mesh_over(devices, recipe.batch)
-    job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, looks)
+    job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, validations)
     require_memory_for(job, mesh)
-    best = BestFreeRun(job.longest_stretch, recipe.updates, job.looks)
+    best = BestCheckpoint(job.longest_stretch, recipe.updates, job.validations)
     if checkpoint is None:
         return _train(job, best, callbacks=callbacks, progress=progress, mesh=mesh)
     with Checkpoints(checkpoint, every) as checkpoints:
@@ -268,7 +268,7 @@ def fit(
 def resume(
     path: str | Path,
     *,
-    callbacks: Iterable[Callable[[Moment], Any]] = (),
+    callbacks: Iterable[Callable[[Progress], Any]] = (),
     devices: int | Sequence[Any] | None = None,
     progress: bool = True,
 ) -> Reconstruction:
@@ -291,7 +291,7 @@ def resume(
     """
     with Checkpoints.at(path) as checkpoints:
         job, standing, seen = checkpoints.read()
-        best = BestFreeRun(job.longest_stretch, job.recipe.updates, job.looks)
+        best = BestCheckpoint(job.longest_stretch, job.recipe.updates, job.validations)
         best.recall(*seen)
         mesh = mesh_over(devices, job.recipe.batch)
         require_memory_for(job, mesh)
@@ -300,11 +300,11 @@ def resume(
 
 def _train(
     job: Job,
-    best: BestFreeRun,
+    best: BestCheckpoint,
     checkpoints: Checkpoints | None = None,
     begin: Standing | None = None,
     *,
-    callbacks: Iterable[Callable[[Moment], Any]],
+    callbacks: Iterable[Callable[[Progress], Any]],
     progress: bool,
     mesh: Mesh | None,
 ) -> Reconstruction:

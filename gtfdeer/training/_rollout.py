@@ -1,6 +1,6 @@
 """A free run: the latent map on its own, observed at every step.
 
-z_0 = start(x_0);    z_t = F(z_{t-1}, u_t),    x_t = observe(z_t)
+z_0 = start(x_0);    z_t = F(z_{t-1}, u_t),    x_t = decode(z_t)
 
 A long one is made in pieces, between which a progress bar moves and Ctrl-C is heard.
 """
@@ -22,13 +22,13 @@ from ..models import Model
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["checked_inputs", "free_run", "pieces", "under_a_bar", "until_interrupted"]
+__all__ = ["checked_inputs", "pieces", "rollout", "under_a_bar", "until_interrupted"]
 
 _PIECE = 16_384  # steps: a tenth of a second for small models on a CPU
 _PATIENCE = 2.0  # seconds before a bar is shown
 
 
-def free_run(model: Model, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
+def rollout(model: Model, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
     """Observations of a free run of `steps` steps from one observation, in the model's own units; not judged.
 
     Args:
@@ -44,7 +44,7 @@ def pieces(model: Model, steps: int, start: Any, u: Any = None) -> Iterator[Floa
     """The same run, piece by piece; one program serves all pieces and all runs longer than one."""
     graph, parameters = nnx.split(model)
     size = min(int(steps), _PIECE)
-    z = model.start(jnp.asarray(start, jnp.float32))
+    z = model.initial_state(jnp.asarray(start, jnp.float32))
     for done in range(0, int(steps), size):
         inputs = None if u is None else _padded(np.asarray(u[done : done + size], np.float32), size)
         z, x = _run(graph, size, parameters, z, inputs)
@@ -108,6 +108,6 @@ def _run(graph: Any, steps: int, parameters: Any, z: Array, inputs: Array | None
 
     def step(z: Array, u: Any) -> tuple[Array, Array]:
         z = model.step(z, u)
-        return z, model.observe(z)
+        return z, model.decode(z)
 
     return jax.lax.scan(step, z, inputs, length=steps)

@@ -173,7 +173,7 @@ def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.nd
     @jax.jit
     def forecast(parameters: Any, x: Array, u: Array | None) -> Array:
         model = nnx.merge(graph, parameters)
-        z = jax.vmap(model.start)(x)
+        z = jax.vmap(model.initial_state)(x)
         for_each = 0 if u is not None else None
 
         def step(z: Array, k: Array) -> tuple[Array, None]:
@@ -181,7 +181,7 @@ def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.nd
             return jax.vmap(model.step, in_axes=(0, for_each))(z, now), None
 
         z, _ = jax.lax.scan(step, z, jnp.arange(steps))
-        return jax.vmap(model.observe)(z)
+        return jax.vmap(model.decode)(z)
 
     inputs = None if u is None else jnp.asarray(u, jnp.float32)
     return np.asarray(forecast(parameters, jnp.asarray(reference[:-steps], jnp.float32), inputs))
@@ -192,7 +192,7 @@ _EXPONENTS = 3  # tangents carried for the sake of the first, which settles soon
 
 def _largest_exponent(model: Model, x: np.ndarray, dt: float) -> float | None:
     """None where the orbit escapes within the steps that an exponent takes, although the scored run did not."""
-    start = model.start(jnp.asarray(x, jnp.float32))
+    start = model.initial_state(jnp.asarray(x, jnp.float32))
     try:
         spectrum = measures.lyapunov_spectrum(
             model.step, start, steps=_EXPONENT_STEPS, dt=dt, exponents=min(start.size, _EXPONENTS)

@@ -108,14 +108,14 @@ def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: St
     model = nnx.merge(graph, state.parameters, rest)
 
     def jacobians() -> Float[Array, "batch time latent latent"]:
-        fed = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if recipe.across_gaps else x_in
+        fed = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if recipe.allow_missing else x_in
         return jax.vmap(model.teacher_jacobians)(fed[:, :-1], None if x_u is None else x_u[:, 1:])
 
     forcing = recipe.forcing.advance(state.forcing, state.update, recipe.updates, jacobians, model)
     alpha = recipe.forcing.alpha(forcing)
 
     def attempt(solver: Solver) -> tuple:
-        loss = partial(_loss, recipe.across_gaps, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
+        loss = partial(_loss, recipe.allow_missing, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
         (value, (code, iterations, fallback)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
 
@@ -157,17 +157,17 @@ def _finite(*trees: PyTree) -> Bool[Array, ""]:
 
 
 def _loss(
-    across_gaps: bool, graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree
+    allow_missing: bool, graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree
 ) -> tuple[Array, tuple[Array, Array, Array]]:
     model = nnx.merge(graph, parameters, rest)
 
     def taught(x: Array, u: Any) -> tuple[Array, Solution]:
-        fed, strength = bridge_gaps(x, alpha) if across_gaps else (x, alpha)
-        return model.teach(fed, strength, solver, u)
+        fed, strength = bridge_gaps(x, alpha) if allow_missing else (x, alpha)
+        return model.teacher_forced(fed, strength, solver, u)
 
     predicted, solution = jax.vmap(taught, in_axes=(0, None if u is None else 0))(x_in, u)
     error = predicted - x[:, 1:]
-    if across_gaps:
+    if allow_missing:
         seen = ~jnp.isnan(x[:, 1:])
         loss = jnp.sum(jnp.where(seen, error, 0) ** 2) / jnp.sum(seen)
     else:

@@ -19,22 +19,22 @@ import numpy as np
 
 from .. import measures
 from ..models import StateSpaceModel
-from ._rollout import free_run
+from ._rollout import rollout
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
     from ..models import Model
-    from ._loop import Moment
+    from ._loop import Progress
 
-__all__ = ["BestFreeRun"]
+__all__ = ["BestCheckpoint"]
 
 _LONGEST = 100_000  # steps of a judged free run
 _SHORTEST = 1_000  # steps of data below which a free run cannot be judged
 _STARTS, _FEW = 16, 5  # free runs of a moment, and of one of a state-space model
 
 
-class BestFreeRun:
+class BestCheckpoint:
     """A callback that remembers the best model; `moments` says when it wants to look.
 
     Attributes:
@@ -43,23 +43,23 @@ class BestFreeRun:
         looked: after how many updates it looked last.
     """
 
-    def __init__(self, reference: Float[np.ndarray, "time observed"], updates: int, looks: int) -> None:
+    def __init__(self, reference: Float[np.ndarray, "time observed"], updates: int, validations: int) -> None:
         self.reference = reference[:_LONGEST]
-        enough = len(self.reference) >= _SHORTEST and looks > 0
+        enough = len(self.reference) >= _SHORTEST and validations > 0
         first = updates // 2
-        self.moments = {updates - k * (updates - first) // looks for k in range(looks)} if enough else set()
+        self.moments = {updates - k * (updates - first) // validations for k in range(validations)} if enough else set()
         self.recall(None, 0, np.inf, 0)
 
     def recall(self, model: Model | None, update: int, lowest: float, looked: int) -> None:
         """Take up where an earlier run stood."""
         self.model, self.update, self.lowest, self.looked = model, update, lowest, looked
 
-    def __call__(self, moment: Moment) -> None:
+    def __call__(self, moment: Progress) -> None:
         if moment.update not in self.moments or moment.update <= self.looked:
             return
         model, worst = moment.model, 0.0
         for start in self._starts(_FEW if isinstance(model, StateSpaceModel) else _STARTS):
-            worst = max(worst, self._misfit(free_run(model, len(self.reference), start)))
+            worst = max(worst, self._misfit(rollout(model, len(self.reference), start)))
             if worst >= self.lowest:
                 break
         else:

@@ -168,7 +168,7 @@ def test_nan_everywhere_is_refused(fitting):
 
 def test_fewer_steps_than_the_window_are_refused(fitting):
     sentence = fitting(spiral(300), "--window", "301")
-    assert "has 300 steps but --window is 301; pass --window 300 or less, or --across-gaps\n" in sentence
+    assert "has 300 steps but --window is 301; pass --window 300 or less, or --allow-missing\n" in sentence
 
 
 def test_a_constant_column_is_refused_as_its_file_calls_it(fitting):

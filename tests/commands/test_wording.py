@@ -4,7 +4,7 @@ import pytest
 
 from gtfdeer.commands.wording import in_options
 
-FIT = {"dt", "window", "batch", "across_gaps", "columns", "field", "delay", "delay_embed", "solver", "learning_rate"}
+FIT = {"dt", "window", "batch", "allow_missing", "columns", "field", "delay", "delay_embed", "solver", "learning_rate"}
 
 
 @pytest.mark.parametrize(
@@ -12,7 +12,7 @@ FIT = {"dt", "window", "batch", "across_gaps", "columns", "field", "delay", "del
     [
         ("learning_rate is -1.0; pass a positive one", "--learning-rate is -1.0; pass a positive one"),
         ("so long but window=9; pass window=6 or less", "so long but --window is 9; pass --window 6 or less"),
-        ("a gap; pass window=6 or less, or across_gaps=True", "a gap; pass --window 6 or less, or --across-gaps"),
+        ("a gap; pass window=6 or less, or allow_missing=True", "a gap; pass --window 6 or less, or --allow-missing"),
         ("dt=2.0 was passed but it is 1; leave dt out", "--dt 2.0 was passed but it is 1; leave --dt out"),
         ("no step; pass dt= and columns= for the rest", "no step; pass --dt and --columns for the rest"),
         ("two arrays; pass field= one of 'a', 'b'", "two arrays; pass --field one of 'a', 'b'"),
@@ -38,6 +38,6 @@ def test_settings_are_told_as_options_and_facts_are_not(sentence, told):
 
 
 def test_options_that_the_command_has_not_are_not_told():
-    sentence = "so long but window=9; pass window=6, or across_gaps=True"
-    assert in_options(sentence, {"across_gaps"}) == "so long but window=9; pass window=6, or --across-gaps"
+    sentence = "so long but window=9; pass window=6, or allow_missing=True"
+    assert in_options(sentence, {"allow_missing"}) == "so long but window=9; pass window=6, or --allow-missing"
     assert in_options(sentence, set()) == sentence

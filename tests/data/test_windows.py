@@ -41,10 +41,10 @@ def test_across_gaps_half_of_a_window_may_be_missing(presence, length):
     recordings = [Series(np.where(present, 1.0, np.nan)) for present in presence]
     expected = by_looking(recordings, length, length // 2)
     if expected:
-        assert window_starts(recordings, length, across_gaps=True).tolist() == expected
+        assert window_starts(recordings, length, allow_missing=True).tolist() == expected
     else:
         with pytest.raises(ValueError, match=rf"no window of {length} steps .* complete"):
-            window_starts(recordings, length, across_gaps=True)
+            window_starts(recordings, length, allow_missing=True)
 
 
 def test_a_window_never_straddles_two_recordings():

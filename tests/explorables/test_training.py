@@ -72,7 +72,7 @@ def test_stop_in_the_background_keeps_what_was_learned(panel):
     assert not panel.running
     assert panel.status.startswith("stopped after")
     assert 0 < len(panel.history["loss"]) < 30_000
-    assert np.isfinite(panel.reconstruction.free_run(10, panel._recording.values[0])).all()
+    assert np.isfinite(panel.reconstruction.rollout(10, panel._recording.values[0])).all()
     assert not any(control.disabled for control in panel._settings)
 
 

@@ -116,10 +116,10 @@ def test_shapes_follow_the_contract(family):
     forced = model.latent_dim if family in RECURRENT else N
     assert model.observed_dim == N
     for function, came, shape in (
-        (model.start, x[0], z.shape),
+        (model.initial_state, x[0], z.shape),
         (lambda z: model.step(z, u[0]), z, z.shape),
-        (model.observe, z, (N,)),
-        (model.infer, x[0], z.shape),
+        (model.decode, z, (N,)),
+        (model.encode, x[0], z.shape),
         (lambda x: model.forecast(x, 0.3, sequential, u), x, (T - 1, N)),
         (lambda x: model.teacher_jacobians(x, u), x, (T, forced, forced)),
     ):
@@ -172,7 +172,7 @@ def test_double_precision_goes_all_the_way(kind):
 
     def everything(x, z, u):
         forecast = model.forecast(x, 0.3, solvers.Sequential(), u)
-        return model.start(x[0]), model.step(z, u[0]), model.observe(z), model.infer(x[0]), forecast
+        return model.initial_state(x[0]), model.step(z, u[0]), model.decode(z), model.encode(x[0]), forecast
 
     assert {a.dtype for a in jax.eval_shape(everything, x, jnp.zeros(model.latent_dim), u)} == {jnp.dtype("float64")}
 
@@ -201,7 +201,7 @@ def test_every_product_asks_for_the_highest_precision(kind):
 
     def everything(state, x, z, u):
         model = nnx.merge(graph, state)
-        parts = model.step(z, u[0]), model.observe(z), model.infer(x[0]), model.start(x[0])
+        parts = model.step(z, u[0]), model.decode(z), model.encode(x[0]), model.initial_state(x[0])
         return parts, model.teacher_jacobians(x, u), jax.grad(loss)(state)
 
     found = list(products(jax.make_jaxpr(everything)(state, x, z, u).jaxpr))
@@ -246,7 +246,7 @@ def test_teacher_jacobians_are_those_at_the_teacher_states(family):
     found, expected = jax.jit(
         lambda x, u: (
             model.teacher_jacobians(x, u),
-            jnp.stack([jax.jacfwd(model.step)(model.infer(row), v) for row, v in zip(x[:3], u[:3], strict=True)]),
+            jnp.stack([jax.jacfwd(model.step)(model.encode(row), v) for row, v in zip(x[:3], u[:3], strict=True)]),
         )
     )(x, u)
     np.testing.assert_allclose(found[:3], expected, atol=1e-5)  # float32
@@ -256,15 +256,15 @@ def test_teacher_jacobians_are_those_at_the_teacher_states(family):
 
 
 def forecast_by_hand(kind, model, x, alpha, u):
-    """z_1 = start(x_1), z_2 = F(z_1), then z_t = F((1 - alpha) z_{t-1} + alpha infer(x_{t-1})) on the forced units."""
-    step, observe, infer, start = by_hand(kind)
+    """z_1 = start(x_1), z_2 = F(z_1), then z_t = F((1 - alpha) z_{t-1} + alpha encode(x_{t-1})) on the forced units."""
+    step, decode, encode, start = by_hand(kind)
     alpha = alpha * forced_units(kind.observation)
     z, predictions = start(x[0]), []
     for t in range(T - 1):
         if t > 0:
-            z = (1 - alpha[t]) * z + alpha[t] * infer(x[t])
+            z = (1 - alpha[t]) * z + alpha[t] * encode(x[t])
         z = step(z, u[t + 1])
-        predictions.append(observe(z))
+        predictions.append(decode(z))
     return np.stack(predictions)
 
 
@@ -272,7 +272,7 @@ def forecast_by_hand(kind, model, x, alpha, u):
 def by_hand(kind):
     """A model's parts, compiled once."""
     model = double(kind)[0]
-    return [jax.jit(part) for part in (model.step, model.observe, model.infer, model.start)]
+    return [jax.jit(part) for part in (model.step, model.decode, model.encode, model.initial_state)]
 
 
 def forced_units(observation):
@@ -350,9 +350,9 @@ def test_newton_under_full_forcing_is_one_step_prediction(family):
 
     @jax.jit
     def found(x, u):
-        (predictions, solution), observe = model.teach(x, 1.0, solvers.DEER(), u), jax.vmap(model.observe)
-        one_step = observe(jax.vmap(lambda x, u: model.step(model.infer(x), u))(x[:-1], u[1:]))
-        return predictions, one_step, solution.code, observe(solution.states)
+        (predictions, solution), decode = model.teacher_forced(x, 1.0, solvers.DEER(), u), jax.vmap(model.decode)
+        one_step = decode(jax.vmap(lambda x, u: model.step(model.encode(x), u))(x[:-1], u[1:]))
+        return predictions, one_step, solution.code, decode(solution.states)
 
     predictions, one_step, code, observed = found(x, u)
     np.testing.assert_allclose(predictions, one_step, rtol=1e-4, atol=1e-5)  # float32
@@ -405,16 +405,16 @@ def test_gradient_of_a_forecast_equals_autodiff_of_a_scan(kind):
 
     def by_scan(state):
         model = nnx.merge(graph, state)
-        teacher = jax.lax.stop_gradient(jax.vmap(model.infer)(x))
+        teacher = jax.lax.stop_gradient(jax.vmap(model.encode)(x))
 
         def step(z, now):
             t, z_hat, u = now
             alpha = jnp.where(t == 0, 0, 0.4) * forced
             z = model.step((1 - alpha) * z + alpha * z_hat, u)
-            return z, model.observe(z)
+            return z, model.decode(z)
 
         inputs = jnp.arange(T - 1), teacher[:-1], u[1:]
-        return jnp.mean((jax.lax.scan(step, model.start(x[0]), inputs)[1] - x[1:]) ** 2)
+        return jnp.mean((jax.lax.scan(step, model.initial_state(x[0]), inputs)[1] - x[1:]) ** 2)
 
     @jax.jit
     def gradients(state):
@@ -442,9 +442,9 @@ def test_one_scan_equals_the_loop_that_is_fed_the_data(family):
 
         def step(z, now):
             z = model.step(z.at[:N].set(now[0]), now[1])
-            return z, model.observe(z)
+            return z, model.decode(z)
 
-        return jax.lax.scan(step, model.start(x[0]), (x[:-1], u[1:]))[1]
+        return jax.lax.scan(step, model.initial_state(x[0]), (x[:-1], u[1:]))[1]
 
     def by_scan(state):
         return nnx.merge(graph, state).forecast(x, 1.0, solvers.Sequential(), u)
@@ -493,7 +493,7 @@ def test_full_forcing_makes_every_family_contract(family):
     """All units forced shift the exponent by ln(1 - alpha); a linear model is fed x and forgets h by itself."""
     model, x = built(family, models.AffineObservation if family in RECURRENT else None), series()
     forced = np.ones((1, M)) if family in RECURRENT else (np.arange(model.latent_dim) < N).astype(float)[None]
-    states = jax.vmap(model.infer)(x)
+    states = jax.vmap(model.encode)(x)
     measure = jax.jit(lambda alpha: gd.forcing.contraction(model.step, states, alpha, dt=0.1))
     free, half, nearly = (measure(jnp.asarray(a * forced, jnp.float32)) for a in (0.0, 0.5, 0.999))
     assert nearly.exponent < 0
@@ -537,11 +537,11 @@ def tent(slope=1.9):
 def test_partial_forcing_may_not_contract_and_the_ladder_carries_it():
     """No alpha reaches a chaotic unit that is not observed: Newton fails, and training goes step by step."""
     model, x = tent(), np.linspace(0.5, 1, 60, dtype=np.float32)[:, None]
-    orbit, exact = model.teach(x, 1.0, solvers.Sequential())
+    orbit, exact = model.teacher_forced(x, 1.0, solvers.Sequential())
     found = gd.forcing.contraction(model.step, exact.states, jnp.array([[1.0, 0.0]]))
     assert float(found.exponent) == pytest.approx(np.log(1.9), abs=0.05)  # 59 steps; ln 2 / 59 of the norm
     newton = solvers.DEER(max_iterations=20)
-    assert model.teach(x, 1.0, newton)[1].status is not Status.CONVERGED
+    assert model.teacher_forced(x, 1.0, newton)[1].status is not Status.CONVERGED
     rec = gd.fit(
         model,
         gd.data.Series(x, dt=1.0),
@@ -551,7 +551,7 @@ def test_partial_forcing_may_not_contract_and_the_ladder_carries_it():
         forcing=gd.forcing.Constant(1.0),
         solver=newton,
         standardise=False,
-        looks=0,
+        validations=0,
         progress=False,
     )
     assert (rec.history["retried"][0], rec.history["skipped"][0]) == (1, 0)
@@ -577,7 +577,7 @@ def fitted(lorenz):
     def fit(family):
         sizes = {"latent_dim": 8, "hidden_dim": 16, "width": 8, "observed_dim": 3, "depth": 1}
         model = family(**{k: v for k, v in sizes.items() if takes(family, k)}, rngs=nnx.Rngs(0))
-        settings = {"window": 20, "batch": 8, "updates": 200, "looks": 0, "progress": False}
+        settings = {"window": 20, "batch": 8, "updates": 200, "validations": 0, "progress": False}
         return gd.fit(model, lorenz, solver=solvers.Sequential(), **settings)
 
     return fit
@@ -600,9 +600,9 @@ def test_a_saved_model_comes_back_bit_by_bit(family, fitted, tmp_path):
     assert jax.tree.all(
         jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), *(parameters(r.model) for r in (rec, again)))
     )
-    run = rec.free_run(50, rec.first)
+    run = rec.rollout(50, rec.first)
     assert run.shape == (50, 3)
-    np.testing.assert_array_equal(again.free_run(50, again.first), run)
+    np.testing.assert_array_equal(again.rollout(50, again.first), run)
 
 
 @every_model
@@ -611,7 +611,7 @@ def test_a_free_run_begins_as_a_forecast_does(family, fitted, lorenz):
     rec = fitted(family)
     x = np.asarray(lorenz.values[:3], np.float32)
     first = rec.model.forecast(x, 0.3, solvers.Sequential())[0]
-    run = rec.free_run(50, x[0])
+    run = rec.rollout(50, x[0])
     np.testing.assert_allclose(run[0], first, atol=1e-5)  # float32
     np.testing.assert_allclose(rec.simulate(50, start=lorenz), lorenz.scaling.undo(run), rtol=1e-4, atol=1e-3)
 
@@ -658,7 +658,7 @@ def test_a_recording_with_gaps_inputs_and_more_columns_than_units_is_learned_und
         window=15,
         batch=4,
         updates=11,
-        across_gaps=True,
+        allow_missing=True,
         forcing=gd.forcing.Adaptive(every=5, decay=0.5, estimator=ESTIMATORS[family]),
         solver=solvers.Sequential(),
         progress=False,
@@ -787,5 +787,5 @@ def test_parts_of_a_model_stay_usable_alone():
     """An observation is a module of its own, for models still to come."""
     for observation in OBSERVATIONS:
         part, x = observation(M, N, rngs=nnx.Rngs(0)), series()[0]
-        np.testing.assert_allclose(part.observe(part.infer(x)), x, atol=1e-5)  # float32 pseudo-inverse
-        np.testing.assert_allclose(part.observe(part.start(x)), x, atol=1e-5)
+        np.testing.assert_allclose(part.decode(part.encode(x)), x, atol=1e-5)  # float32 pseudo-inverse
+        np.testing.assert_allclose(part.decode(part.initial_state(x)), x, atol=1e-5)

@@ -111,10 +111,10 @@ def test_the_clipped_hidden_layer_is_bounded_by_its_thresholds():
 def test_affine_teacher_is_the_pseudo_inverse(M, N):
     affine = AffineObservation(M, N, rngs=nnx.Rngs(0))
     B, x = np.asarray(affine.B[...]), np.random.default_rng(0).normal(size=N)
-    np.testing.assert_allclose(affine.infer(jnp.asarray(x)), np.linalg.lstsq(B, x, rcond=None)[0], atol=1e-10)
-    np.testing.assert_allclose(affine.observe(jnp.ones(M)), B @ np.ones(M), atol=1e-12)
+    np.testing.assert_allclose(affine.encode(jnp.asarray(x)), np.linalg.lstsq(B, x, rcond=None)[0], atol=1e-10)
+    np.testing.assert_allclose(affine.decode(jnp.ones(M)), B @ np.ones(M), atol=1e-12)
     np.testing.assert_array_equal(affine.forced_units(), np.ones(M))
-    np.testing.assert_array_equal(affine.start(jnp.asarray(x)), affine.infer(jnp.asarray(x)))
+    np.testing.assert_array_equal(affine.initial_state(jnp.asarray(x)), affine.encode(jnp.asarray(x)))
 
 
 def test_affine_readout_starts_kaiming_normal():
@@ -126,9 +126,9 @@ def test_identity_teaches_the_first_units_and_starts_the_others_from_them():
     identity = IdentityObservation(5, 2, rngs=nnx.Rngs(0))
     x = jnp.array([1.5, -0.5])
     L = np.asarray(identity.L[...])
-    np.testing.assert_array_equal(identity.observe(jnp.arange(5.0)), [0, 1])
-    np.testing.assert_array_equal(identity.infer(x), [1.5, -0.5, 0, 0, 0])
-    np.testing.assert_allclose(identity.start(x), np.concatenate([x, L @ np.asarray(x)]), rtol=1e-6)
+    np.testing.assert_array_equal(identity.decode(jnp.arange(5.0)), [0, 1])
+    np.testing.assert_array_equal(identity.encode(x), [1.5, -0.5, 0, 0, 0])
+    np.testing.assert_allclose(identity.initial_state(x), np.concatenate([x, L @ np.asarray(x)]), rtol=1e-6)
     np.testing.assert_array_equal(identity.forced_units(), [1, 1, 0, 0, 0])
 
 
@@ -136,9 +136,9 @@ def test_scaled_units_are_the_observation_over_a_gain():
     scaled = ScaledObservation(5, 2, rngs=nnx.Rngs(0))
     scaled.g[...] = jnp.array([2.0, -4.0])
     x, L = jnp.array([1.0, 8.0]), np.asarray(scaled.L[...])
-    np.testing.assert_array_equal(scaled.infer(x), [0.5, -2, 0, 0, 0])
-    np.testing.assert_allclose(scaled.start(x), np.concatenate([[0.5, -2], L @ np.array([0.5, -2])]), rtol=1e-6)
-    np.testing.assert_array_equal(scaled.observe(scaled.start(x)), x)
+    np.testing.assert_array_equal(scaled.encode(x), [0.5, -2, 0, 0, 0])
+    np.testing.assert_allclose(scaled.initial_state(x), np.concatenate([[0.5, -2], L @ np.array([0.5, -2])]), rtol=1e-6)
+    np.testing.assert_array_equal(scaled.decode(scaled.initial_state(x)), x)
     np.testing.assert_array_equal(scaled.forced_units(), [1, 1, 0, 0, 0])
 
 

@@ -30,7 +30,7 @@ from gtfdeer import storage
 def trained(**settings):
     series = gd.data.simulate(gd.data.Lorenz63(), length=1000, dt=0.01, key=jax.random.key(3))
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
-    settings = dict(window=40, batch=8, updates=4, looks=0, noise=0.01, progress=False) | settings
+    settings = dict(window=40, batch=8, updates=4, validations=0, noise=0.01, progress=False) | settings
     return gd.fit(model, series, **settings)
 
 def told(rec):
@@ -46,8 +46,8 @@ from gtfdeer.solvers import DEER, QuasiDEER, Sequential, Sharded, Shooting
 
 # whole trainings: their compiled updates lie where XLA was told to leave them, in this order
 runs = {
-    "one": trained(looks=1),
-    "auto": trained(looks=1, devices=4),
+    "one": trained(validations=1),
+    "auto": trained(validations=1, devices=4),
     "shooting": trained(solver=Shooting(length=5), devices=4),
     "shooting, longer": trained(solver=Shooting(length=5), devices=4, window=71, updates=1),
     "deer": trained(solver=DEER(), devices=4),
@@ -301,7 +301,7 @@ def test_devices_that_are_not_there_are_refused(devices, error, sentence):
 def test_one_device_by_number_is_one_device(tmp_path):
     series = gd.data.simulate(gd.data.Lorenz63(), length=500, dt=0.01, key=jax.random.key(3))
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
-    settings = {"window": 20, "batch": 2, "updates": 3, "progress": False, "looks": 0}
+    settings = {"window": 20, "batch": 2, "updates": 3, "progress": False, "validations": 0}
     kept = gd.fit(model, series, devices=1, checkpoint=tmp_path / "run.npz", **settings)
     again = gd.resume(tmp_path / "run.npz", devices=1, progress=False)
     assert np.array_equal(kept.simulate(5), again.simulate(5))

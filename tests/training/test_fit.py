@@ -45,9 +45,9 @@ def test_across_gaps_a_model_learns_from_what_there_is(kind, forcing, lorenz):
     sizes = {"hidden_dim": 20} if kind is gd.models.ShallowPLRNN else {"width": 8, "depth": 1}
     model = kind(latent_dim=3, observed_dim=3, **sizes, rngs=nnx.Rngs(0))
     full, gaps = lorenz.standardise(), with_gaps(lorenz)
-    with pytest.raises(ValueError, match="pass window=25 or less, or across_gaps=True"):
+    with pytest.raises(ValueError, match="pass window=25 or less, or allow_missing=True"):
         quick(model, gaps, forcing=forcing)
-    rec = quick(model, gaps, forcing=forcing, batch=16, updates=200, across_gaps=True)
+    rec = quick(model, gaps, forcing=forcing, batch=16, updates=200, allow_missing=True)
     assert rec.history["skipped"].sum() == 0
     x = np.asarray(full.values[:50], np.float32)
     before, after = (np.mean((m.forecast(x, 0.5, gd.solvers.Sequential()) - x[1:]) ** 2) for m in (model, rec.model))
@@ -55,7 +55,7 @@ def test_across_gaps_a_model_learns_from_what_there_is(kind, forcing, lorenz):
 
 
 def test_across_gaps_that_are_not_there_is_the_same_training(lorenz):
-    plain, across = (quick(plrnn(), lorenz, across_gaps=across).history["loss"] for across in (False, True))
+    plain, across = (quick(plrnn(), lorenz, allow_missing=across).history["loss"] for across in (False, True))
     np.testing.assert_allclose(plain, across, rtol=1e-4)  # float32: the mean over one more order of sums
 
 
@@ -117,12 +117,12 @@ def test_a_fallback_of_auto_is_counted(lorenz):
         "solver": gd.solvers.Auto(max_iterations=1),
     }
     model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
-    long = quick(model, lorenz, window=600, looks=0, **settings).history
+    long = quick(model, lorenz, window=600, validations=0, **settings).history
     np.testing.assert_array_equal(long["sequential"], [1, 1, 1])
     np.testing.assert_array_equal(long["retried"], [1, 1, 1])
     assert not long["skipped"].any()
     assert History(long).latest(0, 3)["sequential"] == "3"  # what the bar shows
-    short = quick(model, lorenz, window=50, looks=0, **settings).history
+    short = quick(model, lorenz, window=50, validations=0, **settings).history
     assert not short["sequential"].any()
 
 

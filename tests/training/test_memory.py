@@ -35,7 +35,7 @@ def test_the_leaner_solver_is_named_where_it_fits_and_trains(series):
     # three times as many as fit: what is there changes while others come and go
     batch = 3 * there // gd.solvers.memory_needed(gd.solvers.DEER(), **sizes)
     assert gd.solvers.memory_needed(gd.solvers.Shooting(), **sizes, batch=batch) < there
-    settings = {"window": 2000, "progress": False, "updates": 1, "looks": 0}
+    settings = {"window": 2000, "progress": False, "updates": 1, "validations": 0}
     with pytest.raises(MemoryError, match=r"pass solver=gtfdeer.solvers.Shooting\(\), a smaller batch or"):
         gd.fit(model, series, batch=batch, solver=gd.solvers.DEER(), **settings)
     assert np.isfinite(gd.fit(model, series, batch=2, solver=gd.solvers.DEER(), **settings).history["loss"]).all()

@@ -43,16 +43,16 @@ class TrueLorenz(Model):
         flow = rk4_step(gd.data.Lorenz63().vector_field, 0.01, substeps=2)
         return (flow(z * self.std[...] + self.mean[...]) - self.mean[...]) / self.std[...]
 
-    def observe(self, z):
+    def decode(self, z):
         return z
 
-    def infer(self, x):
+    def encode(self, x):
         return x
 
-    def start(self, x):
+    def initial_state(self, x):
         return x
 
-    def teach(self, x, alpha, solver, u=None):
+    def teacher_forced(self, x, alpha, solver, u=None):
         raise AssertionError("a known system is not taught")
 
     def teacher_jacobians(self, x, u=None):
@@ -102,7 +102,7 @@ class Echo(Model):
 
     observe = infer = start = lambda self, x: x
 
-    def teach(self, x, alpha, solver, u=None):
+    def teacher_forced(self, x, alpha, solver, u=None):
         raise AssertionError("a known system is not taught")
 
     def teacher_jacobians(self, x, u=None):

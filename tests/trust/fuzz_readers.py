@@ -48,7 +48,7 @@ def saved() -> Path:
 def begun() -> Path:
     path = FOLDER / "begun.npz"
     series = gd.data.simulate(gd.data.Lorenz63(), length=200, dt=0.01, key=jax.random.key(0))
-    gd.fit(small_model(), series, window=10, batch=1, updates=2, looks=0, checkpoint=path, progress=False)
+    gd.fit(small_model(), series, window=10, batch=1, updates=2, validations=0, checkpoint=path, progress=False)
     return path
 
 

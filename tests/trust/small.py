@@ -31,7 +31,7 @@ SETTINGS = {
     "batch": 4,
     "updates": UPDATES,
     "noise": 0.05,
-    "looks": 5,
+    "validations": 5,
     "solver": gd.solvers.Sequential(),
     "key": jax.random.key(7),
     "progress": False,

@@ -91,7 +91,7 @@ def soak(seconds: float, out: Path) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         run = {"window": 2000, "checkpoint": Path(folder) / "run.npz", "every": 1000}
         told = [recorder, panel._look]
-        gd.fit(model, series, updates=100_000_000, looks=0, progress=False, callbacks=told, **run)
+        gd.fit(model, series, updates=100_000_000, validations=0, progress=False, callbacks=told, **run)
     return verdict(recorder.samples)
 
 

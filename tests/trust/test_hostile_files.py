@@ -181,8 +181,8 @@ def resealed(arrays, header=None, **changed):
 SEALED = {
     "no update between two checkpoints": lambda run: resealed(run, every=0),
     "updates between two checkpoints in words": lambda run: resealed(run, every="often"),
-    "more looks than there is memory for": lambda run: resealed(run, looks=10**10),
-    "looks below zero": lambda run: resealed(run, looks=-1),
+    "more looks than there is memory for": lambda run: resealed(run, validations=10**10),
+    "looks below zero": lambda run: resealed(run, validations=-1),
     "a size of two gigabytes": lambda run: resealed(run, config={"latent_dim": 3, "hidden_dim": 2**29}),
     "a depth that multiplies": lambda run: resealed(
         {**run, "state/99": np.zeros(5000, np.float32)},
@@ -238,8 +238,8 @@ anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
 )
-ENTRIES = ["model", "config", "recipe", "key", "looks", "series", "best", "ending", "every", "format_version"]
-ENTRIES += [f"recipe__{name}" for name in ("window", "batch", "updates", "forcing", "solver", "noise", "across_gaps")]
+ENTRIES = ["model", "config", "recipe", "key", "validations", "series", "best", "ending", "every", "format_version"]
+ENTRIES += [f"recipe__{name}" for name in ("window", "batch", "updates", "forcing", "solver", "noise", "allow_missing")]
 ENTRIES += ["config__latent_dim", "config__hidden_dim", "best__update", "best__lowest", "recipe__solver__fields"]
 
 

@@ -23,7 +23,7 @@ jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=k)
 sys.path.insert(0, sys.argv[4])
 from small import SETTINGS, model, recording  # which computes: not before the processes know each other
 
-settings = {**SETTINGS, "devices": jax.devices(), "looks": 0}
+settings = {**SETTINGS, "devices": jax.devices(), "validations": 0}
 if k == 0:
     held = alone_with(gd.checkpoint.as_path(path, ""))
     held.__enter__()

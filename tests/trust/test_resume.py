@@ -32,7 +32,7 @@ def with_gaps(series):
     sizes = {"latent_dim": 4, "hidden_dim": 5, "observation": gd.models.AffineObservation, "observed_dim": 3}
     model = gd.models.ClippedShallowPLRNN(**sizes, rngs=nnx.Rngs(0))
     alpha = np.linspace(0.3, 0.9, QUICK["window"] - 1, dtype=np.float32)
-    settings = {"across_gaps": True, "forcing": gd.forcing.Constant(alpha), "solver": gd.solvers.Shooting(length=4)}
+    settings = {"allow_missing": True, "forcing": gd.forcing.Constant(alpha), "solver": gd.solvers.Shooting(length=4)}
     return model, pieces, settings
 
 
@@ -40,19 +40,23 @@ def linear(series):
     """A linear state-space model of lags of one column, unscaled."""
     model = gd.models.LRU(latent_dim=4, width=4, depth=1, rngs=nnx.Rngs(0))
     lags = series.select([0]).delay_embed(3, 5)
-    return model, lags, {"standardise": False, "looks": 3}
+    return model, lags, {"standardise": False, "validations": 3}
 
 
 def gated(series):
     """A gated network, whose best moment is looked for at every second update."""
     model = gd.models.LSTM(latent_dim=6, rngs=nnx.Rngs(0))
-    return model, series, {"looks": 15, "solver": gd.solvers.Sequential(), "forcing": gd.forcing.Annealed(last=0.1)}
+    return (
+        model,
+        series,
+        {"validations": 15, "solver": gd.solvers.Sequential(), "forcing": gd.forcing.Annealed(last=0.1)},
+    )
 
 
 @pytest.mark.parametrize("case", [driven, with_gaps, linear, gated])
 def test_a_resumed_run_is_the_run_that_was_never_stopped(case, series, same, tmp_path):
     model, data, settings = case(series)
-    settings = {"looks": 0, **QUICK, **settings}
+    settings = {"validations": 0, **QUICK, **settings}
 
     def stop(moment):
         if moment.update >= STOP:
