@@ -25,7 +25,7 @@ from gtfdeer.training._devices import mesh_over
 RUN = """
 import gtfdeer as gd, jax, jax.numpy as jnp, json, numpy as np, sys
 from flax import nnx
-from gtfdeer import storage
+from gtfdeer.training import _storage as storage
 
 def trained(**settings):
     series = gd.data.simulate(gd.data.Lorenz63(), length=1000, dt=0.01, key=jax.random.key(3))

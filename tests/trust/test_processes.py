@@ -15,7 +15,7 @@ import json, sys
 import jax, numpy as np
 from gtfdeer.training._files import alone_with
 import gtfdeer as gd
-from gtfdeer import storage
+from gtfdeer.training import _storage as storage
 
 port, k, path = sys.argv[1], int(sys.argv[2]), sys.argv[3]
 jax.config.update("jax_cpu_collectives_implementation", "gloo")
