@@ -1,7 +1,31 @@
 """Training: from a model and a recording to a reconstruction that is simulated, scored and saved."""
 
+from ._config import TrainConfig
+from ._info import info
+from ._json import name_parameters
+from ._loop import Progress
+from ._memory import available_memory, describe_device, usable_cores
 from ._reconstruction import Reconstruction, fit, load, resume
-from ._rollout import rollout
+from ._rollout import rollout, rollout_for_comparison
 from ._scores import Scores
+from ._step import TrainState
+from ._validation import BestCheckpoint
 
-__all__ = ["Reconstruction", "Scores", "fit", "load", "resume", "rollout"]
+__all__ = [
+    "BestCheckpoint",
+    "Progress",
+    "Reconstruction",
+    "Scores",
+    "TrainConfig",
+    "TrainState",
+    "available_memory",
+    "describe_device",
+    "fit",
+    "info",
+    "load",
+    "name_parameters",
+    "resume",
+    "rollout",
+    "rollout_for_comparison",
+    "usable_cores",
+]

@@ -1,4 +1,4 @@
-"""How to train: everything but model, data and key, in plain settings that a checkpoint can hold.
+"""How to train: settings that do not depend on model or data, checked once, which a file can hold as JSON.
 
 16 random windows of 200 steps an update, as the public GTF code has them (arXiv 2306.04406). That code trains for some
 hundred thousand updates with RAdam and an exponentially falling rate; for runs of minutes Adam with a rate that stays
@@ -7,79 +7,70 @@ high for longer learns far more: Kingma & Ba, arXiv 1412.6980; cosine decay: Los
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import optax
 
-from ..forcing import Schedule
+from ..forcing import DEFAULT, Schedule
 from ..solvers import Auto, Solver
 
-__all__ = ["Recipe", "default_optimiser"]
+__all__ = ["TrainConfig", "build_default_optimiser", "whole"]
+
+_MAX_VALIDATIONS = 10_000  # each is up to sixteen free runs as long as the data
 
 
 @dataclass(frozen=True)
-class Recipe:
-    """How to train: everything but model, data and key.
+class TrainConfig:
+    """How to train: everything but model, data and key. The arguments are those of `gtfdeer.fit`."""
 
-    Args:
-        window: time steps of a training sequence, T.
-        batch: sequences in an update, B.
-        updates: how many.
-        forcing: alpha over training, from `gtfdeer.forcing`.
-        solver: from `gtfdeer.solvers`.
-        learning_rate: first learning rate of the default optimiser.
-        optimiser: any optax transformation, instead of the default one.
-        allow_missing: whether a window may hold gaps, over which nothing is forced and no loss is taken.
-        noise: standard deviation of Gaussian noise added to the input (start and teacher, not the target), in
-            units of the (standardised) data.
-    """
-
-    window: int
-    batch: int
-    updates: int
-    forcing: Schedule
-    solver: Solver
+    window: int = 200
+    batch: int = 16
+    updates: int = 20_000
+    forcing: Schedule = DEFAULT
+    solver: Solver = field(default_factory=Auto)
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
     noise: float = 0.0
     allow_missing: bool = False
+    validations: int = 20
 
     def __post_init__(self) -> None:
-        for name in ("window", "batch", "updates"):
-            least = 2 if name == "window" else 1
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}")
-            object.__setattr__(self, name, int(value))
+        checked = {
+            "window": whole(self.window, "window", least=2),
+            "batch": whole(self.batch, "batch"),
+            "updates": whole(self.updates, "updates"),
+            "validations": whole(self.validations, "validations", least=0, most=_MAX_VALIDATIONS),
+            "learning_rate": _real(self.learning_rate, "learning_rate", "1e-2"),
+            "noise": _real(self.noise, "noise", "0.05"),
+        }
         if not isinstance(self.forcing, Schedule):
             raise TypeError(f"forcing is {self.forcing!r}; pass a schedule such as gtfdeer.forcing.Constant(0.15)")
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver is {self.solver!r}; pass an instance such as gtfdeer.solvers.Auto()")
-        if isinstance(self.solver, Auto):  # it weighs the memory that all sequences take together
-            object.__setattr__(self, "solver", replace(self.solver, batch=self.batch))
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
         if not isinstance(self.allow_missing, bool):
             raise TypeError(f"allow_missing is {self.allow_missing!r}; pass True or False")
-        object.__setattr__(self, "noise", _number(self.noise, "noise", "0.05"))
-        object.__setattr__(self, "learning_rate", _number(self.learning_rate, "learning_rate", "1e-2"))
-        if not 0 <= self.noise < np.inf:
+        if not 0 <= checked["noise"] < np.inf:
             raise ValueError(f"noise is {self.noise}; pass a finite standard deviation of at least 0")
-        if not 0 < self.learning_rate < np.inf:
+        if not 0 < checked["learning_rate"] < np.inf:
             raise ValueError(f"learning_rate is {self.learning_rate}; pass a positive number such as 1e-2")
+        if isinstance(self.solver, Auto):  # it needs the batch size to estimate memory
+            checked["solver"] = replace(self.solver, batch=checked["batch"])
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
 
-    def optimisation(self) -> optax.GradientTransformation:
-        """The optimiser that was passed, or the default one for this many updates."""
-        if self.optimiser is not None:
-            return self.optimiser
-        return default_optimiser(self.updates, self.learning_rate)
+    def build_optimiser(self) -> optax.GradientTransformation:
+        """Return the optimiser that was passed, or the default one for this many updates."""
+        return self.optimiser or build_default_optimiser(self.updates, self.learning_rate)
 
 
-def default_optimiser(
+def build_default_optimiser(
     updates: int, learning_rate: float = 1e-2, last_learning_rate: float = 1e-5
 ) -> optax.GradientTransformation:
-    """Adam whose rate falls along half a cosine from `learning_rate` to `last_learning_rate` over the run.
+    """Return Adam whose rate falls along half a cosine from `learning_rate` to `last_learning_rate` over the run.
 
     Gradients longer than 1 are shortened to 1 first (Pascanu, Mikolov, Bengio, ICML 2013, arXiv 1211.5063).
     """
@@ -87,7 +78,16 @@ def default_optimiser(
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
-def _number(value: object, name: str, example: str) -> float:
+def whole(value: Any, name: str, *, least: int = 1, most: int | None = None) -> int:
+    """Return a whole number in the given range as an `int`."""
+    fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not fits or value < least or (most is not None and value > most):
+        limit = "" if most is None else f" and at most {most:,}"
+        raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}{limit}")
+    return int(value)
+
+
+def _real(value: object, name: str, example: str) -> float:
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
         raise TypeError(f"{name} is {value!r}; pass a number such as {example}")
     return float(value)

@@ -1,27 +1,63 @@
-"""Files are written whole or not at all: a draft beside the target, flushed to disk, then renamed.
+"""One file format: a reconstruction, and in a checkpoint the whole training run beside it, as one `.npz`.
 
-At every moment, killed or cut from power, `path` holds the old content or the new one. With `kept`, the old one stays
-under that name: it is linked there first, so that neither name is ever without a whole file.
+    header                 JSON: format, version, model class and its constructor's keywords, dt, name, ending ..
+    parameters/<path>      the model's parameters, of the best model so far
+    history/<name>         one array a recorded quantity
+    scaling/mean, std      of the data, where there is one;   first  the first training sample
+
+    state/<k>              checkpoints only: the leaves of `TrainState`
+    data/<i>/values, u     checkpoints only: every recording;   key  of the run
+
+A file is written beside its target, flushed to disk, then renamed (`os.replace`). The CRC-32 of the Zip format detects
+damage, not tampering. Of two writers on one path, the last whole file wins. No pickle: classes are looked up in the
+package's own lists, and no array or model is built before its size is compared with the bytes that are there.
 """
 
 from __future__ import annotations
 
 import errno
+import io
+import json
+import math
 import os
 import re
 import secrets
-import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+import warnings
+import zipfile
+import zlib
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
+from tokenize import TokenError
+from typing import TYPE_CHECKING, Any
 
-try:
-    import fcntl
-except ImportError:  # Windows, where two runs on one path are not told of each other
-    fcntl = None
+import jax
+import jax.numpy as jnp
+import numpy as np
+import psutil
+from flax import nnx
+from numpy.lib import format as npy
 
-__all__ = ["alone_with", "as_path", "refusal", "remove_drafts", "write_whole"]
+from .._checks import package
+from .._version import __version__
+from ..data import Embedding, Scaling, Series
+from ._config import TrainConfig, whole
+from ._json import build_model, describe_model, from_json, name_parameters, own_class, set_parameters, to_json
+from ._loop import TrainRun
+from ._prepare import check_inputs, check_key
+from ._step import init_state
 
+if TYPE_CHECKING:
+    from ._reconstruction import Reconstruction
+
+__all__ = ["check_checkpoint", "checkpoint_path", "load", "load_run", "save", "save_checkpoint", "write_whole"]
+
+_FORMAT, _FORMAT_VERSION = "gtfdeer", 2
+_LARGEST = 2**32  # bytes of arrays in a file
+_LARGE, _MAX_RATIO = 2**26, 200  # bytes, and unpacked bytes per packed byte, beyond which a file is a Zip bomb
+_KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
+_DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, TokenError, MemoryError)
+_MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 _ADVICE = {
     errno.ENOSPC: "free some space on that disk, or pass a path on another one",
     errno.EDQUOT: "free some of your quota on that disk, or pass a path on another one",
@@ -29,134 +65,43 @@ _ADVICE = {
 }
 
 
-def as_path(path: object, example: str) -> Path:
-    """The path, or a sentence about what is none.
-
-    >>> as_path(None, "model.npz")
-    Traceback (most recent call last):
-    TypeError: path is None; pass the path of a file, such as 'model.npz'
-    """
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path is {path!r}; pass the path of a file, such as {example!r}")
-    return Path(path)
+# --- whole files ---
 
 
-def write_whole(path: str | os.PathLike[str], content: bytes, kept: Path | None = None) -> None:
-    """Write `content` to `path` in one go; whatever stood there before stays until the new file is complete.
+def write_whole(path: str | os.PathLike[str], content: bytes, previous: Path | None = None) -> None:
+    """Write `content` to `path` at once; whatever stood there stays until the new file is complete.
 
     Args:
         path: where to.
         content: all of it.
-        kept: where the file that stood at `path` is kept; None keeps none.
+        previous: new name of the file that stood at `path`; None keeps none.
 
     Raises:
         OSError: if the folder is missing or not writable, or the disk full; nothing is left behind.
     """
     target = Path(path)
-    draft, old = _draft(target), _draft(target)
+    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(draft, "xb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        if kept is not None and target.exists():
-            _link(target, old)
-            os.replace(old, kept)
+        if previous is not None:
+            with suppress(FileNotFoundError):  # the first one, or another writer was faster
+                os.replace(target, previous)
         os.replace(draft, target)
         _flush_folder(target.parent)
     except OSError as error:
-        raise refusal(target, error) from error
+        reason = (error.strerror or str(error)).lower()
+        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
+        raise type(error)(f"cannot write {str(path)!r} ({reason}); {advice}") from error
     finally:
-        _remove(draft)
-        _remove(old)
-
-
-def refusal(path: Path, error: OSError) -> OSError:
-    """The same error as one sentence: what cannot be written, why, and what to pass."""
-    reason = (error.strerror or str(error)).lower()
-    advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
-    return type(error)(f"cannot write {str(path)!r} ({reason}); {advice}")
-
-
-def remove_drafts(path: Path) -> None:
-    """Remove what a writer of `path` that was killed left unfinished; only for who is `alone_with` it."""
-    own = re.compile(rf"\.{re.escape(path.name)}\.[0-9a-f]{{8}}")
-    for other in path.parent.iterdir():
-        if own.fullmatch(other.name):
-            other.unlink(missing_ok=True)
-
-
-@contextmanager
-def alone_with(path: Path) -> Iterator[None]:
-    """Hold `path` for one writer, a thread or a process, until the block ends or the process does, however it does.
-
-    The system's lock on a hidden file beside `path`, which goes at the end (Linux and macOS).
-
-    Raises:
-        BlockingIOError: if another run holds it.
-        OSError: if nothing can be written there.
-    """
-    if fcntl is None:
-        yield
-        return
-    beside = path.with_name(f".{path.name}.lock")
-    handle = _locked(path, beside)
-    try:
-        yield
-    finally:
-        beside.unlink(missing_ok=True)  # before the lock goes: who opened it meanwhile sees that it is gone
-        os.close(handle)
-
-
-def _locked(path: Path, beside: Path) -> int:
-    """An open handle of the lock file, locked."""
-    while True:
-        try:
-            handle = os.open(beside, os.O_RDWR | os.O_CREAT, 0o600)
-        except OSError as error:
-            raise refusal(path, error) from error
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)  # pyright: ignore[reportOptionalMemberAccess]
-        except BlockingIOError as error:
-            os.close(handle)
-            raise BlockingIOError(
-                f"another run is writing {str(path)!r} now; pass another path, or stop that run first"
-            ) from error
-        if _is_same(handle, beside):
-            return handle
-        os.close(handle)  # the run before removed the file between our opening and our locking it
-
-
-def _is_same(handle: int, beside: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(handle), os.stat(beside))
-    except FileNotFoundError:
-        return False
-
-
-def _draft(target: Path) -> Path:
-    return target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-
-
-def _remove(draft: Path) -> None:
-    """Remove a draft, if it is there; in a folder that cannot be written the system refuses even to look."""
-    with suppress(OSError):
-        draft.unlink()
-
-
-def _link(source: Path, link: Path) -> None:
-    """A second name for the same file, or a copy where the file system knows no links."""
-    try:
-        os.link(source, link)
-    except OSError:
-        with open(source, "rb") as old, open(link, "xb") as copy:
-            shutil.copyfileobj(old, copy)
-            copy.flush()
-            os.fsync(copy.fileno())
+        with suppress(OSError):  # gone, or in a folder where nothing can be removed
+            draft.unlink()
 
 
 def _flush_folder(folder: Path) -> None:
-    """Have the disk know the new names, which a power cut could undo; not all systems can (Windows, some networks')."""
+    """Flush the new names to disk, which a power cut could undo; not all systems can (Windows, some networks')."""
     if os.name == "nt" or not os.access(folder, os.R_OK):
         return
     handle = os.open(folder, os.O_RDONLY)
@@ -167,3 +112,282 @@ def _flush_folder(folder: Path) -> None:
             raise
     finally:
         os.close(handle)
+
+
+def _as_path(path: object, example: str) -> Path:
+    if not isinstance(path, str | os.PathLike):
+        raise TypeError(f"path is {path!r}; pass the path of a file, such as {example!r}")
+    return Path(path)
+
+
+# --- save ---
+
+
+def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> None:
+    """Write a reconstruction, or, with its run, a checkpoint, the one before it kept as `NAME.previous.npz`.
+
+    Raises:
+        TypeError: for a model that `load` could not build.
+        OSError: if the file cannot be written.
+    """
+    path = _as_path(path, "model.npz")
+    if (own := own_class(rec.model)) is not None:
+        raise TypeError(
+            f"the model is built of a class of your own, {own}, which gtfdeer.load could not know; keep the parameters "
+            "yourself, flax.nnx.state(rec.model), or take a model and an observation from gtfdeer.models"
+        )
+    e = rec.embedding
+    header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": __version__, **describe_model(rec.model)}
+    header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update")}
+    header["embedding"] = None if e is None else [e.dimension, e.delay, e.chosen_by]
+    arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
+    arrays |= {f"history/{k}": np.asarray(v) for k, v in rec.history.items()} | {"first": np.asarray(rec.first)}
+    if rec.scaling is not None:
+        arrays |= {"scaling/mean": rec.scaling.mean, "scaling/std": rec.scaling.std}
+    if run is not None:
+        series = [{"name": s.name, "dt": s.dt} for s in run.recordings]
+        header["run"] = {"config": to_json(run.config), "every": run.every, "series": series}
+        header["run"]["key"] = str(jax.random.key_impl(run.key))
+        arrays |= {f"state/{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(run.state))}
+        arrays |= {f"data/{i}/values": s.values for i, s in enumerate(run.recordings)}
+        arrays |= {f"data/{i}/u": u for i, u in enumerate(run.inputs or ())}
+        arrays["key"] = np.asarray(jax.random.key_data(run.key))
+    arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    write_whole(path, pack(arrays, compress=run is None), None if run is None else _previous(path))
+
+
+def pack(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:
+    """Return an `.npz` file; the same arrays give the same bytes."""
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
+        for name, array in arrays.items():
+            content = io.BytesIO()
+            npy.write_array(content, np.asarray(array), allow_pickle=False)
+            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980
+            member.compress_type = archive.compression
+            archive.writestr(member, content.getbuffer())
+    return buffer.getvalue()
+
+
+# --- checkpoints ---
+
+
+def checkpoint_path(path: object) -> Path:
+    """Return the path that the checkpoints of a run are written to, given it or that of the previous one."""
+    path = _as_path(path, "run.npz")
+    if path.suffix != ".npz" or path.name == ".previous.npz":
+        raise ValueError(f"checkpoint is {str(path)!r}; pass a name that ends in .npz, such as 'run.npz'")
+    return path.with_name(f"{path.name.removesuffix('.npz').removesuffix('.previous')}.npz")
+
+
+def check_checkpoint(path: Path, run: TrainRun) -> None:
+    """Refuse, before the first update, what a checkpoint cannot hold and a path that cannot be written to."""
+    if run.config.optimiser is not None:
+        raise TypeError(
+            "checkpoint came with an optimiser of your own, which no file can hold; leave optimiser out "
+            "(learning_rate sets the default one's), or leave checkpoint out"
+        )
+    if (own := own_class(run.model)) is not None:
+        raise TypeError(
+            f"checkpoint came with a model built of a class of your own, {own}, which gtfdeer.resume could not "
+            "know; take a model and an observation from gtfdeer.models, or leave checkpoint out"
+        )
+    to_json(run.config)
+    impl = str(jax.random.key_impl(run.key))
+    if impl not in _KEYS:
+        raise TypeError(f"key is of kind {impl!r}, which a checkpoint cannot hold; pass jax.random.key(0)")
+    size = sum(s.values.nbytes for s in run.recordings) + sum(a.nbytes for a in run.inputs or ())
+    if size > _LARGEST // 2:
+        raise ValueError(
+            f"the recordings take {size / 2**30:.1f} GiB but a checkpoint holds {_LARGEST / 2**31:.0f} GiB; "
+            "pass float32 values or a part of them, or leave checkpoint out"
+        )
+    if path.exists() and not _is_checkpoint(path):
+        raise FileExistsError(
+            f"{str(path)!r} exists and is no checkpoint that can be read; pass another path, or remove it"
+        )
+    probe = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    write_whole(probe, b"")
+    probe.unlink()
+    _remove_drafts(path)
+
+
+def _remove_drafts(path: Path) -> None:
+    """Remove what killed writers of `path` left unfinished: drafts of processes that no longer exist."""
+    draft = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}")
+    for other in path.parent.iterdir():
+        if (found := draft.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
+            other.unlink(missing_ok=True)
+
+
+def save_checkpoint(path: Path, rec: Reconstruction, run: TrainRun) -> None:
+    """Write a checkpoint; where that fails, warn and let the run go on. Of several processes, the first one writes."""
+    if jax.process_index() != 0:
+        return
+    try:
+        save(path, rec, run)
+    except OSError as error:
+        done = int(run.state.update)
+        warnings.warn(f"no checkpoint after update {done}: {error}; training goes on", RuntimeWarning, stacklevel=2)
+
+
+def load_run(path: Path) -> TrainRun:
+    """Read a checkpoint. Where a kill fell between two renames and only the previous file is left, read that.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is none, or it is damaged; the sentence names a whole older one.
+    """
+    own, previous = checkpoint_path(path), _previous(checkpoint_path(path))
+    source = previous if not path.exists() and previous.is_file() else path
+    if not source.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; pass a checkpoint written by gtfdeer.fit")
+    try:
+        run = _parse_run(*_read(source, "gtfdeer.fit(.., checkpoint=path)"))
+    except _MISFITS as error:
+        whole_one = source != previous and _is_checkpoint(previous)
+        advice = f"the one before it is whole: pass {str(previous)!r}" if whole_one else "pass another checkpoint"
+        raise ValueError(f"{str(source)!r} cannot be resumed: {error}; {advice}") from error
+    _remove_drafts(own)
+    return run
+
+
+def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRun:
+    if "run" not in header:
+        raise ValueError("it is a model without its run, which gtfdeer.load reads")
+    fields, plain = _parse_reconstruction(header, arrays), header["run"]
+    config = from_json(plain["config"])
+    if not isinstance(config, TrainConfig) or plain["key"] not in _KEYS:
+        raise ValueError("its settings are none of gtfdeer's")
+    model, scaling = fields["model"], fields["scaling"]
+    recordings = [
+        Series(arrays[f"data/{i}/values"], s["dt"], s["name"], scaling, fields["embedding"], wide=True)
+        for i, s in enumerate(plain["series"])
+    ]
+    if not recordings or {s.columns for s in recordings} != {model.observed_dim}:
+        raise ValueError("its recordings do not fit its model")
+    inputs = [arrays[f"data/{i}/u"] for i in range(len(recordings))] if "data/0/u" in arrays else None
+    inputs = check_inputs(model, inputs, [s.length for s in recordings])
+    key = check_key(jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=plain["key"]))
+    leaves, structure = jax.tree.flatten(init_state(config, nnx.split(model, nnx.Param, ...)[1]))
+    found = [arrays[f"state/{k}"] for k in range(len(leaves))]
+    for leaf, array in zip(leaves, found, strict=True):
+        if array.shape != leaf.shape or array.dtype != leaf.dtype:
+            raise ValueError(f"a state is {array.dtype}{list(array.shape)} for {leaf.dtype}{list(leaf.shape)}")
+    state = jax.tree.unflatten(structure, [jnp.asarray(array) for array in found])
+    history = fields["history"]
+    if {column.shape for column in history.values()} != {(int(state.update),)}:
+        raise ValueError("the history is not as long as the run")
+    every = whole(plain["every"], "every")
+    return TrainRun(model, recordings, inputs, config, key, state, history, fields["ending"], every)
+
+
+def _previous(path: Path) -> Path:
+    return path.with_suffix(".previous.npz")
+
+
+def _is_checkpoint(path: Path) -> bool:
+    """Return whether a whole checkpoint stands there."""
+    if not path.is_file():
+        return False
+    try:
+        return "run" in _read(path, "")[0]
+    except ValueError:
+        return False
+
+
+# --- load ---
+
+
+def load(path: str | Path) -> dict[str, Any]:
+    """Return the fields of a `Reconstruction`, of a checkpoint those of the best model so far.
+
+    Raises:
+        FileNotFoundError, ValueError: if there is no such file, or it is not one of this version or older.
+    """
+    path = _as_path(path, "model.npz")
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
+    header, arrays = _read(path, "Reconstruction.save")
+    try:
+        return _parse_reconstruction(header, arrays)
+    except _MISFITS as error:
+        raise ValueError(f"{str(path)!r} is damaged or incomplete ({error}); use an older copy of it") from error
+
+
+def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> dict[str, Any]:
+    def under(prefix: str) -> dict[str, np.ndarray]:
+        return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
+
+    parameters = under("parameters/")
+    model = build_model(header, parameters.values())
+    set_parameters(model, parameters)
+    embedding, first, dt = header["embedding"], arrays["first"], float(header["dt"])
+    scaling = Scaling(arrays["scaling/mean"], arrays["scaling/std"]) if "scaling/mean" in arrays else None
+    columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
+    fits = len(columns) == 1 and first.ndim == 1 and first.dtype.kind == "f" and np.isfinite(first).all()
+    if not (fits and 0 < dt < np.inf):
+        raise ValueError(
+            f"a first sample {first.dtype}{list(first.shape)}, columns {sorted(columns)} and dt={dt} do not fit"
+        )
+    return {
+        "model": model,
+        "scaling": scaling,
+        "dt": dt,
+        "first": first,
+        "name": str(header["name"]),
+        "embedding": None if embedding is None else Embedding(*embedding),
+        "history": under("history/"),
+        "ending": str(header["ending"]),
+        "update": int(header["update"]),
+    }
+
+
+def _read(path: Path, writer: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    try:
+        if path.stat().st_size > _LARGEST:
+            raise ValueError(f"it is larger than {_LARGEST / 2**30:.0f} GiB")
+        arrays = unpack(path.read_bytes())
+        header = json.loads(arrays["header"].tobytes())
+        known, version = header["format"] == _FORMAT, int(header["format_version"])
+    except (*_DAMAGE, *_MISFITS) as error:
+        reason = "no header" if isinstance(error, KeyError) else error
+        raise ValueError(
+            f"{str(path)!r} is not a model file of gtfdeer, or damaged ({reason}); pass one written by {writer}"
+        ) from error
+    if not known:
+        raise ValueError(f"{str(path)!r} is a {header['format']!r} file; pass one written by {writer}")
+    if version > _FORMAT_VERSION:
+        raise ValueError(
+            f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this "
+            f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); type: pip install --upgrade {package()}"
+        )
+    return header, arrays
+
+
+def unpack(content: bytes) -> dict[str, np.ndarray]:
+    """Return the arrays of an `.npz` file; every CRC-32 is checked.
+
+    Raises:
+        ValueError and those of `zipfile`: for anything but whole arrays of numbers.
+    """
+    with zipfile.ZipFile(io.BytesIO(content)) as archive:
+        members = archive.infolist()
+        promised = sum(member.file_size for member in members)
+        if promised > min(_LARGEST, max(_LARGE, _MAX_RATIO * len(content))):
+            raise ValueError(f"it would unpack to {promised / 2**30:.1f} GiB")
+        if len({member.filename for member in members}) < len(members):
+            raise ValueError("it holds two arrays of one name")
+        return {member.filename.removesuffix(".npy"): _parse_array(archive.read(member)) for member in members}
+
+
+def _parse_array(content: bytes) -> np.ndarray:
+    file = io.BytesIO(content)
+    version = npy.read_magic(file)
+    if version != (1, 0):
+        raise ValueError(f"an array has the format {version}")
+    shape, fortran_order, dtype = npy.read_array_header_1_0(file)
+    size = math.prod(shape)
+    if dtype.kind not in "fiub" or min(shape, default=0) < 0 or size * dtype.itemsize != len(content) - file.tell():
+        raise ValueError(f"an array promises {dtype}{list(shape)} but holds {len(content) - file.tell()} bytes")
+    flat = np.frombuffer(content, dtype, size, file.tell()) if size else np.zeros(0, dtype)
+    return flat.reshape(shape, order="F" if fortran_order else "C").copy()

@@ -1,15 +1,18 @@
-"""The training loop: stretches of updates, callbacks, checkpoints, Ctrl-C.
+"""The training loop: groups of updates, validation, callbacks, checkpoints, Ctrl-C.
 
 Many updates (`gtfdeer.training._step`) run inside one compiled loop, which returns every quarter of a second, for the
-progress bar, the callbacks and Ctrl-C. How many share a loop depends on the machine's speed; what they do does not.
+progress bar, the callbacks and Ctrl-C. How many share a loop depends on the speed of the machine; the result does not.
 """
 
 from __future__ import annotations
 
+import builtins
+import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -20,26 +23,28 @@ from tqdm.auto import tqdm
 from .._checks import trouble
 from ..data import Series, window_starts
 from ..models import Model
-from ._config import Recipe
-from ._devices import compiled, everywhere, here
-from ._step import CAPACITY, COUNTED, MOST_FAILURES, RECORDED, State, first_state, run_updates
+from ._config import TrainConfig
+from ._devices import fetch, jit_replicated, replicate
+from ._memory import require_memory
+from ._step import CAPACITY, COUNTED, MAX_FAILURES, RECORDED, TrainState, run_updates
+from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
     from jaxtyping import Array
 
-__all__ = ["History", "Progress", "Standing", "checked_callbacks", "train"]
+__all__ = ["Progress", "TrainRun", "check_callbacks", "train"]
 
 _PULSE = 0.25  # seconds between two returns from the compiled loop
 
 
 class Progress:
-    """What a callback is told, several times a second: where training stands; `stop()` ends it after this moment.
+    """What a callback is passed, several times a second; `stop()` ends training after this call.
 
     Attributes:
         update, updates: how many are done, of how many.
-        history: "loss", "alpha", "iterations", "seconds", "retried", "damped", "sequential", "skipped" so far, one
-            entry an update; to read, not to write.
+        history: "loss", "alpha", "iterations", "seconds", "retried", "sequential", "skipped" so far, one entry an
+            update; to read, not to write.
         model: a copy of the model as it is now, built on demand.
         pace: seconds that an update takes lately, the median of the last 50; 0 before the first.
     """
@@ -68,100 +73,112 @@ class Progress:
         self.stopped = True
 
 
-class Standing(NamedTuple):
-    """Where a training run stands."""
+@dataclass(frozen=True)
+class TrainRun:
+    """A training run: what is trained, on what and how, and how far it is. A checkpoint holds one.
 
-    state: State
-    history: dict[str, np.ndarray]
-    ending: str
-    """"running", "finished", "interrupted", "stopped by a callback", or what went wrong."""
+    Attributes:
+        model: observes the columns of the recordings; left untouched.
+        recordings: in the units of the model.
+        inputs: external inputs `(T, K)`, one array a recording, or None.
+        config: how to train.
+        key: for windows and noise; the same key gives the same result on the same machine.
+        state: parameters and everything else that changes.
+        history: arrays, one entry an update.
+        ending: "running", "finished", "interrupted", "stopped by a callback", or what went wrong.
+        every: updates between two checkpoints.
+    """
+
+    model: Model
+    recordings: Sequence[Series]
+    inputs: Sequence[np.ndarray] | None
+    config: TrainConfig
+    key: Array
+    state: TrainState
+    history: dict[str, np.ndarray] = field(default_factory=dict)
+    ending: str = "running"
+    every: int = 1000
+
+    def build_model(self, parameters: Any = None) -> Model:
+        """Return a copy of the model with other parameters, by default those of the state."""
+        graph, _, rest = nnx.split(self.model, nnx.Param, ...)
+        return nnx.merge(graph, self.state.parameters if parameters is None else parameters, rest)
 
 
 def train(
-    model: Model,
-    recordings: Sequence[Series],
-    recipe: Recipe,
+    run: TrainRun,
+    validation: BestCheckpoint,
     *,
-    key: Array,
-    inputs: Sequence[np.ndarray] | None = None,
     callbacks: Iterable[Callable[[Progress], Any]] = (),
-    moments: Collection[int] = (),
-    begin: Standing | None = None,
-    save: Callable[[Standing], Any] | None = None,
-    every: int | None = None,
+    save: Callable[[TrainRun], Any] | None = None,
     progress: bool = True,
     mesh: Mesh | None = None,
-) -> tuple[Model, Standing]:
-    """Train a copy of `model` on windows of `recordings`; Ctrl-C ends early and keeps what was learned.
+) -> TrainRun:
+    """Train on random windows of the recordings; Ctrl-C ends early and keeps what was learned.
 
     Args:
-        model: keeps the contract of `gtfdeer.models.Model`; left untouched.
-        recordings: series whose columns are what the model observes; windows straddle no ends.
-        recipe: how to train.
-        key: for windows and noise; the same key gives the same result on the same machine.
-        inputs: external inputs `(T, K)`, one array a recording.
+        run: where to begin.
+        validation: which model to keep.
         callbacks: called with a `Progress` a few times a second.
-        moments: numbers of updates after which the callbacks are called for certain.
-        begin: where an earlier run stood, to go on from there.
-        save: called with where the run stands, after every `every` updates and at the end.
-        every: updates between two calls of `save`.
+        save: called with the run after every `run.every` updates and at the end.
         progress: show a bar with loss, alpha, iterations and time left.
-        mesh: devices that share the work (`gtfdeer.training._devices`); None leaves the choice to JAX.
+        mesh: devices that share a batch (`gtfdeer.training._devices`); None leaves the choice to JAX.
 
     Returns:
-        The model and where the run stood when it ended.
+        The run as it stood when it ended.
+
+    Raises:
+        MemoryError: if an update needs more memory than is left.
     """
-    graph, parameters, rest = nnx.split(model, nnx.Param, ...)
-    starts = jnp.asarray(window_starts(recordings, recipe.window, allow_missing=recipe.allow_missing))
-    rows = np.concatenate([s.values for s in recordings])
-    # otherwise gaps are filled only so that the array is finite: window_starts keeps every window clear of them
-    values = jnp.asarray(rows if recipe.allow_missing else np.nan_to_num(rows), jnp.float32)
-    u = None if inputs is None else jnp.asarray(np.concatenate(inputs), jnp.float32)
-    run = compiled(partial(run_updates, recipe, graph, mesh), mesh)
-    state = first_state(recipe, parameters) if begin is None else begin.state
-    given = everywhere((rest, values, u, starts, key), mesh)
-    state = everywhere(state, mesh)
-    history = History({} if begin is None else begin.history)
+    config, callbacks = run.config, list(callbacks)
+    graph, _, rest = nnx.split(run.model, nnx.Param, ...)
+    given = replicate((rest, *_lay_out(run), run.key), mesh)
+    state, history = replicate(run.state, mesh), _History(run.history)
+    begun, count, ending = int(state.update), 1, "finished"
+    program = None
+    if begun < config.updates:
+        function = jit_replicated(partial(run_updates, config, graph, mesh), mesh)
+        program = function.lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
+        require_memory(program, config, run.model.latent_dim, 1 if mesh is None else mesh.size)
 
-    def model_at(state: State) -> Model:
-        return nnx.merge(graph, here(state.parameters, mesh), rest)
+    def standing(ending: str) -> TrainRun:
+        return replace(run, state=fetch(state, mesh), history=history.until(int(state.update)), ending=ending)
 
-    def standing(ending: str) -> Standing:
-        return Standing(state, history.until(int(state.update)), ending)
-
-    def tell() -> bool:
-        """Call the callbacks; whether they want to go on."""
-        done, now = int(state.update), state
-        pace = history.pace(done)
-        moment = Progress(done, recipe.updates, lambda: history.until(done), lambda: model_at(now), pace)
+    def report() -> bool:
+        """Call the callbacks, then validate where it is time; return whether to go on."""
+        nonlocal state
+        done, now = int(state.update), fetch(state.parameters, mesh)
+        moment = Progress(
+            done, config.updates, lambda: history.until(done), lambda: run.build_model(now), history.pace(done)
+        )
         for callback in callbacks:
             callback(moment)
+        if done in validation.validation_steps and done > int(state.best.validated):
+            best = validation.validate(run.build_model(now), done, fetch(state.best, mesh))
+            state = state._replace(best=replicate(best, mesh))
         return not moment.stopped
 
-    callbacks = list(callbacks)
-    begun = int(state.update)
-    ending, count = "finished", 1
-    bar = tqdm(total=recipe.updates, initial=int(state.update), disable=not progress, unit="update", desc="compiling")
+    every = run.every if save is not None else None
+    bar = _ProgressBar(config.updates, begun, shown=progress)
     try:
-        goes_on = begin is None or tell()
-        while goes_on and (done := int(state.update)) < recipe.updates and int(state.failures) < MOST_FAILURES:
+        goes_on = begun == 0 or report()
+        while goes_on and (done := int(state.update)) < config.updates and int(state.failures) < MAX_FAILURES:
+            assert program is not None
             began = time.perf_counter()
-            count = min(count, _next_stop(done, recipe.updates, moments, every) - done)
-            after, records = jax.block_until_ready(run(*given, state, count))
+            count = min(count, _next_stop(done, config.updates, validation.validation_steps, every) - done)
+            after, records = jax.block_until_ready(program(*given, state, jnp.asarray(count, jnp.int32)))
             seconds, count = time.perf_counter() - began, int(after.update) - done
             history.record(done, count, records, seconds)
             state = after  # one assignment: an interrupt finds state and history before or after, never between
-            bar.set_description("training")
-            bar.set_postfix(history.latest(done, count), refresh=False)
-            bar.update(count)
-            goes_on = tell()
-            if save is not None and every is not None and (done + count) % every == 0:
+            bar.update(done + count, history.latest(done, count))
+            goes_on = report()
+            if save is not None and (done + count) % run.every == 0:
                 save(standing("running"))
-            count = max(1, min(CAPACITY, 2 * count, _within_a_pulse(count, seconds)))
+            count = max(1, min(CAPACITY, 2 * count, _estimate_count(count, seconds)))
         if not goes_on:
             ending = "stopped by a callback"
-        elif int(state.failures) >= MOST_FAILURES:
-            ending = _why_it_failed(history.until(int(state.update)))
+        elif int(state.failures) >= MAX_FAILURES:
+            ending = _explain_failure(history.until(int(state.update)))
     except KeyboardInterrupt:
         ending = "interrupted"
     except Exception as error:  # a callback's, or no memory left: what was learned until then is kept for `resume`
@@ -173,11 +190,11 @@ def train(
     ended = standing(ending)
     if save is not None:
         save(ended)
-    return model_at(state), ended._replace(history={name: part.copy() for name, part in ended.history.items()})
+    return replace(ended, history={name: part.copy() for name, part in ended.history.items()})
 
 
-def checked_callbacks(callbacks: Any) -> list[Callable[[Progress], Any]]:
-    """The callbacks as a list, or one sentence about what is not one."""
+def check_callbacks(callbacks: Any) -> list[Callable[[Progress], Any]]:
+    """Return the callbacks as a list, or refuse what is not one."""
     if not isinstance(callbacks, Iterable):
         name = getattr(callbacks, "__name__", repr(callbacks))
         raise TypeError(f"callbacks is {name}; pass a list of functions of a Progress, [{name}]")
@@ -188,30 +205,63 @@ def checked_callbacks(callbacks: Any) -> list[Callable[[Progress], Any]]:
     return listed
 
 
-def _within_a_pulse(count: int, seconds: float) -> int:
-    """How many updates to do before the next look; processes that share a run must agree on it."""
+def _lay_out(run: TrainRun) -> tuple[Array, Array | None, Array]:
+    """Return values and inputs of all recordings end to end, and where windows may start in them."""
+    allowed = run.config.allow_missing
+    starts = jnp.asarray(window_starts(run.recordings, run.config.window, allow_missing=allowed))
+    rows = np.concatenate([s.values for s in run.recordings])
+    # otherwise gaps are filled only so that the array is finite: window_starts keeps every window clear of them
+    values = jnp.asarray(rows if allowed else np.nan_to_num(rows), jnp.float32)
+    u = None if run.inputs is None else jnp.asarray(np.concatenate(run.inputs), jnp.float32)
+    return values, u, starts
+
+
+def _estimate_count(count: int, seconds: float) -> int:
+    """Return how many updates take a quarter of a second; processes that share a run must agree on it."""
     return CAPACITY if jax.process_count() > 1 else int(_PULSE * count / seconds)
 
 
-def _next_stop(done: int, updates: int, moments: Collection[int], every: int | None) -> int:
-    """The next number of updates at which somebody wants to be told.
+def _next_stop(done: int, updates: int, steps: Collection[int], every: int | None) -> int:
+    """Return the next number of updates at which to validate, to save or to end.
 
     >>> _next_stop(10, 100, {25, 50}, 20), _next_stop(95, 100, {25, 50}, None)
     (20, 100)
     """
-    awaited = [moment for moment in moments if moment > done]
     multiple = [every * (done // every + 1)] if every else []
-    return min([*awaited, *multiple, updates])
+    return min([*(step for step in steps if step > done), *multiple, updates])
 
 
-def _why_it_failed(history: dict[str, np.ndarray]) -> str:
+def _explain_failure(history: dict[str, np.ndarray]) -> str:
     return (
-        f"stopped: {MOST_FAILURES} updates in a row were not finite, the last one at alpha "
+        f"stopped: {MAX_FAILURES} updates in a row were not finite, the last one at alpha "
         f"{history['alpha'][-1]:.3g}; raise alpha, or begin its schedule higher ({trouble('not-finite')})"
     )
 
 
-class History:
+class _ProgressBar:
+    """A tqdm bar in terminals and notebooks; elsewhere (log files) a line every tenth of the way."""
+
+    def __init__(self, updates: int, done: int, *, shown: bool) -> None:
+        interactive = sys.stderr.isatty() or hasattr(builtins, "__IPYTHON__")
+        self._lines, self._updates, self._done = shown and not interactive, updates, done
+        shown = shown and interactive
+        self._bar = tqdm(total=updates, initial=done, disable=not shown, unit="update", desc="compiling")
+
+    def update(self, done: int, latest: dict[str, str]) -> None:
+        tenths, before = 10 * done // self._updates, 10 * self._done // self._updates
+        if self._lines and tenths > before:
+            words = ", ".join(f"{name} {value}" for name, value in latest.items())
+            sys.stderr.write(f"update {done:,} of {self._updates:,}: {words}\n")
+        self._bar.set_description("training")
+        self._bar.set_postfix(latest, refresh=False)
+        self._bar.update(done - self._done)
+        self._done = done
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class _History:
     """One entry an update, in arrays that double when full: an update costs the same late in a run as early."""
 
     def __init__(self, begun: dict[str, np.ndarray]) -> None:
@@ -228,18 +278,18 @@ class History:
             column[done : done + count] = np.asarray(known[name])[:count]
 
     def until(self, done: int) -> dict[str, np.ndarray]:
-        """The first `done` entries, to read: they stand where they are kept, and no later update changes them."""
+        """Return views of the first `done` entries, read-only; no later update changes them."""
         entries = {name: column[:done] for name, column in self._columns.items()}
         for part in entries.values():
             part.flags.writeable = False
         return entries
 
     def pace(self, done: int) -> float:
-        """Seconds that an update took, the median of 50."""
+        """Return the seconds that an update took, the median of 50."""
         return float(np.median(self._columns["seconds"][max(0, done - 50) : done])) if done else 0.0
 
     def latest(self, done: int, count: int) -> dict[str, str]:
-        """For the progress bar: the last updates, and how many of all took more than one attempt."""
+        """Describe the last updates for the progress bar, and how many of all took more than one attempt."""
         last = {name: column[done : done + count] for name, column in self._columns.items()}
         shown = {"loss": f"{last['loss'].mean():.2e}", "alpha": f"{last['alpha'][-1]:.3f}"}
         shown["iterations"] = f"{last['iterations'].mean():.0f}"

@@ -1,10 +1,7 @@
 """A reconstruction: a trained model together with everything needed to use it in the units of the data.
 
-`fit` and `resume` make one, `simulate` runs it free, `score` judges it, `save` and `load` keep it.
-
-Scoring protocol (public GTF code, arXiv 2306.04406): run freely from the first test sample for floor(1.25 T) steps,
-drop the first quarter of T as transient, and compare the remaining T steps with the test series, in standardised units.
-With external inputs no step may be dropped: T - 1 steps, beside rows 2..T of the test series.
+`fit` and `resume` make one, `simulate` runs it freely, `score` compares it with a test series, `save` and `load` keep
+it in a file.
 """
 
 from __future__ import annotations
@@ -18,21 +15,22 @@ from typing import TYPE_CHECKING, Any
 import jax
 import numpy as np
 import optax
+from flax import nnx
 
 from .._checks import trouble
 from ..data import Embedding, Scaling, Series
 from ..forcing import DEFAULT, Schedule
 from ..models import Model
 from ..solvers import Auto, Solver
-from . import _storage as storage
-from ._checkpoint import Checkpoints
-from ._config import Recipe
-from ._devices import mesh_over
-from ._job import Job, longest_stretch, prepare, standardised
-from ._loop import Progress, Standing, checked_callbacks, train
-from ._memory import require_memory_for
-from ._rollout import checked_inputs, pieces, rollout, under_a_bar, until_interrupted
-from ._scores import Scores, judge
+from . import _files
+from ._config import TrainConfig, whole
+from ._devices import build_mesh
+from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
+from ._loop import Progress, TrainRun, check_callbacks, train
+from ._prepare import check_inputs, check_key, check_recordings, longest_segment, set_observed_dim
+from ._rollout import concatenate_until_interrupt, iterate_rollout, rollout, show_progress
+from ._scores import Scores, score_model
+from ._step import init_state
 from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
@@ -56,7 +54,7 @@ class Reconstruction:
         name: of the series.
         embedding: delay embedding of the series, or None; applied to one-column test series.
         history: arrays, one entry an update: "loss", "alpha", "iterations", "seconds", and how the update was got:
-            "retried" (not at the first attempt), "damped" and "sequential" (tried so), "skipped" (not applied).
+            "retried" and "sequential" (computed again, by `Sequential`), "skipped" (not applied).
         ending: how training ended, "finished" or the reason.
         update: after how many updates the model stood as it is kept here.
     """
@@ -86,7 +84,7 @@ class Reconstruction:
         Raises:
             ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
         """
-        _require_steps(steps)
+        steps = whole(steps, "steps")
         if isinstance(start, Series):
             values = self.standardised(start).values
             start = values[np.isfinite(values).all(axis=1).argmax()]
@@ -94,8 +92,8 @@ class Reconstruction:
             start = self.first
         else:
             start = self._in_model_units(np.asarray(start))
-        parts = pieces(self.model, steps, start, checked_inputs(self.model, u, steps))
-        values = until_interrupted(under_a_bar(parts, steps))
+        pieces = iterate_rollout(self.model, steps, start, self._inputs(u, steps))
+        values = concatenate_until_interrupt(show_progress(pieces, steps))
         if len(values) < steps:
             warnings.warn(f"interrupted after {len(values):,} of {steps:,} steps, which are returned", stacklevel=2)
         finite = np.isfinite(values).all(axis=1)
@@ -123,29 +121,18 @@ class Reconstruction:
         Raises:
             ValueError, TypeError: if columns or sampling step differ from the training data's, or `u` does not fit.
         """
-        _require_steps(steps)
+        steps = whole(steps, "steps")
         series = self.standardised(test)
-        inputs = checked_inputs(self.model, u, len(test))
-        start, stop = max(series.segments(), key=lambda stretch: stretch[1] - stretch[0])
+        inputs = self._inputs(u, len(test))
+        start, stop = max(series.segments(), key=lambda segment: segment[1] - segment[0])
         if inputs is not None:
             inputs = inputs[len(test) - len(series) :][start:stop]  # an embedding loses the first rows
-        other = None if floor is None else longest_stretch(self.standardised(floor))
-        return judge(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
+        other = None if floor is None else longest_segment([self.standardised(floor)])
+        return score_model(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
 
     def save(self, path: str | Path) -> None:
         """Write one `.npz`: arrays, a JSON header, no pickle; whole or not at all. TypeError: a class of your own."""
-        storage.write(
-            path,
-            self.model,
-            dt=self.dt,
-            first=self.first,
-            scaling=self.scaling,
-            embedding=self.embedding,
-            name=self.name,
-            ending=self.ending,
-            update=self.update,
-            history=self.history,
-        )
+        _files.save(path, self)
 
     def standardised(self, series: Series) -> Series:
         """A series in the units that the model lives in, delay-embedded as the training data were."""
@@ -170,7 +157,11 @@ class Reconstruction:
 
     def rollout(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
-        return rollout(self.model, steps, start, checked_inputs(self.model, u, steps))
+        return rollout(self.model, steps, start, self._inputs(u, steps))
+
+    def _inputs(self, u: Any, rows: int) -> np.ndarray | None:
+        checked = check_inputs(self.model, u, [rows])
+        return None if checked is None else checked[0]
 
     def _in_model_units(self, start: np.ndarray) -> np.ndarray:
         if start.dtype.kind not in "fiub":
@@ -241,9 +232,9 @@ def fit(
         ValueError, TypeError: if model, data and settings do not fit together, in one sentence.
         MemoryError: if an update needs more memory than is left.
     """
-    recordings = standardised(series, standardise=standardise)
+    recordings = check_recordings(series, standardise=standardise)
     longest = max(s.length if allow_missing else stop - start for s in recordings for start, stop in s.segments())
-    recipe = Recipe(
+    config = TrainConfig(
         window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
         batch=batch,
         updates=updates,
@@ -253,16 +244,18 @@ def fit(
         optimiser=optimiser,
         noise=noise,
         allow_missing=allow_missing,
+        validations=validations,
     )
-    mesh = mesh_over(devices, recipe.batch)
-    job = prepare(model, recordings, u, recipe, jax.random.key(0) if key is None else key, validations)
-    require_memory_for(job, mesh)
-    best = BestCheckpoint(job.longest_stretch, recipe.updates, job.validations)
-    if checkpoint is None:
-        return _train(job, best, callbacks=callbacks, progress=progress, mesh=mesh)
-    with Checkpoints(checkpoint, every) as checkpoints:
-        checkpoints.require_room_for(job)
-        return _train(job, best, checkpoints, callbacks=callbacks, progress=progress, mesh=mesh)
+    mesh = build_mesh(devices, config.batch)
+    model = set_observed_dim(model, recordings[0].columns)
+    inputs = check_inputs(model, u, [s.length for s in recordings])
+    key = check_key(jax.random.key(0) if key is None else key)
+    state = init_state(config, nnx.split(model, nnx.Param, ...)[1])
+    run = TrainRun(model, recordings, inputs, config, key, state, every=whole(every, "every"))
+    path = None if checkpoint is None else checkpoint_path(checkpoint)
+    if path is not None and path != Path(checkpoint):
+        raise ValueError(f"checkpoint is {str(checkpoint)!r}, the name of a previous one; pass {str(path)!r}")
+    return _train(run, path, callbacks, progress, mesh)
 
 
 def resume(
@@ -274,9 +267,9 @@ def resume(
 ) -> Reconstruction:
     """Go on with a run that `fit(..., checkpoint=path)` began, to the very result that it would have had.
 
-    Parameters, optimiser, schedule, keys, history ("seconds" apart) and the choice of the best moment are those of a
+    Parameters, optimiser, schedule, keys, history ("seconds" apart) and the choice of the best model are those of a
     run that was never stopped, bit for bit on the same machine. The file holds the data, too. Checkpoints go on being
-    written to the same path.
+    written to the same path; of two runs that write to one path, the last whole file wins.
 
     Args:
         path: of the checkpoint, or of the one before it, `run.previous.npz`.
@@ -289,62 +282,44 @@ def resume(
     Raises:
         FileNotFoundError, ValueError: if there is no such file, or it is damaged; the sentence names the older one.
     """
-    with Checkpoints.at(path) as checkpoints:
-        job, standing, seen = checkpoints.read()
-        best = BestCheckpoint(job.longest_stretch, job.recipe.updates, job.validations)
-        best.recall(*seen)
-        mesh = mesh_over(devices, job.recipe.batch)
-        require_memory_for(job, mesh)
-        return _train(job, best, checkpoints, standing, callbacks=callbacks, progress=progress, mesh=mesh)
-
-
-def _train(
-    job: Job,
-    best: BestCheckpoint,
-    checkpoints: Checkpoints | None = None,
-    begin: Standing | None = None,
-    *,
-    callbacks: Iterable[Callable[[Progress], Any]],
-    progress: bool,
-    mesh: Mesh | None,
-) -> Reconstruction:
-    last, standing = train(
-        job.model,
-        job.recordings,
-        job.recipe,
-        key=job.key,
-        inputs=job.inputs,
-        callbacks=[*checked_callbacks(callbacks), best],
-        moments=best.moments,
-        begin=begin,
-        save=None if checkpoints is None else lambda standing: checkpoints.save(job, best, standing),
-        every=None if checkpoints is None else checkpoints.every,
-        progress=progress,
-        mesh=mesh,
-    )
-    series = job.recordings[0]
-    return Reconstruction(
-        model=last if best.model is None else best.model,
-        scaling=series.scaling,
-        dt=series.dt,
-        first=job.first,
-        name=series.name,
-        embedding=series.embedding,
-        history=standing.history,
-        ending=standing.ending,
-        update=len(standing.history["loss"]) if best.model is None else best.update,
-    )
+    own = checkpoint_path(path)
+    run = load_run(Path(path))
+    return _train(run, own, callbacks, progress, build_mesh(devices, run.config.batch))
 
 
 def load(path: str | Path) -> Reconstruction:
-    """Read what `Reconstruction.save` wrote; runs no code from the file.
+    """Read what `Reconstruction.save` wrote, or the best model of a checkpoint; runs no code from the file.
 
     Raises:
         FileNotFoundError, ValueError: if there is no such file, or it is not a reconstruction of this version or older.
     """
-    return Reconstruction(**storage.read(path))
+    return Reconstruction(**_files.load(path))
 
 
-def _require_steps(steps: Any) -> None:
-    if isinstance(steps, bool) or not isinstance(steps, int | np.integer) or steps < 1:
-        raise ValueError(f"steps is {steps!r}; pass a whole number of at least 1")
+def _train(run: TrainRun, path: Path | None, callbacks: Any, progress: bool, mesh: Mesh | None) -> Reconstruction:
+    callbacks = check_callbacks(callbacks)
+    if path is not None:
+        check_checkpoint(path, run)
+    # a free run with external inputs would need inputs that were never recorded
+    validations = run.config.validations if run.inputs is None else 0
+    validation = BestCheckpoint(longest_segment(run.recordings), run.config.updates, validations)
+    save = None if path is None else lambda run: save_checkpoint(path, _reconstruct(run), run)
+    return _reconstruct(train(run, validation, callbacks=callbacks, save=save, progress=progress, mesh=mesh))
+
+
+def _reconstruct(run: TrainRun) -> Reconstruction:
+    """Return the best model of a run, or, where none was validated, the last one."""
+    best, series = run.state.best, run.recordings[0]
+    update = int(best.update) or int(run.state.update)
+    first = next(s.values[start] for s in run.recordings for start, _ in s.segments())
+    return Reconstruction(
+        model=run.build_model(best.parameters if int(best.update) else None),
+        scaling=series.scaling,
+        dt=series.dt,
+        first=np.asarray(first, np.float32),
+        name=series.name,
+        embedding=series.embedding,
+        history=run.history,
+        ending=run.ending,
+        update=update,
+    )

@@ -1,8 +1,8 @@
 """A free run: the latent map on its own, observed at every step.
 
-z_0 = start(x_0);    z_t = F(z_{t-1}, u_t),    x_t = decode(z_t)
+z_0 = initial_state(x_0);    z_t = F(z_{t-1}, u_t),    x_t = decode(z_t)
 
-A long one is made in pieces, between which a progress bar moves and Ctrl-C is heard.
+A long one is computed in pieces, between which a progress bar moves and Ctrl-C is heard.
 """
 
 from __future__ import annotations
@@ -22,83 +22,84 @@ from ..models import Model
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["checked_inputs", "pieces", "rollout", "under_a_bar", "until_interrupted"]
+__all__ = ["concatenate_until_interrupt", "iterate_rollout", "rollout", "rollout_for_comparison", "show_progress"]
 
 _PIECE = 16_384  # steps: a tenth of a second for small models on a CPU
-_PATIENCE = 2.0  # seconds before a bar is shown
+_DELAY = 2.0  # seconds before a bar is shown
 
 
 def rollout(model: Model, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
-    """Observations of a free run of `steps` steps from one observation, in the model's own units; not judged.
+    """Run a model freely from one observation; in the model's own units, not checked for divergence.
 
     Args:
-        model: any model of the contract.
+        model: from `gtfdeer.models`.
         steps: how many; row 0 of the result is one step after the start.
         start: `(N,)` the observation to start from.
         u: `(steps, K)` external inputs, or None.
+
+    Returns:
+        `(steps, N)` observations.
     """
-    return np.concatenate(list(pieces(model, steps, start, u)))
+    return np.concatenate(list(iterate_rollout(model, steps, start, u)))
 
 
-def pieces(model: Model, steps: int, start: Any, u: Any = None) -> Iterator[Float[np.ndarray, "piece observed"]]:
-    """The same run, piece by piece; one program serves all pieces and all runs longer than one."""
+def rollout_for_comparison(
+    model: Model, reference: Float[np.ndarray, "time observed"], u: Any = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Run freely by the published protocol and return as many rows of the reference and of the run, to be compared.
+
+    floor(1.25 T) steps from the first sample, the first quarter of T dropped as transient (public GTF code, arXiv
+    2306.04406). With external inputs no step may be dropped: T - 1 steps, beside rows 2..T of the reference.
+
+    Args:
+        model: from `gtfdeer.models`.
+        reference: `(T, N)` without gaps, in the model's units.
+        u: `(T, K)` external inputs along the reference, or None.
+    """
+    length, dropped = len(reference), len(reference) // 4
+    if u is not None:
+        steps = length - 1
+        run = show_progress(iterate_rollout(model, steps, reference[0], u[1:]), steps)
+        return reference[1:], np.concatenate(list(run))
+    run = show_progress(iterate_rollout(model, length + dropped, reference[0]), length + dropped)
+    return reference, np.concatenate(list(run))[dropped:]
+
+
+def iterate_rollout(
+    model: Model, steps: int, start: Any, u: Any = None
+) -> Iterator[Float[np.ndarray, "piece observed"]]:
+    """Yield the same run piece by piece; one program serves all pieces and all runs longer than one."""
     graph, parameters = nnx.split(model)
     size = min(int(steps), _PIECE)
     z = model.initial_state(jnp.asarray(start, jnp.float32))
     for done in range(0, int(steps), size):
-        inputs = None if u is None else _padded(np.asarray(u[done : done + size], np.float32), size)
+        inputs = None if u is None else _pad(np.asarray(u[done : done + size], np.float32), size)
         z, x = _run(graph, size, parameters, z, inputs)
         yield np.asarray(x)[: int(steps) - done]
 
 
-def under_a_bar(parts: Iterable[np.ndarray], steps: int) -> Iterator[np.ndarray]:
-    """The pieces of a run of `steps` steps as they come, under a progress bar once two seconds have passed."""
-    with tqdm(total=steps, desc="free run", unit=" steps", unit_scale=True, delay=_PATIENCE, leave=False) as bar:
-        for part in parts:
-            yield part
-            bar.update(len(part))
+def show_progress(pieces: Iterable[np.ndarray], steps: int) -> Iterator[np.ndarray]:
+    """Yield the pieces of a run of `steps` steps under a progress bar, shown after two seconds."""
+    with tqdm(total=steps, desc="free run", unit=" steps", unit_scale=True, delay=_DELAY, leave=False) as bar:
+        for piece in pieces:
+            yield piece
+            bar.update(len(piece))
 
 
-def until_interrupted(parts: Iterable[np.ndarray]) -> np.ndarray:
-    """All pieces, or, after Ctrl-C, those that there are; where there is none yet, the interrupt is passed on."""
+def concatenate_until_interrupt(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    """Return all pieces, or, after Ctrl-C, those so far; without any, the interrupt is passed on."""
     done = []
     try:
-        for part in parts:
-            done.append(part)  # an interrupt finds what came before it
+        for piece in pieces:
+            done.append(piece)  # an interrupt finds what came before it
     except KeyboardInterrupt:
         if not done:
             raise
     return np.concatenate(done)
 
 
-def checked_inputs(model: Model, u: Any, rows: int) -> Float[np.ndarray, "rows inputs"] | None:
-    """External inputs as `(rows, K)` float32, None for a model without.
-
-    Raises:
-        ValueError, TypeError: if they are not one finite row of real numbers a step.
-    """
-    wanted = getattr(model, "input_dim", 0)
-    if u is None and not wanted:
-        return None
-    if u is None:
-        raise ValueError(f"the model has input_dim={wanted} but no input came; pass u of shape ({rows}, {wanted})")
-    came = np.asarray(u)
-    if came.dtype.kind not in "fiub":
-        kind = "complex numbers" if came.dtype.kind == "c" else f"{came.dtype}"
-        raise TypeError(f"u holds {kind}; pass real numbers, one row a time step")
-    came = came[:, None] if came.ndim == 1 else came
-    if came.shape != (rows, wanted):
-        raise ValueError(
-            f"u has {len(came)} rows of {came.shape[-1]} columns for {rows} steps and a model with "
-            f"input_dim={wanted}; " + (f"pass u of shape ({rows}, {wanted})" if wanted else "pass u=None")
-        )
-    if not np.isfinite(came).all():
-        raise ValueError(f"u is not finite in row {int(np.isfinite(came).all(axis=1).argmin())}; pass finite numbers")
-    return came.astype(np.float32)
-
-
-def _padded(u: np.ndarray, size: int) -> np.ndarray:
-    """The last row repeated: what it gives is cut off again."""
+def _pad(u: np.ndarray, size: int) -> np.ndarray:
+    """Repeat the last row; the steps that use it are cut off again."""
     return np.concatenate([u, np.broadcast_to(u[-1:], (size - len(u), *u.shape[1:]))])
 
 

@@ -5,9 +5,7 @@
     PE(n)         mean squared error n steps ahead              (`gtfdeer.measures.prediction_error`)
     lambda_max    largest Lyapunov exponent per unit of time    (`gtfdeer.measures.lyapunov_spectrum`)
 
-Protocol (public GTF code, arXiv 2306.04406): free run from the first test sample over floor(1.25 T) steps, the first
-quarter of T dropped; everything in standardised units. With external inputs u, of which `u[t]` enters the step
-that ends at row t: T - 1 steps, none dropped, beside rows 2..T.
+Protocol: `gtfdeer.training._rollout.rollout_for_comparison`, everything in standardised units.
 """
 
 from __future__ import annotations
@@ -23,15 +21,15 @@ from flax import nnx
 from .. import measures
 from .._checks import trouble
 from ..models import Model
-from ._rollout import pieces, under_a_bar
+from ._rollout import rollout_for_comparison
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Scores", "judge"]
+__all__ = ["Scores", "score_model"]
 
 _EXPONENT_STEPS = 50_000
-_MOST_OUTSIDE = 0.05  # share of generated points above which the table says so (ours)
+_MAX_OUTSIDE = 0.05  # share of generated points above which the table says so (ours)
 
 
 @dataclass(frozen=True)
@@ -87,11 +85,11 @@ class Scores:
         ]
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
-        return "\n".join([*lines, f"floor: {self.floor_source}", *self._suspicions()])
+        return "\n".join([*lines, f"floor: {self.floor_source}", *self._warnings()])
 
-    def _suspicions(self) -> list[str]:
-        """What the numbers suggest, with the place in the manual that says more."""
-        if self.outside > _MOST_OUTSIDE:
+    def _warnings(self) -> list[str]:
+        """Return what the numbers suggest, with the place in the manual that says more."""
+        if self.outside > _MAX_OUTSIDE:
             return [f"the free run leaves the data's range: {trouble('the-free-run-runs-away')}"]
         if self.lambda_max is not None and self.lambda_max <= 0:
             where = trouble("the-free-run-is-flat-or-settles-on-a-cycle")
@@ -101,7 +99,7 @@ class Scores:
     __repr__ = __str__
 
 
-def judge(
+def score_model(
     model: Model,
     reference: Float[np.ndarray, "time observed"],
     dt: float,
@@ -113,7 +111,7 @@ def judge(
     """Score `model` against a standardised, gap-free reference.
 
     Args:
-        model: any model of the contract.
+        model: from `gtfdeer.models`.
         reference: `(T, N)` the test series.
         dt: its sampling step in units of time.
         steps: n of PE(n).
@@ -127,10 +125,10 @@ def judge(
     shortest = max(2 * steps, 100)
     if length < shortest:
         raise ValueError(f"the test series has {length} steps without a gap; pass at least {shortest}")
-    seen, generated = _beside(model, reference, u)
+    seen, generated = rollout_for_comparison(model, reference, u)
     bounded = bool(np.isfinite(generated).all())
     halves = floor is None
-    ours, other = _paired(reference, floor)
+    ours, other = _cut_alike(reference, floor)
     return Scores(
         D_stsp=measures.state_space_divergence(seen, generated) if bounded else float("inf"),
         D_H=measures.power_spectrum_error(seen, generated) if bounded else 1.0,
@@ -145,20 +143,8 @@ def judge(
     )
 
 
-def _beside(model: Model, reference: np.ndarray, u: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Rows of the reference and the free run that is held against them, as many."""
-    if u is None:
-        dropped = len(reference) // 4
-        return reference, _run(model, len(reference) + dropped, reference[0])[dropped:]
-    return reference[1:], _run(model, len(reference) - 1, reference[0], u[1:])
-
-
-def _run(model: Model, steps: int, start: np.ndarray, u: np.ndarray | None = None) -> np.ndarray:
-    return np.concatenate(list(under_a_bar(pieces(model, steps, start, u), steps)))
-
-
-def _paired(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Two true recordings of equal length."""
+def _cut_alike(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return two true recordings of equal length."""
     if floor is None:
         half = reference.shape[0] // 2
         return reference[:half], reference[half : 2 * half]
@@ -167,7 +153,7 @@ def _paired(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray
 
 
 def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
-    """Row t: the forecast of `reference[t + steps]` from `reference[t]` alone."""
+    """Return in row t the forecast of `reference[t + steps]` from `reference[t]` alone."""
     graph, parameters = nnx.split(model)
 
     @jax.jit
@@ -191,12 +177,12 @@ _EXPONENTS = 3  # tangents carried for the sake of the first, which settles soon
 
 
 def _largest_exponent(model: Model, x: np.ndarray, dt: float) -> float | None:
-    """None where the orbit escapes within the steps that an exponent takes, although the scored run did not."""
+    """Return None where the orbit diverges within the steps that an exponent takes, although the scored run did not."""
     start = model.initial_state(jnp.asarray(x, jnp.float32))
     try:
         spectrum = measures.lyapunov_spectrum(
             model.step, start, steps=_EXPONENT_STEPS, dt=dt, exponents=min(start.size, _EXPONENTS)
         )
-    except ValueError:  # the measure's word for an orbit without exponents; the table then says "none"
+    except ValueError:  # an orbit without exponents; the table then says "none"
         return None
     return float(spectrum.exponents[0])

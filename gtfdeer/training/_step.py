@@ -1,16 +1,14 @@
-"""One update of the parameters, many of them in one compiled loop, and the ladder that a failed solve climbs.
+"""One update of the parameters, many of them in one compiled loop, and the fallback after a failed solve.
 
     loss = mean over batch, time and columns of (x_pred_t - x_t)^2,    t = 2..T of every window
 
 x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). In a gap, where windows may hold any,
 nothing is forced (`gtfdeer.forcing.bridge_gaps`) and no error counted. Where a solve fails, or loss or gradient are not
-finite, the same update is tried again on the next rung: the solver that was asked for, damped Newton
-(`gtfdeer.solvers.ELK`; on accelerators only), step by step (`Sequential`). `Auto` has a net of its own below it: where
-it had to go step by step, that counts as another attempt. One that is not finite even then is not applied. Everything
-is counted.
+finite, the same update is computed again by `Sequential`. One that is not finite even then is not applied. Both are
+counted.
 
-An update depends on the state before it and on its number, never on how many share a loop: what is learned does not
-depend on how fast the machine is.
+An update depends on the state before it and on its number, never on how many share a loop: the result does not depend
+on the speed of the machine.
 """
 
 from __future__ import annotations
@@ -25,134 +23,155 @@ import optax
 from flax import nnx
 
 from ..forcing import bridge_gaps
-from ..solvers import ELK, Auto, Sequential, Solver
-from ..solvers._solve import Solution, Status
-from ..solvers.scan import this_device
-from ._config import Recipe
-from ._devices import across, by_time, spread
+from ..solvers import Sequential, Solution, Solver, Status
+from ._config import TrainConfig
+from ._devices import shard_batch
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
-__all__ = ["CAPACITY", "COUNTED", "MOST_FAILURES", "RECORDED", "State", "climb", "first_state", "ladder", "run_updates"]
+__all__ = [
+    "CAPACITY",
+    "COUNTED",
+    "MAX_FAILURES",
+    "RECORDED",
+    "Best",
+    "TrainState",
+    "fallbacks",
+    "init_state",
+    "run_updates",
+    "solve_with_fallback",
+]
 
 CAPACITY = 256  # most updates in one compiled loop
-MOST_FAILURES = 10  # updates in a row that were not finite, after which training ends
-COUNTED = ("retried", "damped", "sequential", "skipped")
-_MOST_DAMPED = 16  # latent units
+MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
+COUNTED = ("retried", "sequential", "skipped")
 RECORDED = ("loss", "alpha", "iterations", *COUNTED)
 
 
-class State(NamedTuple):
-    """Where training stands, all of it arrays."""
+class Best(NamedTuple):
+    """The best model that validation has seen so far.
+
+    Attributes:
+        parameters: its parameters; the first ones before any validation.
+        update: after how many updates it stood; 0 before any validation.
+        misfit: D_stsp + D_H of its worst free run; inf before any validation.
+        validated: after how many updates the last validation was.
+    """
+
+    parameters: PyTree
+    update: Int[Array, ""]
+    misfit: Float[Array, ""]
+    validated: Int[Array, ""]
+
+
+class TrainState(NamedTuple):
+    """Everything that changes during training, all of it arrays.
+
+    Attributes:
+        parameters, optimiser, forcing: the states of model, optimiser and forcing schedule.
+        update: how many updates are done.
+        failures: updates in a row that were not finite.
+        best: the best model so far.
+    """
 
     parameters: PyTree
     optimiser: PyTree
     forcing: PyTree
     update: Int[Array, ""]
-    failures: Int[Array, ""]  # updates in a row that were not finite
+    failures: Int[Array, ""]
+    best: Best
 
 
-def first_state(recipe: Recipe, parameters: PyTree) -> State:
-    """Before the first update. No type is weak, so that what comes back from a file compiles to the same program."""
-    optimiser = recipe.optimisation().init(parameters)
-    state = State(parameters, optimiser, recipe.forcing.start(), jnp.asarray(0), jnp.asarray(0))
+def init_state(config: TrainConfig, parameters: PyTree) -> TrainState:
+    """Return the state before the first update. No type is weak: what comes back from a file has the same types."""
+    best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
+    optimiser = config.build_optimiser().init(parameters)
+    state = TrainState(parameters, optimiser, config.forcing.start(), jnp.asarray(0), jnp.asarray(0), best)
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
 
 
-def ladder(solver: Solver, latent_dim: int, backend: str, *, damped: bool = True) -> tuple[Solver, ...]:
-    """What an update is tried with, one after the other: `solver`, then what may work where it fails.
-
-    The damped rung saves an accelerator from going step by step. A CPU goes step by step faster than it damps: there
-    a damped attempt took 5 to 45 times as long, and the program 1.2 to 1.7 times as long to compile (T = 200, B = 16).
-    Nor is there one for solvers that have a net of their own, nor where dense Jacobians are too many, nor (`damped`)
-    where devices share time.
+def fallbacks(solver: Solver) -> tuple[Solver, ...]:
+    """Return the solvers that an update is tried with, in this order.
 
     >>> from gtfdeer.solvers import DEER
-    >>> [type(rung).__name__ for rung in ladder(DEER(), 3, "gpu")], len(ladder(DEER(), 3, "cpu"))
-    (['DEER', 'ELK', 'Sequential'], 2)
+    >>> [type(each).__name__ for each in fallbacks(DEER())], len(fallbacks(Sequential()))
+    (['DEER', 'Sequential'], 1)
     """
-    if isinstance(solver, Sequential):
-        return (solver,)
-    damping_pays = damped and backend != "cpu" and latent_dim <= _MOST_DAMPED and not isinstance(solver, Auto | ELK)
-    return (solver, ELK(), Sequential()) if damping_pays else (solver, Sequential())
+    return (solver,) if isinstance(solver, Sequential) else (solver, Sequential())
 
 
 def run_updates(
-    recipe: Recipe, graph, mesh: Mesh | None, rest, values, u, starts, key, state: State, count
-) -> tuple[State, dict[str, Array]]:
-    """Up to `count` updates in one loop, fewer where too many fail; it compiles once for all counts to the capacity."""
+    config: TrainConfig, graph, mesh: Mesh | None, rest, values, u, starts, key, state: TrainState, count
+) -> tuple[TrainState, dict[str, Array]]:
+    """Do up to `count` updates, fewer where too many fail; one program for all counts up to `CAPACITY`."""
     records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in RECORDED}
-    begun = state.update
+    first = state.update
 
-    def goes_on(carry: tuple[State, dict]) -> Bool[Array, ""]:
+    def unfinished(carry: tuple[TrainState, dict]) -> Bool[Array, ""]:
         state, _ = carry
-        return (state.update < begun + count) & (state.failures < MOST_FAILURES)
+        return (state.update < first + count) & (state.failures < MAX_FAILURES)
 
-    def body(carry: tuple[State, dict]) -> tuple[State, dict]:
+    def body(carry: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
         state, records = carry
-        after, record = _update(recipe, graph, mesh, rest, values, u, starts, key, state)
-        return after, {name: records[name].at[state.update - begun].set(record[name]) for name in records}
+        after, record = _update(config, graph, mesh, rest, values, u, starts, key, state)
+        return after, {name: records[name].at[state.update - first].set(record[name]) for name in records}
 
-    return jax.lax.while_loop(goes_on, body, (state, records))
+    return jax.lax.while_loop(unfinished, body, (state, records))
 
 
-def _update(recipe: Recipe, graph, mesh, rest, values, u, starts, key, state: State) -> tuple[State, dict]:
+def _update(config: TrainConfig, graph, mesh, rest, values, u, starts, key, state: TrainState) -> tuple:
     key_starts, key_noise = jax.random.split(jax.random.fold_in(key, state.update))
-    chosen = jax.random.choice(key_starts, starts, (recipe.batch,))
-    x = spread(_cut(values, chosen, recipe.window), mesh)
-    x_u = None if u is None else spread(_cut(u, chosen, recipe.window), mesh)
-    x_in = x + recipe.noise * jax.random.normal(key_noise, x.shape) if recipe.noise else x
+    chosen = jax.random.choice(key_starts, starts, (config.batch,))
+    x = shard_batch(_cut(values, chosen, config.window), mesh)
+    x_u = None if u is None else shard_batch(_cut(u, chosen, config.window), mesh)
+    x_in = x + config.noise * jax.random.normal(key_noise, x.shape) if config.noise else x
 
     model = nnx.merge(graph, state.parameters, rest)
 
     def jacobians() -> Float[Array, "batch time latent latent"]:
-        fed = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if recipe.allow_missing else x_in
-        return jax.vmap(model.teacher_jacobians)(fed[:, :-1], None if x_u is None else x_u[:, 1:])
+        complete = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if config.allow_missing else x_in
+        return jax.vmap(model.teacher_jacobians)(complete[:, :-1], None if x_u is None else x_u[:, 1:])
 
-    forcing = recipe.forcing.advance(state.forcing, state.update, recipe.updates, jacobians, model)
-    alpha = recipe.forcing.alpha(forcing)
+    forcing = config.forcing.advance(state.forcing, state.update, config.updates, jacobians, model)
+    alpha = config.forcing.alpha(forcing)
 
     def attempt(solver: Solver) -> tuple:
-        loss = partial(_loss, recipe.allow_missing, graph, rest, x, x_in, x_u, alpha, across(solver, mesh))
+        loss = partial(_loss, config.allow_missing, graph, rest, x, x_in, x_u, alpha, solver)
         (value, (code, iterations, fallback)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
 
-    device = this_device() if mesh is None else mesh.devices.flat[0]
-    rungs = ladder(recipe.solver, model.latent_dim, device.platform, damped=not by_time(mesh))
-    outcome, counts = climb(rungs, attempt)
-    value, _, iterations, _, gradient = outcome
-    finite = _finite(value, gradient)
-    moves, optimiser = recipe.optimisation().update(gradient, state.optimiser, state.parameters)
-    parameters = optax.apply_updates(state.parameters, moves)
+    (value, _, iterations, _, gradient), retried = solve_with_fallback(config.solver, attempt)
+    finite = _is_finite(value, gradient)
+    changes, optimiser = config.build_optimiser().update(gradient, state.optimiser, state.parameters)
+    parameters = optax.apply_updates(state.parameters, changes)
     parameters, optimiser = jax.tree.map(
         partial(jnp.where, finite), (parameters, optimiser), (state.parameters, state.optimiser)
     )
-    record = {"loss": value, "alpha": jnp.mean(alpha), "iterations": iterations, "skipped": ~finite, **counts}
+    record = {"loss": value, "alpha": jnp.mean(alpha), "iterations": iterations}
+    record |= {"retried": retried, "sequential": retried, "skipped": ~finite}
     failures = jnp.where(finite, 0, state.failures + 1)
-    return State(parameters, optimiser, forcing, state.update + 1, failures), record
+    return TrainState(parameters, optimiser, forcing, state.update + 1, failures, state.best), record
 
 
-def climb(rungs: tuple[Solver, ...], attempt: Callable[[Solver], tuple]) -> tuple[tuple, dict[str, Bool[Array, ""]]]:
-    """The outcome `(loss, converged, iterations, fallback, gradient)` on the first rung that holds, or on the last.
+def solve_with_fallback(solver: Solver, attempt: Callable[[Solver], tuple]) -> tuple[tuple, Bool[Array, ""]]:
+    """Return the outcome `(loss, converged, iterations, fallback, gradient)` of the first solver that succeeds.
 
-    Beside it, what was tried: "damped", "sequential" (the last rung, or `Auto`'s own fallback), and "retried" for
-    anything after the first attempt.
+    Beside it, whether a second attempt was needed, be it by `fallbacks` or inside `Auto`.
     """
-    outcome = attempt(rungs[0])
-    fallback, no = outcome[3], jnp.asarray(False)
-    counts = {"retried": fallback, "damped": no, "sequential": fallback}
-    for rung in rungs[1:]:
+    first, *others = fallbacks(solver)
+    outcome = attempt(first)
+    retried = outcome[3]
+    for other in others:
         value, converged, _, _, gradient = outcome
-        failed = ~converged | ~_finite(value, gradient)
-        outcome = jax.lax.cond(failed, partial(attempt, rung), lambda outcome=outcome: outcome)
-        name = "sequential" if isinstance(rung, Sequential) else "damped"
-        counts |= {"retried": counts["retried"] | failed, name: counts[name] | failed}
-    return outcome, counts
+        failed = ~converged | ~_is_finite(value, gradient)
+        outcome = jax.lax.cond(failed, partial(attempt, other), lambda outcome=outcome: outcome)
+        retried = retried | failed
+    return outcome, retried
 
 
-def _finite(*trees: PyTree) -> Bool[Array, ""]:
+def _is_finite(*trees: PyTree) -> Bool[Array, ""]:
     return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), trees))
 
 
@@ -161,11 +180,11 @@ def _loss(
 ) -> tuple[Array, tuple[Array, Array, Array]]:
     model = nnx.merge(graph, parameters, rest)
 
-    def taught(x: Array, u: Any) -> tuple[Array, Solution]:
-        fed, strength = bridge_gaps(x, alpha) if allow_missing else (x, alpha)
-        return model.teacher_forced(fed, strength, solver, u)
+    def predict(x: Array, u: Any) -> tuple[Array, Solution]:
+        complete, strength = bridge_gaps(x, alpha) if allow_missing else (x, alpha)
+        return model.teacher_forced(complete, strength, solver, u)
 
-    predicted, solution = jax.vmap(taught, in_axes=(0, None if u is None else 0))(x_in, u)
+    predicted, solution = jax.vmap(predict, in_axes=(0, None if u is None else 0))(x_in, u)
     error = predicted - x[:, 1:]
     if allow_missing:
         seen = ~jnp.isnan(x[:, 1:])

@@ -1,73 +1,72 @@
-"""Which moment of training is kept: the one whose free run looks most like the training data.
+"""Which model of a training run is kept: the one whose free run is most like the training data.
 
 The loss looks a few dozen steps ahead; it cannot tell a model that draws the attractor from one that, after a while,
 spirals into a fixed point. So a few times in the second half of training the model is run freely, for as long as the
-training data are, and judged by D_stsp + D_H against them; the parameters with the lowest sum win. Test data play no
-part. Choosing by D_stsp on the training data is what the public AL-RNN code does (arXiv 2410.14240).
+training data are, and D_stsp + D_H are computed against them; the parameters with the lowest sum are kept. Test data
+play no part. Choosing by D_stsp on the training data is what the public AL-RNN code does (arXiv 2410.14240).
 
-One run does not see chaos that is only a long transient, so a moment counts as much as its worst run from many samples
-of the training data, and a moment that has lost is not run again. (With five runs, one in ten shallow PLRNNs trained on
-Lorenz-63 came to rest in the run that scored it.) State-space models, of which a step costs 10 to 100 times as much,
-have five.
+One run does not detect chaos that is only a long transient, so a model counts as much as its worst run from many
+samples of the training data, and one that is already worse is not run again. (With five runs, one in ten shallow PLRNNs
+trained on Lorenz-63 came to rest in the run that scored it.) State-space models, of which a step costs 10 to 100 times
+as much, have five.
 """
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
 from .. import measures
 from ..models import StateSpaceModel
 from ._rollout import rollout
+from ._step import Best
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
     from ..models import Model
-    from ._loop import Progress
 
 __all__ = ["BestCheckpoint"]
 
-_LONGEST = 100_000  # steps of a judged free run
-_SHORTEST = 1_000  # steps of data below which a free run cannot be judged
-_STARTS, _FEW = 16, 5  # free runs of a moment, and of one of a state-space model
+_MAX_STEPS = 100_000  # of a free run that is compared
+_MIN_STEPS = 1_000  # of data, below which a free run cannot be compared
+_RUNS, _FEW_RUNS = 16, 5  # free runs of a model, and of a state-space model
 
 
 class BestCheckpoint:
-    """A callback that remembers the best model; `moments` says when it wants to look.
+    """Compares the free runs of a model with the training data.
+
+    Args:
+        reference: `(T, N)` the longest gap-free segment of the training data, standardised.
+        updates: of the whole run.
+        validations: how many, evenly through the second half of it; 0 keeps the last model.
 
     Attributes:
-        model, update: the best model so far and after how many updates it stood; None and 0 before the first look.
-        lowest: D_stsp + D_H of the worst of its free runs.
-        looked: after how many updates it looked last.
+        validation_steps: numbers of updates after which the model is validated.
     """
 
     def __init__(self, reference: Float[np.ndarray, "time observed"], updates: int, validations: int) -> None:
-        self.reference = reference[:_LONGEST]
-        enough = len(self.reference) >= _SHORTEST and validations > 0
+        self.reference = reference[:_MAX_STEPS]
+        enough = len(self.reference) >= _MIN_STEPS and validations > 0
         first = updates // 2
-        self.moments = {updates - k * (updates - first) // validations for k in range(validations)} if enough else set()
-        self.recall(None, 0, np.inf, 0)
+        steps = {updates - k * (updates - first) // validations for k in range(validations)} if enough else set()
+        self.validation_steps: set[int] = steps
 
-    def recall(self, model: Model | None, update: int, lowest: float, looked: int) -> None:
-        """Take up where an earlier run stood."""
-        self.model, self.update, self.lowest, self.looked = model, update, lowest, looked
-
-    def __call__(self, moment: Progress) -> None:
-        if moment.update not in self.moments or moment.update <= self.looked:
-            return
-        model, worst = moment.model, 0.0
-        for start in self._starts(_FEW if isinstance(model, StateSpaceModel) else _STARTS):
+    def validate(self, model: Model, update: int, best: Best) -> Best:
+        """Return the better one of `best` and `model`, which stands after `update` updates."""
+        worst = 0.0
+        for start in self._starts(_FEW_RUNS if isinstance(model, StateSpaceModel) else _RUNS):
             worst = max(worst, self._misfit(rollout(model, len(self.reference), start)))
-            if worst >= self.lowest:
-                break
-        else:
-            self.model, self.update, self.lowest = model, moment.update, worst
-        self.looked = moment.update
+            if worst >= float(best.misfit):
+                return best._replace(validated=jnp.asarray(update, best.validated.dtype))
+        count = jnp.asarray(update, best.update.dtype)
+        return Best(nnx.split(model, nnx.Param, ...)[1], count, jnp.asarray(worst, best.misfit.dtype), count)
 
     def _starts(self, count: int) -> Float[np.ndarray, "starts observed"]:
-        """Evenly through the training data."""
+        """Return samples evenly through the training data."""
         return self.reference[:: max(1, len(self.reference) // count)][:count]
 
     def _misfit(self, run: Float[np.ndarray, "time observed"]) -> float:

@@ -1,0 +1,89 @@
+"""What results and faults may depend on: versions, device, cores, memory; and what to type to change the device."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+from importlib import metadata
+from typing import Any
+
+import jax
+import psutil
+
+_PACKAGES = ("gtfdeer", "jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "psutil", "ipywidgets")
+_CUDA13 = 580  # the oldest driver that serves CUDA 13 (JAX's installation page)
+
+
+class Info(dict[str, Any]):
+    """A dictionary that prints as a table, one fact a line."""
+
+    def __repr__(self) -> str:
+        flat = {**self["versions"], **{name: value for name, value in self.items() if name != "versions"}}
+        return "\n".join(f"{name:<18}{value}" for name, value in flat.items())
+
+
+def info() -> Info:
+    """Collect versions, device, cores and memory of this process, and one line of advice on the device.
+
+    Returns:
+        A dictionary with "versions", "platform", "device", "cores", "memory available", "float64" and "advice".
+
+    Examples:
+        >>> info()["versions"]["jax"] == jax.__version__
+        True
+    """
+    device = jax.devices()[0]
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return Info(
+        versions={"python": platform.python_version(), **{name: _find_version(name) for name in _PACKAGES}},
+        platform=platform.platform(),
+        device=f"{cores} CPU core{'s' * (cores != 1)}" if device.platform == "cpu" else device.device_kind,
+        cores=cores,
+        **{"memory available": f"{psutil.virtual_memory().available / 2**30:.1f} GiB"},
+        float64=jax.numpy.zeros(0).dtype == "float64",
+        advice=advise(device.platform, _find_gpu(), os.environ.get("JAX_PLATFORMS", "")),
+    )
+
+
+def advise(backend: str, gpu: tuple[str, str] | None, platforms: str) -> str:
+    """Say what computes here and what to type to change that.
+
+    Args:
+        backend: platform of JAX's first device.
+        gpu: name and driver version of the NVIDIA GPU that answers, whether JAX uses it or not.
+        platforms: the environment variable `JAX_PLATFORMS`.
+
+    Examples:
+        >>> advise("cpu", ("NVIDIA T4", "550.54.15"), "")
+        "the NVIDIA T4 is idle, because JAX does not find it; type: pip install --upgrade 'jax[cuda12]'"
+    """
+    if backend != "cpu":
+        return f"JAX computes on the {backend}; set JAX_PLATFORMS=cpu to compute on the CPU"
+    if gpu is None:
+        return "no NVIDIA GPU answers, JAX computes on the CPU; on Colab: Runtime, Change runtime type, GPU"
+    name, driver = gpu
+    if platforms:
+        return f"the {name} is idle, because JAX_PLATFORMS={platforms} forbids it; type: unset JAX_PLATFORMS"
+    major = driver.split(".")[0]
+    extra = "cuda13" if major.isdigit() and int(major) >= _CUDA13 else "cuda12"
+    return f"the {name} is idle, because JAX does not find it; type: pip install --upgrade 'jax[{extra}]'"
+
+
+def _find_gpu() -> tuple[str, str] | None:
+    """Name and driver version of the first NVIDIA GPU; None where no driver answers."""
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return None
+    query = [program, "--query-gpu=name,driver_version", "--format=csv,noheader"]
+    answer = subprocess.run(query, capture_output=True, text=True, check=False)
+    name, comma, driver = answer.stdout.partition("\n")[0].rpartition(",")
+    return None if answer.returncode or not comma else (name.strip(), driver.strip())
+
+
+def _find_version(package: str) -> str:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return "not installed"

@@ -1,0 +1,147 @@
+"""Settings and models as JSON and back: classes and functions by name, from closed lists.
+
+    DEER(tol=1e-5)  <->  {"class": "DEER", "fields": {"tol": 1e-05, "max_iterations": 100}}
+
+What a file names is looked up here or refused; nothing is imported or called because a file says so.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from .. import forcing, models, solvers
+from ..models import Model
+from ._config import TrainConfig
+
+__all__ = ["build_model", "describe_model", "from_json", "name_parameters", "own_class", "set_parameters", "to_json"]
+
+_UNSUSPICIOUS = 2**20  # numbers that a constructor may make before the arrays are compared
+_ESTIMATORS = ("arithmetic_mean", "batch_maximum", "explog_approx", "jacobian_upper_bound", "product_upper_bound")
+_FUNCTIONS = {name: getattr(forcing, name) for name in _ESTIMATORS}
+_CLASSES: dict[str, Any] = {
+    name: kind
+    for room, base in ((forcing, forcing.Schedule), (solvers, solvers.Solver))
+    for name in room.__all__
+    if isinstance(kind := getattr(room, name), type) and issubclass(kind, base) and is_dataclass(kind)
+} | {"TrainConfig": TrainConfig}
+
+
+def to_json(setting: Any) -> Any:
+    """Return a setting as what JSON can hold; numbers come back to the bit.
+
+    Raises:
+        TypeError: if it, or something in it, is not one of the package's own.
+
+    >>> from gtfdeer.solvers import DEER
+    >>> from_json(to_json(DEER(tol=1e-5))) == DEER(tol=1e-5)
+    True
+    """
+    if setting is None or type(setting) in (bool, int, float, str):
+        return setting
+    if _CLASSES.get(type(setting).__name__) is type(setting):
+        own = {each.name: to_json(getattr(setting, each.name)) for each in fields(setting)}
+        return {"class": type(setting).__name__, "fields": own}
+    if isinstance(setting, np.ndarray | np.generic | jax.Array):
+        array = np.asarray(setting)
+        if array.dtype.kind in "fiub":
+            return {"array": array.tolist(), "dtype": array.dtype.name}
+    name = getattr(setting, "__name__", "")
+    if name and _FUNCTIONS.get(name) is setting:
+        return {"function": name}
+    raise TypeError(
+        f"{setting!r} is of your own making, which a checkpoint cannot hold; pass one of the package's "
+        f"({', '.join(sorted({*_CLASSES, *_FUNCTIONS} - {'TrainConfig'}))}), or leave checkpoint out"
+    )
+
+
+def from_json(plain: Any) -> Any:
+    """Return the setting that `to_json` made this of.
+
+    Raises:
+        ValueError, TypeError, KeyError: if it is not such a thing.
+    """
+    if not isinstance(plain, dict):
+        return plain
+    if "class" in plain:
+        return _CLASSES[plain["class"]](**{name: from_json(value) for name, value in plain["fields"].items()})
+    if "array" in plain:
+        dtype = np.dtype(plain["dtype"])
+        if dtype.kind not in "fiub":
+            raise ValueError(f"a setting is an array of {dtype}")
+        return np.array(plain["array"], dtype)
+    return _FUNCTIONS[plain["function"]]
+
+
+def describe_model(model: Model) -> dict[str, Any]:
+    """Return the model's class and its constructor's keywords, for a header."""
+    config = {**model.config(), "observed_dim": model.observed_dim}
+    plain = {k: v.__name__ if isinstance(v, type) else v for k, v in config.items()}
+    return {"model": type(model).__name__, "config": plain}
+
+
+def build_model(header: dict[str, Any], held: Collection[np.ndarray]) -> Model:
+    """Build a model of the class and sizes in a header; refuse it if `held`, its file's parameters, are too few."""
+    config, numbers = dict(header["config"]), sum(array.size for array in held)
+    kind = _find_class(header["model"], Model)
+    too_few = ValueError(f"this model, of sizes {config}, needs more than the {numbers} numbers that the file holds")
+    # No array of a model has fewer numbers than one of its sizes, no stack of layers fewer than all its sizes together,
+    # and S5's initial values come from a matrix of states by states.
+    sizes = {name: v for name, v in config.items() if isinstance(v, int) and not isinstance(v, bool)}
+    largest, second = sorted([*sizes.values(), 1, 1], reverse=True)[:2]
+    stacked = [sizes.get(name, 1) for name in ("latent_dim", "width", "depth")] if "width" in sizes else [1]
+    few = max(_UNSUSPICIOUS, 100 * numbers)
+    if max(largest, math.prod(stacked)) > max(numbers, 1) or max(largest * second, stacked[0] ** 2) > few:
+        raise too_few
+    if "observation" in config:
+        config["observation"] = _find_class(config["observation"], models.Observation)
+    shapes = nnx.eval_shape(lambda: kind(**config, rngs=nnx.Rngs(0)))  # shapes only: no memory is taken yet
+    if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(shapes, nnx.Param))) > numbers:
+        raise too_few
+    return kind(**config, rngs=nnx.Rngs(0))
+
+
+def _find_class(name: Any, base: type) -> Any:
+    known = {n: c for n in models.__all__ if isinstance(c := getattr(models, n), type) and issubclass(c, base)}
+    if name not in known:
+        raise ValueError(f"the file names a {name!r}, which this gtfdeer does not know; it knows {sorted(known)}")
+    return known[name]
+
+
+def own_class(model: Model) -> str | None:
+    """Return the class of the model or of its observation, if it is not the package's: no file can name it."""
+    known = [getattr(models, name) for name in models.__all__]
+    if type(model) not in known:
+        return type(model).__name__
+    readout = model.config().get("observation")
+    return None if readout is None or readout in known else readout.__name__
+
+
+def name_parameters(model: Model) -> dict[str, np.ndarray]:
+    """Return parameters by path, `{"W1": array, "observation/B": array, ..}`."""
+    flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
+    return {"/".join(map(str, path)): np.asarray(value[...]) for path, value in flat}
+
+
+def set_parameters(model: Model, named: dict[str, np.ndarray]) -> None:
+    """Put parameters by path into a model, in place; names, shapes and dtypes must be the model's own."""
+    flat = dict(nnx.to_flat_state(nnx.state(model, nnx.Param)))
+    paths = {"/".join(map(str, path)): path for path in flat}
+    if paths.keys() != named.keys():
+        raise ValueError(f"parameters {sorted(named)} do not belong to this model, which has {sorted(paths)}")
+    for name, value in named.items():
+        wanted = flat[paths[name]][...]
+        if value.shape != wanted.shape or value.dtype.kind != "f" or not np.isfinite(value).all():
+            raise ValueError(
+                f"parameter {name} is {value.dtype}{list(value.shape)}; this model needs finite "
+                f"{wanted.dtype}{list(wanted.shape)}"
+            )
+        flat[paths[name]] = flat[paths[name]].replace(jnp.asarray(value))
+    nnx.update(model, nnx.from_flat_state(flat))
