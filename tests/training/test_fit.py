@@ -9,9 +9,7 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer.training import _storage as storage
-from gtfdeer.training._config import Recipe
-from gtfdeer.training._loop import History
+from gtfdeer.training import TrainConfig, name_parameters
 
 
 @pytest.fixture(scope="module")
@@ -67,7 +65,6 @@ def test_the_history_has_one_entry_an_update(lorenz):
         "iterations",
         "seconds",
         "retried",
-        "damped",
         "sequential",
         "skipped",
     }
@@ -76,18 +73,16 @@ def test_the_history_has_one_entry_an_update(lorenz):
 
 
 def test_the_same_key_gives_the_same_model_and_another_key_another(lorenz):
-    first, again, other = (
-        storage.flat_parameters(quick(plrnn(), lorenz, key=jax.random.key(k)).model) for k in (1, 1, 2)
-    )
+    first, again, other = (name_parameters(quick(plrnn(), lorenz, key=jax.random.key(k)).model) for k in (1, 1, 2))
     assert all(np.array_equal(first[name], again[name]) for name in first)
     assert not np.array_equal(first["W1"], other["W1"])
 
 
 def test_the_users_model_is_left_untouched(lorenz):
     model = plrnn()
-    before = storage.flat_parameters(model)
-    trained = storage.flat_parameters(quick(model, lorenz).model)
-    after = storage.flat_parameters(model)
+    before = name_parameters(model)
+    trained = name_parameters(quick(model, lorenz).model)
+    after = name_parameters(model)
     assert all(np.array_equal(before[name], after[name]) for name in before)
     assert not np.array_equal(before["W1"], trained["W1"])
 
@@ -121,15 +116,16 @@ def test_a_fallback_of_auto_is_counted(lorenz):
     np.testing.assert_array_equal(long["sequential"], [1, 1, 1])
     np.testing.assert_array_equal(long["retried"], [1, 1, 1])
     assert not long["skipped"].any()
-    assert History(long).latest(0, 3)["sequential"] == "3"  # what the bar shows
     short = quick(model, lorenz, window=50, validations=0, **settings).history
     assert not short["sequential"].any()
 
 
 def test_auto_knows_how_many_sequences_share_the_memory():
     settings = {"window": 50, "updates": 1, "forcing": gd.forcing.Constant(0.5)}
-    assert Recipe(batch=7, solver=gd.solvers.Auto(tol=1e-4), **settings).solver == gd.solvers.Auto(tol=1e-4, batch=7)
-    assert Recipe(batch=7, solver=gd.solvers.DEER(), **settings).solver == gd.solvers.DEER()
+    assert TrainConfig(batch=7, solver=gd.solvers.Auto(tol=1e-4), **settings).solver == gd.solvers.Auto(
+        tol=1e-4, batch=7
+    )
+    assert TrainConfig(batch=7, solver=gd.solvers.DEER(), **settings).solver == gd.solvers.DEER()
 
 
 def test_an_update_that_is_not_finite_is_skipped_and_ten_in_a_row_end_the_run(lorenz):
@@ -139,7 +135,7 @@ def test_an_update_that_is_not_finite_is_skipped_and_ten_in_a_row_end_the_run(lo
     assert "not finite" in rec.ending
     assert 10 <= len(rec.history["loss"]) < 50
     assert rec.history["skipped"].all()
-    assert np.array_equal(storage.flat_parameters(rec.model)["W1"], storage.flat_parameters(model)["W1"])
+    assert np.array_equal(name_parameters(rec.model)["W1"], name_parameters(model)["W1"])
 
 
 def test_an_interrupt_keeps_what_was_learned(lorenz):
@@ -241,7 +237,7 @@ def test_a_model_without_observed_dim_observes_the_columns_of_the_series(lorenz)
         ({"updates": 2.5}, "updates"),
         ({"noise": -1.0}, "noise"),
         ({"learning_rate": 0.0}, "learning_rate"),
-        ({"u": np.zeros((5000, 2))}, "input_dim=2"),
+        ({"u": np.zeros((5000, 2))}, "input_dim=0"),
     ],
 )
 def test_a_bad_setting_is_named(lorenz, settings, words):
@@ -275,3 +271,10 @@ def test_a_model_of_other_columns_is_told_what_to_pass(lorenz):
 def test_recordings_that_differ_are_refused(lorenz):
     with pytest.raises(ValueError, match="same columns, dt"):
         quick(plrnn(), [lorenz, gd.data.Series(lorenz.values, dt=0.02)])
+
+
+def test_a_log_file_gets_a_line_every_tenth_of_the_way(lorenz, capsys):
+    quick(plrnn(), lorenz, progress=True)
+    lines = capsys.readouterr().err.splitlines()
+    assert 2 <= len(lines) <= 10
+    assert lines[-1].startswith("update 20 of 20: loss ")

@@ -18,7 +18,7 @@ import gtfdeer as gd
 from gtfdeer.data import Scaling, rk4_step
 from gtfdeer.models import Model
 from gtfdeer.training import _rollout as free
-from gtfdeer.training._scores import _beside
+from gtfdeer.training import rollout_for_comparison
 
 
 @pytest.fixture(scope="module")
@@ -143,7 +143,7 @@ def test_inputs_follow_the_series_through_gap_and_embedding(driven, embedded):
 
 def test_a_driven_run_lies_beside_the_rows_that_its_inputs_end_at(driven):
     series, u = driven
-    seen, generated = _beside(Echo(), series.values[100:].astype(np.float32), u[100:].astype(np.float32))
+    seen, generated = rollout_for_comparison(Echo(), series.values[100:].astype(np.float32), u[100:].astype(np.float32))
     np.testing.assert_allclose(generated, seen, atol=1e-5)  # float32
 
 
@@ -158,8 +158,8 @@ def test_a_run_begins_with_the_input_of_its_first_row(driven):
     ("change", "error", "said"),
     [
         (lambda u: None, ValueError, "input_dim=1 but no input came; pass u of shape \\(400, 1\\)"),
-        (lambda u: u[:-1], ValueError, "399 rows of 1 columns for 400 steps"),
-        (lambda u: np.vstack([u, u]), ValueError, "800 rows of 1 columns for 400 steps"),
+        (lambda u: u[:-1], ValueError, "shape \\(399, 1\\) for 400 steps"),
+        (lambda u: np.vstack([u, u]), ValueError, "shape \\(800, 1\\) for 400 steps"),
         (lambda u: u[:, [0, 0]], ValueError, "pass u of shape \\(400, 1\\)"),
         (lambda u: np.where(np.arange(400)[:, None] == 7, np.nan, u), ValueError, "not finite in row 7"),
         (lambda u: u.astype(str), TypeError, "u holds <U.*; pass real numbers"),
@@ -299,7 +299,7 @@ def rewritten(path, change):
         (lambda h, a: h.update(format="something else"), "pass one written by"),
         (lambda h, a: h.update(model="os.system"), "does not know"),
         (lambda h, a: h["config"].update(observation="Popen"), "does not know"),
-        (lambda h, a: h["config"].update(hidden_dim=10**6), "this model needs"),
+        (lambda h, a: h["config"].update(hidden_dim=10**6), "needs more than the"),
         (lambda h, a: a.pop("parameters/W1"), "needs more than the"),
         (lambda h, a: a.update({"parameters/V1": a.pop("parameters/W1")}), "do not belong"),
         (lambda h, a: a.update({"parameters/W1": np.full_like(a["parameters/W1"], np.nan)}), "finite"),
@@ -323,7 +323,7 @@ def test_other_files_are_refused(rec, tmp_path):
     whole = (tmp_path / "m.npz").read_bytes()
     (tmp_path / "half.npz").write_bytes(whole[: len(whole) // 2])
     for name in ("text.npz", "arrays.npz", "half.npz"):
-        with pytest.raises(ValueError, match="not a model file"):
+        with pytest.raises(ValueError, match="not a model file of gtfdeer, or damaged"):
             gd.load(tmp_path / name)
 
 
@@ -338,7 +338,7 @@ def test_a_pickle_in_a_model_file_is_never_opened(rec, tmp_path):
     np.save(tmp_path / "first.npy", np.array([Bomb()], dtype=object), allow_pickle=True)
     with zipfile.ZipFile(tmp_path / "m.npz", "a") as archive:
         archive.write(tmp_path / "first.npy", "history/extra.npy")
-    with pytest.raises(ValueError, match=r"allow_pickle|not a model file"):
+    with pytest.raises(ValueError, match="not a model file"):
         gd.load(tmp_path / "m.npz")
     assert not ran.exists()
 

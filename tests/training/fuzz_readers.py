@@ -1,10 +1,10 @@
 """Fuzz the readers with atheris, which follows what code its inputs reach: `make fuzz-readers`.
 
-    python tests/trust/fuzz_readers.py TARGET [options of libFuzzer] [a folder to keep inputs in]
+    python tests/training/fuzz_readers.py TARGET [options of libFuzzer] [a folder to keep inputs in]
 
 TARGET is text, arrays, models or checkpoints. An input is read, or refused by a ValueError, TypeError or MemoryError
 that our own code raised; all else is a finding, kept as a file `crash-*` in the working directory. Files with checksums
-are put together from the fuzzer's bytes, so that they reach what stands behind the checksum. atheris is not in the
+are put together from the fuzzer's bytes, so that they reach what comes after it. atheris is not in the
 lock: `pip install atheris` (Linux, Python 3.11 to 3.13).
 """
 
@@ -24,11 +24,10 @@ import jax
 import numpy as np
 from flax import nnx
 
-READERS = [f"gtfdeer.{part}" for part in ("data", "sealed", "storage", "settings", "checkpoint")]
+READERS = [f"gtfdeer.{part}" for part in ("data", "training")]
 with atheris.instrument_imports(include=READERS):
     import gtfdeer as gd
-    from gtfdeer.training._checkpoint import Checkpoints
-    from gtfdeer.training._sealed import pack, unpack
+    from gtfdeer.training._files import load_run, pack, unpack
 
 PACKAGE = Path(gd.__file__).parent
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))
@@ -52,11 +51,6 @@ def begun() -> Path:
     return path
 
 
-def read_checkpoint(path: Path) -> None:
-    with Checkpoints.at(path) as checkpoints:
-        checkpoints.read()
-
-
 def archive(content: bytes) -> bytes:
     """An archive of one or two members, split where the first byte says."""
     cut = content[0] * len(content) // 256 if content else 0
@@ -67,9 +61,9 @@ def archive(content: bytes) -> bytes:
     return buffer.getvalue()
 
 
-def resealed(path: Path) -> Build:
+def rewritten(path: Path) -> Build:
     """The file at `path` with its header, or the bytes of one array, replaced; which one, the first byte says."""
-    arrays = unpack(path, most=2**30, unsealed=True)
+    arrays = unpack(path.read_bytes())
     names = ["header", *sorted(arrays.keys() - {"header"})]
 
     def build(content: bytes) -> bytes:
@@ -95,9 +89,9 @@ def doors(target: str) -> list[tuple[Callable[[Path], object], str, Build]]:
     if target == "arrays":
         return [(series, "x.npy", as_it_is), (series, "x.npz", as_it_is), (series, "x.npz", archive)]
     if target == "models":
-        return [(gd.load, "x.npz", as_it_is), (gd.load, "x.npz", resealed(saved()))]
+        return [(gd.load, "x.npz", as_it_is), (gd.load, "x.npz", rewritten(saved()))]
     if target == "checkpoints":
-        return [(read_checkpoint, "x.npz", resealed(begun()))]
+        return [(load_run, "x.npz", rewritten(begun()))]
     raise SystemExit(f"{target!r} is none of text, arrays, models, checkpoints")
 
 
@@ -114,9 +108,9 @@ def seeds(target: str, folder: Path) -> None:
     ]
     known = {"text": texts, "arrays": [table.getvalue(), archive(b"\x80" + table.getvalue())]}
     if target == "models":
-        known["models"] = [saved().read_bytes(), b"\0" + unpack(saved(), most=2**30)["header"].tobytes()]
+        known["models"] = [saved().read_bytes(), b"\0" + unpack(saved().read_bytes())["header"].tobytes()]
     if target == "checkpoints":
-        known["checkpoints"] = [b"\0" + unpack(begun(), most=2**30)["header"].tobytes()]
+        known["checkpoints"] = [b"\0" + unpack(begun().read_bytes())["header"].tobytes()]
     for k, content in enumerate(known[target]):
         for door in range(len(doors(target))):
             (folder / f"seed-{k}-{door}").write_bytes(bytes([door]) + content)

@@ -49,10 +49,7 @@ def keeping(compiled: Path) -> dict[str, str]:
 
 
 def run_slowly(path: str, fatal: str, count: int) -> None:
-    """The run with a checkpoint after every update; `fatal`, a function of `os`, kills it at its `count`-th call.
-
-    While a file `wait` lies beside `path`, it goes no further.
-    """
+    """The run with a checkpoint after every update; `fatal`, a function of `os`, kills it at its `count`-th call."""
     if fatal:
         deadly = getattr(os, fatal)
         calls = iter(range(1, count))
@@ -63,14 +60,8 @@ def run_slowly(path: str, fatal: str, count: int) -> None:
             return deadly(*arguments)
 
         setattr(os, fatal, die_in_the_end)
-    wait = Path(path).with_name("wait")
-
-    def dawdle(moment) -> None:
-        time.sleep(0.01)
-        while moment.update > 1 and wait.exists():
-            time.sleep(0.01)
-
-    gd.fit(model(), recording(), checkpoint=path, every=1, callbacks=[dawdle], **SETTINGS)
+    slow = [lambda moment: time.sleep(0.01)]
+    gd.fit(model(), recording(), checkpoint=path, every=1, callbacks=slow, **SETTINGS)
 
 
 def wait_for(path: Path, child: subprocess.Popen) -> None:

@@ -1,6 +1,6 @@
 """An hour of training with checkpoints and a panel that is told: `make soak`.
 
-    python tests/trust/soak.py [seconds] [file.json]
+    python tests/training/soak.py [seconds] [file.json]
 
 Writes, anew every few seconds, samples of memory, of programs compiled since the start, and of updates a second; then
 says whether memory was flat within 5%, nothing was compiled late, and the end was as fast as the start. "cpu" is the

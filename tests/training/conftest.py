@@ -8,7 +8,7 @@ import pytest
 from jax.experimental.compilation_cache import compilation_cache
 
 import gtfdeer as gd
-from gtfdeer.training import _storage as storage
+from gtfdeer.training import name_parameters
 
 from .small import recording
 
@@ -48,7 +48,7 @@ def same():
     """Compare two reconstructions bit for bit, wall-clock seconds apart."""
 
     def compare(one: gd.Reconstruction, other: gd.Reconstruction) -> None:
-        first, second = (storage.flat_parameters(rec.model) for rec in (one, other))
+        first, second = (name_parameters(rec.model) for rec in (one, other))
         assert first.keys() == second.keys()
         assert all(np.array_equal(first[name], second[name]) for name in first)
         assert one.history.keys() == other.history.keys()
