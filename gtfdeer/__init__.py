@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from . import data, forcing, measures, models, solvers, training
 from ._version import __version__
 from .solvers import Solution, Status, iterates, scan, solve
-from .training import Reconstruction, fit, load, resume
+from .training import Reconstruction, fit, info, load, resume
 
 if TYPE_CHECKING:
     from . import explorables, plots
@@ -33,6 +33,7 @@ __all__ = [
     "explorables",
     "fit",
     "forcing",
+    "info",
     "iterates",
     "load",
     "measures",
