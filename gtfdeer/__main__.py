@@ -13,20 +13,16 @@ import builtins
 import inspect
 import io
 import json
-import math
 import os
 import re
 import shlex
 import signal
-import statistics
 import sys
 import tempfile
 import time
 import traceback
-import warnings
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +34,7 @@ import gtfdeer as gd
 
 _SIZES = ("latent_dim", "hidden_dim", "width", "depth", "relu_units")
 _HIDDEN_UNITS = 50  # of a model that needs a number: the published Lorenz-63 model (arXiv 2306.04406)
+_TOLD = ("loss", "alpha", "iterations")
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _EXAMPLES = """examples:
   gtfdeer demo --seeds 3 --out out/three
@@ -118,20 +115,16 @@ def fit(options: Namespace) -> None:
 def resume(options: Namespace) -> None:
     """Go on with a run that `gtfdeer fit --checkpoint` began, to the very result that it would have had."""
     _require_writable(options.out)
-    rec = gd.resume(options.path, progress=not options.quiet, **_pick(options, gd.resume, leave="path"))
+    rec = gd.resume(options.path, progress=not options.quiet, **_pick(options, gd.resume))
     _finish(rec, options)
 
 
 def simulate(options: Namespace) -> None:
     """Let a model run freely and write its orbit, in data units, to a .csv (with a time column) or a .npy."""
-    if options.out.suffix.lower() not in (".csv", ".npy"):
-        raise ValueError(f"out is {str(options.out)!r}; pass a name that ends in .csv or .npy")
-    _require_writable(options.out)
+    _require_writable(options.out, ".csv", ".npy")
     rec = gd.load(options.model)
     start = None if options.start is None else _read_as_trained(options.start, rec, options)
-    with warnings.catch_warnings():  # of an interrupt, which is told below
-        warnings.filterwarnings("ignore", message="interrupted after")
-        orbit = rec.simulate(options.steps, start=start)
+    orbit = rec.simulate(options.steps, start=start)
     content = io.BytesIO()
     if options.out.suffix.lower() == ".npy":
         np.save(content, orbit, allow_pickle=False)
@@ -160,9 +153,7 @@ def score(options: Namespace) -> None:
 
 def report(options: Namespace) -> None:
     """Make one page that shows how well a model did: a .html, or the same as a notebook (.ipynb) to go on with."""
-    if options.out.suffix not in (".html", ".ipynb"):
-        raise ValueError(f"out is {str(options.out)!r}; pass a name that ends in .html or .ipynb")
-    _require_writable(options.out)
+    _require_writable(options.out, ".html", ".ipynb")
     rec = gd.load(options.model)
     test = _read_as_trained(options.recording, rec, options)
     rec.standardised(test)  # refuses what does not fit before a kernel is started
@@ -211,7 +202,7 @@ def demo(options: Namespace) -> None:
         runs.append(_repeat(seed, options, began))
         if runs[-1][0].ending != "finished":
             break
-    rec, series, record = sorted(runs, key=lambda run: run[2]["D_stsp"] or math.inf)[(len(runs) - 1) // 2]
+    rec, series, record = sorted(runs, key=lambda run: run[2]["D_stsp"] or np.inf)[(len(runs) - 1) // 2]
     _say(began, f"drawing seed {record['seed']} and writing the report")
     given = {name: getattr(options, name) for name in ("out", "seed", "seeds", "length", "updates") if name in options}
     facts = {
@@ -222,7 +213,7 @@ def demo(options: Namespace) -> None:
         "summary": _summarise([record for _, _, record in runs]),
         **{"length": options.length, "dt": _DT, "noise": _NOISE, "seconds": round(time.perf_counter() - began, 1)},
         "command": shlex.join(["gtfdeer", "demo", *(word for k, v in given.items() for word in (f"--{k}", str(v)))]),
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         **{name: gd.info()[name] for name in ("device", "versions")},
     }
     rec.save(options.out / "lorenz63.npz")
@@ -241,7 +232,7 @@ def demo(options: Namespace) -> None:
     for cell in page.cells:
         pictures = [output.data["image/png"] for output in cell.get("outputs", []) if "image/png" in output.data]
         files |= {f"{cell.id}.png": base64.b64decode(picture) for picture in pictures}
-    _say(began, f"done. Look at the report first; scores.json and lorenz63.npz are beside it in {options.out}:")
+    _say(began, "done. Look at the report first; model and scores are beside it:")
     for name, content in files.items():
         _write(options.out / name, content)
         print(f"  {options.out / name}")
@@ -276,10 +267,10 @@ def _summarise(records: list[dict[str, Any]]) -> dict[str, dict[str, float | Non
     """Median, best and worst of every measure over the seeds; an exponent is best nearest to the truth."""
     table: dict[str, dict[str, float | None]] = {"median": {}, "best": {}, "worst": {}}
     for name, ideal in {"D_stsp": 0.0, "D_H": 0.0, "PE": 0.0, "lambda_max": _EXPONENTS[0]}.items():
-        known = [math.inf if record[name] is None else record[name] for record in records]
+        known = [np.inf if record[name] is None else record[name] for record in records]
         values = sorted(known, key=lambda value: abs(value - ideal))
-        for kind, value in zip(table, (statistics.median(values), values[0], values[-1]), strict=True):
-            table[kind][name] = value if math.isfinite(value) else None
+        for kind, value in zip(table, (float(np.median(values)), values[0], values[-1]), strict=True):
+            table[kind][name] = value if np.isfinite(value) else None
     return table
 
 
@@ -312,6 +303,7 @@ def _export(page: Any) -> bytes:
     """The executed notebook as one self-contained page of HTML: what was drawn and told, without code."""
     import nbconvert
 
+    page.metadata.pop("widgets", None)
     for cell in page.cells:  # leaves out warnings and progress bars
         told = [
             output for output in cell.get("outputs", []) if {"text/markdown", "image/png"} & {*output.get("data", {})}
@@ -368,17 +360,16 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
 
 def _finish(rec: gd.Reconstruction, options: Namespace, held_out: Sequence[gd.data.Series] = ()) -> None:
     """Save, tell how training went, score; leave with a failure where training did not reach its end."""
-    history, quiet = rec.history, options.quiet or jax.process_index() > 0
+    history = rec.history
     if not history["loss"].size:
         raise KeyboardInterrupt
     if not jax.process_index():
         rec.save(options.out)
-    if not quiet:
+    if not options.quiet and not jax.process_index():
         told = f"{rec.ending} after {history['loss'].size:,} updates in {history['seconds'].sum():.1f} s with compiling"
-        last = f"loss {np.median(history['loss'][-max(1, history['loss'].size // 20) :]):.3g} (median of the last 5%)"
-        iterations = f"solver iterations {np.median(history['iterations']):.0f} (median)"
-        lost = f"{int(history['skipped'].sum()):,} updates not applied"
-        print(f"training {told}: {last}, alpha {history['alpha'][-1]:.3f}, {iterations}, {lost}\nsaved {options.out}")
+        medians = {name: np.median(history[name][-max(1, history[name].size // 20) :]) for name in _TOLD}
+        last = ", ".join(f"{name} {value:.3g}" for name, value in medians.items())
+        print(f"training {told}; medians of the last 5%: {last}\nsaved {options.out}")
         for series in held_out:
             print(f"\nfree run against the held-out end of {series.name}:\n{rec.score(series)}")
     kept = f"what was learned until then is in {options.out}"
@@ -388,10 +379,12 @@ def _finish(rec: gd.Reconstruction, options: Namespace, held_out: Sequence[gd.da
         raise Failure(f"training {rec.ending}; {kept}")
 
 
-def _require_writable(path: Path) -> None:
+def _require_writable(path: Path, *endings: str) -> None:
     """Refuse, before the work, a path that cannot be written; asking for permissions would not do for root."""
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it")
+    if endings and path.suffix.lower() not in endings:
+        raise ValueError(f"out is {str(path)!r}; pass a name that ends in {' or '.join(endings)}")
     tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.").close()
 
 
@@ -413,8 +406,8 @@ def _write(path: Path, content: bytes) -> None:
 
 def _pick(options: Namespace, function: Callable[..., Any], leave: str = "") -> dict[str, Any]:
     """The keywords of a function that the user gave; the others keep their defaults."""
-    names = inspect.signature(function).parameters
-    return {name: value for name, value in vars(options).items() if name in names and name != leave}
+    named = {name for name, each in inspect.signature(function).parameters.items() if each.default is not each.empty}
+    return {name: value for name, value in vars(options).items() if name in named and name != leave}
 
 
 def _build(text: str, room: Any, base: type, **more: Any) -> Any:
@@ -424,10 +417,10 @@ def _build(text: str, room: Any, base: type, **more: Any) -> Any:
     if kind is None:
         names = ", ".join(sorted(each.__name__ for each in _classes(room, base).values()))
         raise ValueError(f"there is no {base.__name__.lower()} {name!r}; pass one of {names}")
-    call = re.fullmatch(r"(?:\s*\w+\s*=\s*[-+.\w]+\s*,?)*\)", rest or ")")
-    if call is None:
+    value = r"(\w+)\s*=\s*([-+]?[.\d][-+.\de]*|True|False|None)"
+    if not re.fullmatch(rf"(?:\s*{value}\s*,?)*\)", rest or ")"):
         raise ValueError(f"{text!r} is not understood; pass a name and keywords, such as '{name}(keyword=0.1)'")
-    return kind(**{k: ast.literal_eval(v) for k, v in re.findall(r"(\w+)\s*=\s*([-+.\w]+)", rest)}, **more)
+    return kind(**{k: ast.literal_eval(v) for k, v in re.findall(value, rest)}, **more)
 
 
 def _classes(room: Any, base: type) -> dict[str, type]:
@@ -455,23 +448,17 @@ def _build_model(options: Namespace, columns: int) -> Any:
     return _build(options.model, gd.models, gd.models.Model, observed_dim=columns, rngs=nnx.Rngs(options.seed), **sizes)
 
 
-def _add_keywords(parser: ArgumentParser, function: Callable[..., Any], leave: Sequence[str] = ()) -> None:
+def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
     """One option for each keyword of a function that holds a number, a text or a switch; unset unless given."""
     text = inspect.getdoc(function) or ""
     for name, parameter in inspect.signature(function).parameters.items():
         kind = re.match(r"int|float|bool|str", str(parameter.annotation))
-        if kind is None or name in leave or (parameter.kind is not inspect.Parameter.KEYWORD_ONLY and name != "dt"):
+        if kind is None or name == "progress" or (parameter.default is parameter.empty):
             continue
         found = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)*: (.*(?:\n +(?![\w, ]+: ).*)*)", text, re.MULTILINE)
         words = " ".join(found[1].split()).replace("%", "%%") if found else ""
         more = {"action": BooleanOptionalAction} if kind[0] == "bool" else {"type": getattr(builtins, kind[0])}
         parser.add_argument(f"--{name.replace('_', '-')}", default=SUPPRESS, help=words, **more)
-
-
-def _add_reading(parser: ArgumentParser) -> None:
-    _add_keywords(parser, gd.data.read_series)
-    parser.add_argument("--columns", nargs="+", default=SUPPRESS, help="columns to take, by name or number from 0")
-    parser.add_argument("--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
 
 
 def _build_parser() -> ArgumentParser:
@@ -496,8 +483,6 @@ def _build_parser() -> ArgumentParser:
 
     add = made["fit"].add_argument
     add("recordings", nargs="+", metavar="recording", help="one file or several: .csv, .txt, .npy, .npz")
-    add("--out", type=Path, required=True, metavar="FILE.npz", help="the model file to write")
-    _add_reading(made["fit"])
     add("--delay-embed", type=int, help="replace each column by so many copies, each later in the past")
     add("--delay", type=int, help="time steps between two copies; chosen from the data by default")
     add("--test-fraction", type=float, default=0.0, help="hold out this share at the end and score on it (0)")
@@ -507,31 +492,30 @@ def _build_parser() -> ArgumentParser:
     add("--observation", choices=("identity", "scaled", "affine"), default=SUPPRESS, help="how units become data")
     add("--forcing", default=SUPPRESS, help="a class of gtfdeer.forcing, such as Adaptive or 'Annealed(last=0.1)'")
     add("--solver", default=SUPPRESS, help="a class of gtfdeer.solvers, such as DEER or 'DEER(max_iterations=20)'")
-    _add_keywords(made["fit"], gd.fit, leave=("progress",))
     add("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
     add("--distributed", action="store_true", help="one of several processes (SLURM, Open MPI) that train together")
-    add("--quiet", action="store_true", help="print nothing but errors")
-
-    add = made["resume"].add_argument
-    add("path", help="a checkpoint, written by gtfdeer fit --checkpoint")
-    add("--out", type=Path, required=True, metavar="FILE.npz", help="the model file to write")
-    _add_keywords(made["resume"], gd.resume, leave=("progress",))
-    add("--quiet", action="store_true", help="print nothing but errors")
-
+    made["resume"].add_argument("path", help="a checkpoint, written by gtfdeer fit --checkpoint")
     for name in ("simulate", "score", "report"):
         made[name].add_argument("model", help="a model file, written by gtfdeer fit")
-    add = made["simulate"].add_argument
-    add("--steps", type=int, required=True, help="how many time steps to run")
-    add("--out", type=Path, required=True, metavar="FILE", help="a .csv, with a time column, or a .npy, without")
-    add("--start", metavar="FILE", help="a recording to begin at; by default at the first training sample")
     for name in ("score", "report"):
         made[name].add_argument("recording", help="the test recording, in data units, sampled as for training")
         made[name].add_argument("--floor", metavar="FILE", help="another recording of the same system; else two halves")
-        _add_keywords(made[name], gd.Reconstruction.score)
-    for name in ("simulate", "score", "report"):
-        _add_reading(made[name])
-    made["report"].add_argument("--out", type=Path, required=True, help="a .html, or a .ipynb to go on with")
+    add = made["simulate"].add_argument
+    add("--steps", type=int, required=True, help="how many time steps to run")
+    add("--start", metavar="FILE", help="a recording to begin at; by default at the first training sample")
     made["report"].add_argument("--truth", type=float, nargs="+", help="known Lyapunov exponents per unit of time")
+
+    calls = {"fit": gd.fit, "resume": gd.resume, "score": gd.Reconstruction.score, "report": gd.Reconstruction.score}
+    for name, function in calls.items():
+        _add_keywords(made[name], function)
+    for name in ("fit", "simulate", "score", "report"):
+        _add_keywords(made[name], gd.data.read_series)
+        made[name].add_argument("--columns", nargs="+", default=SUPPRESS, help="names, or numbers from 0")
+        made[name].add_argument("--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
+    for name in ("fit", "resume"):
+        made[name].add_argument("--quiet", action="store_true", help="print nothing but errors")
+    for name, ending in {"fit": ".npz", "resume": ".npz", "simulate": ".csv|.npy", "report": ".html|.ipynb"}.items():
+        made[name].add_argument("--out", type=Path, required=True, metavar=f"FILE{ending}", help="what to write")
     for name in ("score", "info"):
         made[name].add_argument("--json", action="store_true", help="print JSON instead of a table")
     return parser

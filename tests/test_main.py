@@ -1,0 +1,325 @@
+"""The command line: each verb end to end at small size, refusals in one sentence, progress without a terminal."""
+
+import inspect
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+import gtfdeer as gd
+from gtfdeer.__main__ import ProgressLines, main
+
+DT = 0.02
+TINY = ["--updates", "2", "--batch", "2", "--window", "20", "--hidden-dim", "4"]
+VERBS = ("demo", "fit", "resume", "simulate", "score", "report", "info")
+
+
+def spiral(steps, phase=0.0):
+    """Two columns that turn and breathe: quick to write down, never constant."""
+    t = DT * np.arange(steps) + phase
+    return np.stack([np.cos(3 * t) * (1 + 0.3 * np.sin(t)), np.sin(3 * t)], axis=1)
+
+
+def write_csv(path, values, header="x,y"):
+    np.savetxt(path, values, delimiter=",", header=header, comments="")
+    return path
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory):
+    """Recordings, and a model of two columns that is barely trained: what it says is not judged, that it says it is."""
+    folder = tmp_path_factory.mktemp("recordings")
+    write_csv(folder / "train.csv", spiral(600))
+    write_csv(folder / "test.csv", spiral(300, phase=50.0))
+    write_csv(folder / "one.csv", spiral(600)[:, :1], header="x")
+    write_csv(folder / "three.csv", np.random.default_rng(0).normal(size=(300, 3)), header="a,b,c")
+    clock = np.column_stack([0.5 * np.arange(300), spiral(300)])
+    write_csv(folder / "clock.csv", clock, header="t,x,y")
+    still = spiral(300) * [1, 0] + [0, 7]
+    write_csv(folder / "still.csv", still)
+    (folder / "text.csv").write_text("x,y\n1,2\n3,four\n" + "5,6\n" * 50)
+    np.savez(folder / "pretender.npz", values=np.zeros(3))
+    words = ["fit", folder / "train.csv", "--dt", DT, *TINY, "--quiet", "--out", folder / "model.npz"]
+    assert main(list(map(str, words))) == 0
+    return folder
+
+
+@pytest.fixture
+def run(files, tmp_path, monkeypatch, capfd):
+    """Run a command in a folder of its own, IN standing for the recordings; returns status, output and errors."""
+    monkeypatch.chdir(tmp_path)
+
+    def call(line):
+        capfd.readouterr()
+        status = main([word.replace("IN/", f"{files}/") for word in line.split(" ")])
+        return status, *capfd.readouterr()
+
+    return call
+
+
+def test_help_and_version(capsys):
+    for words in ([], *([verb] for verb in VERBS)):
+        with pytest.raises(SystemExit) as left:
+            main([*words, "--help"])
+        assert left.value.code == 0
+    assert all(verb in capsys.readouterr().out for verb in ("report",))
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"gtfdeer {gd.__version__}\n"
+
+
+@pytest.mark.parametrize("line", ["", "dance", "fit a.csv", "score only_one", "info --loud"])
+def test_what_is_not_understood_leaves_with_2(line, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(line.split())
+    assert left.value.code == 2
+    assert "usage: gtfdeer" in capsys.readouterr().err
+
+
+def test_every_number_and_switch_of_fit_is_an_option(capsys):
+    with pytest.raises(SystemExit):
+        main(["fit", "--help"])
+    told = capsys.readouterr().out
+    for name, parameter in inspect.signature(gd.fit).parameters.items():
+        plain = re.match("int|float|bool|str", str(parameter.annotation)) and name != "progress"
+        assert (f"--{name.replace('_', '-')}" in told) or not plain
+
+
+def test_fit_tells_what_it_found_did_and_saved(run):
+    line = f"fit IN/one.csv --dt {DT} --delay-embed 3 --delay 5 --test-fraction 0.3 --out one.npz"
+    status, told, _ = run(f"{line} {' '.join(TINY)}")
+    assert status == 0
+    for words in (
+        "410 x 3, dt=0.02",  # 70 % of 600 rows, less 2 lags of 5
+        "embedded in 3 lags of 5",
+        "ShallowPLRNN(latent_dim=3, observed_dim=3, hidden_dim=4)",
+        "finished after 2 updates",
+        "one.npz",
+        "free run against the held-out end of one",
+        "D_stsp",
+    ):
+        assert words in told
+    assert (gd.load("one.npz").dt, gd.load("one.npz").embedding.delay) == (DT, 5)
+
+
+def test_options_reach_the_training(run, monkeypatch):
+    seen = {}
+
+    def spy(model, series, **settings):
+        seen.update(settings, model=model, series=series)
+        raise ValueError("seen enough")
+
+    monkeypatch.setattr(gd, "fit", spy)
+    spy.__signature__ = inspect.signature(gd.training.fit)
+    line = "fit IN/train.csv IN/test.csv --model clippedshallowplrnn --latent-dim 5 --hidden-dim 7 --window 30"
+    run(f"{line} --forcing Annealed(last=0.2) --solver deer --learning-rate 0.01 --no-standardise --quiet --out m.npz")
+    model = seen.pop("model")
+    assert (type(model).__name__, model.latent_dim, model.hidden_dim) == ("ClippedShallowPLRNN", 5, 7)
+    assert [series.name for series in seen.pop("series")] == ["train", "test"]
+    assert (seen["forcing"], seen["solver"]) == (gd.forcing.Annealed(last=0.2), gd.solvers.DEER())
+    given = {name: seen[name] for name in seen if name not in ("forcing", "solver", "key")}
+    assert given == {"window": 30, "learning_rate": 0.01, "standardise": False, "progress": False}
+
+
+def test_a_coarsened_recording_is_scored_as_it_was_trained(run):
+    assert run(f"fit IN/train.csv --dt {DT} --coarsen 2 {' '.join(TINY)} --out coarse.npz")[0] == 0
+    assert gd.load("coarse.npz").dt == 2 * DT
+    status, told, _ = run("score coarse.npz IN/test.csv --coarsen 2 --steps 5")
+    assert status == 0
+    assert "150 x 2, dt=0.04" in told
+
+
+def test_a_run_goes_on_from_its_checkpoint_to_the_same_model(run):
+    line = f"fit IN/train.csv --dt {DT} {' '.join(TINY)} --forcing constant --quiet"
+    assert run(f"{line} --checkpoint run.npz --every 1 --out first.npz")[0] == 0
+    assert run("resume run.npz --out second.npz")[0] == 0
+    models = [gd.load(name).model for name in ("first.npz", "second.npz")]
+    assert np.array_equal(models[0].W1[...], models[1].W1[...])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
+def test_a_batch_system_that_ends_a_run_in_time_loses_nothing(run, monkeypatch):
+    """SIGTERM, as SLURM sends it at the time limit and a container when it stops."""
+    true_fit, before = gd.fit, signal.getsignal(signal.SIGTERM)
+
+    def ending(*args, **settings):
+        return true_fit(*args, **settings, callbacks=[lambda _: os.kill(os.getpid(), signal.SIGTERM)])
+
+    ending.__signature__ = inspect.signature(true_fit)
+    monkeypatch.setattr(gd, "fit", ending)
+    line = f"fit IN/train.csv --dt {DT} {' '.join(TINY)} --updates 1000 --quiet --out early.npz"
+    status, _, err = run(line)
+    assert (status, err) == (130, "gtfdeer: interrupted: what was learned until then is in early.npz\n")
+    assert gd.load("early.npz").ending == "interrupted"
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_simulate_writes_the_orbit_of_the_model(run, files):
+    assert run("simulate IN/model.npz --steps 200 --out orbit.csv")[0] == 0
+    orbit = gd.data.read_series("orbit.csv")
+    assert (orbit.length, orbit.columns, round(orbit.dt, 9)) == (200, 2, DT)
+    expected = gd.load(files / "model.npz").simulate(200)
+    np.testing.assert_allclose(orbit.values, expected, rtol=1e-7)  # nine digits are written
+    assert run("simulate IN/model.npz --steps 30 --start IN/test.csv --out orbit.npy")[0] == 0
+    start = gd.data.read_series(files / "test.csv", dt=DT)
+    np.testing.assert_array_equal(np.load("orbit.npy"), gd.load(files / "model.npz").simulate(30, start=start))
+
+
+def test_score_tells_the_floor_and_json_parses(run):
+    status, told, _ = run("score IN/model.npz IN/test.csv --floor IN/train.csv")
+    assert status == 0
+    assert "another recording" in told
+    scores = json.loads(run("score IN/model.npz IN/test.csv --json --steps 5")[1])
+    assert scores["steps"] == 5
+    assert {"D_stsp", "D_H", "PE", "lambda_max", "floor_D_stsp", "gtfdeer", "dt", "model"} <= set(scores)
+
+
+def test_info_names_versions_device_and_advice(run):
+    facts = json.loads(run("info --json")[1])
+    assert {"versions", "device", "cores", "memory available", "advice"} <= set(facts)
+    told = run("info")[1]
+    assert re.search(r"^jaxlib +\d", told, re.MULTILINE)
+    assert re.search(r"^advice +\w", told, re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("facts", "words"),
+    [
+        (("gpu", ("H100", "580.6"), ""), "JAX_PLATFORMS=cpu"),
+        (("cpu", None, ""), "no NVIDIA GPU answers"),
+        (("cpu", ("T4", "550.5"), "cpu"), "unset JAX_PLATFORMS"),
+        (("cpu", ("T4", "550.5"), ""), "'jax[cuda12]'"),
+        (("cpu", ("H100", "580.6"), ""), "'jax[cuda13]'"),
+    ],
+)
+def test_the_advice_says_what_to_type(facts, words):
+    from gtfdeer.training._info import advise
+
+    assert words in advise(*facts)
+
+
+def require_self_contained(page):
+    """One page that fetches nothing: pictures inside, no script, no style sheet, no address."""
+    assert page.startswith("<!DOCTYPE html>")
+    assert page.count("<h1") == page.count("</html>") == 1
+    text = re.sub(r"base64,[A-Za-z0-9+/=\s]+", "", page)
+    for trace in ("<script", "<link", "@import", "url(", 'src="http', "Traceback"):
+        assert trace not in text
+    assert "<code" not in text.partition("Going on")[0]  # the notebook's code is hidden
+    assert all('alt="No description' not in tag for tag in re.findall("<img[^>]*", text))
+
+
+def test_report_of_any_model_is_one_self_contained_page(run):
+    assert run("report IN/model.npz IN/test.csv --out page.html")[0] == 0
+    with open("page.html") as file:
+        page = file.read()
+    require_self_contained(page)
+    assert re.search(r"<h1[^>]*>train, learned by ShallowPLRNN", page)
+    assert re.search("(Left to itself, the network|The network (has|did) not learn)", page)
+    assert page.index("<h1") < page.index("data:image/png") < page.index("<table") < page.index("How it was trained")
+
+
+def test_demo_leaves_model_scores_report_and_figures(run):
+    status, told, _ = run("demo --updates 2 --length 1000 --seed 3 --seeds 2 --out deep/demo")
+    assert status == 0
+    assert "seed 4: simulating" in told
+    found = set(os.listdir("deep/demo"))
+    assert found >= {"lorenz63.npz", "scores.json", "report.html", "attractors.png", "time_series.png", "training.png"}
+    assert not [name for name in found if name.startswith(".")]
+    with open("deep/demo/scores.json") as file:
+        facts = json.load(file)
+    assert facts["truth"]["lambda_max"] == 0.9056
+    assert facts["published"]["D_stsp"] == [0.23, 0.26]
+    assert [record["seed"] for record in facts["seeds"]] == [3, 4]
+    assert set(facts["summary"]) == {"median", "best", "worst"}
+    assert {"versions", "date", "seconds", "device", "dt", "noise", "length", "seed", "PE", "floor_D_H"} <= set(facts)
+    assert facts["command"] == "gtfdeer demo --out deep/demo --seed 3 --seeds 2 --length 1000 --updates 2"
+    assert (gd.load("deep/demo/lorenz63.npz").model.hidden_dim) == 50
+    with open("deep/demo/report.html") as file:
+        page = file.read()
+    require_self_contained(page)
+    for words in ("Lorenz-63, learned from a noisy recording", "published", "2306.04406", "0.9056", "seed 4", "worst"):
+        assert words in page
+
+
+FIT = f"fit IN/train.csv --dt {DT} --updates 2 --batch 2 --window 20 --hidden-dim 4 --out m.npz"
+REFUSED = [
+    ("fit IN/none.csv --out m.npz", "there is no file"),
+    ("fit IN/text.csv --out m.npz", "four"),
+    ("fit IN/still.csv --out m.npz", "is always 7"),
+    ("fit IN/train.csv --dt -0.1 --out m.npz", "dt is -0.1; pass a positive"),
+    ("fit IN/train.csv --out missing/m.npz", "pass a path in a folder that exists"),
+    ("fit IN/none.csv --out .", "which is a folder"),
+    ("fit IN/none.csv --out /proc/x.npz", "/proc/"),
+    ("fit IN/train.csv --every 5 --out m.npz", "--checkpoint run.npz"),
+    ("fit IN/train.csv --model Oracle --out m.npz", "pass one of AlmostLinearRNN, ClippedShallowPLRNN, GRU, LRU"),
+    ("fit IN/train.csv --model GRU --hidden-dim 3 --out m.npz", "leave --hidden-dim out"),
+    ("fit IN/train.csv --model Mamba --observation affine --out m.npz", "leave --observation out"),
+    (f"{FIT} --solver Oracle", "DEER"),
+    (f"{FIT} --forcing Constant(alpha=import)", "pass a name and keywords"),
+    (f"{FIT} --forcing Constant(open('x'))", "pass a name and keywords"),
+    (f"{FIT} --columns z", "there is no column 'z'"),
+    (f"{FIT} --coarsen 0", "factor is 0"),
+    (f"{FIT} --delay 3", "--delay-embed"),
+    (f"{FIT} --delay-embed 0", "dimension is 0"),
+    (f"{FIT} --test-fraction 1", "pass a number from 0"),
+    (f"{FIT} --test-fraction 0.1", "a larger fraction"),
+    (f"{FIT} --window 601", "window"),
+    (f"{FIT} --batch 0", "batch"),
+    (f"{FIT} --field q", "leave field out"),
+    ("resume none.npz --out m.npz", "none.npz"),
+    ("score IN/pretender.npz IN/test.csv", "not a model file"),
+    ("score IN/model.npz IN/three.csv", "3 columns but the model observes 2"),
+    (f"score IN/model.npz IN/test.csv --dt {10 * DT}", "was trained at dt=0.02"),
+    ("score IN/model.npz IN/clock.csv", "series has dt=0.5 but the model was trained at dt=0.02"),
+    ("score IN/model.npz IN/test.csv --steps 0", "steps"),
+    ("simulate IN/model.npz --steps 3 --out orbit.xls", ".csv or .npy"),
+    ("simulate IN/model.npz --steps 0 --out orbit.csv", "steps"),
+    ("report IN/model.npz IN/test.csv --out page.pdf", ".html or .ipynb"),
+    ("report IN/model.npz IN/three.csv --out page.html", "3 columns but the model observes 2"),
+    ("demo --seeds 0 --out new", "seeds is 0"),
+    ("demo --length 10 --out new", "at least 1000"),
+]
+
+
+@pytest.mark.parametrize(("line", "words"), REFUSED)
+def test_bad_input_is_refused_in_one_sentence_and_nothing_is_written(line, words, run, tmp_path):
+    status, _, err = run(line)
+    assert status == 1
+    assert err.startswith("gtfdeer: error: ")
+    assert err.count("\n") == 1, err
+    assert "unexpected" not in err
+    assert words in err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_fault_of_ours_is_told_in_one_line_and_debug_shows_it(run, monkeypatch):
+    def broken():
+        raise KeyError("dt")
+
+    monkeypatch.setattr(gd, "info", broken)
+    assert "unexpected KeyError ('dt'); please report it" in run("info")[2]
+    with pytest.raises(KeyError):
+        run("info --debug")
+
+
+def test_progress_without_a_terminal_is_a_line_every_tenth(files, tmp_path):
+    words = ["fit", files / "train.csv", "--dt", DT, *TINY, "--updates", 200, "--out", tmp_path / "m.npz"]
+    command = [sys.executable, "-m", "gtfdeer", *map(str, words)]
+    err = subprocess.run(command, capture_output=True, check=True).stderr.decode()
+    lines = [line for line in err.splitlines() if "training" in line]
+    assert "\r" not in err
+    assert 1 <= len(lines) <= 10
+    assert lines[-1].startswith("training: 100%: 200/200")
+
+
+def test_other_words_between_bars_are_kept(capsys):
+    stream = ProgressLines(sys.stdout)
+    for text in ("\rfree run:  12%|#   | 1/8", "\n", "a warning", "\n", "\rfree run:  14%|#   | 1/8", "\r      \r"):
+        stream.write(text)
+    assert capsys.readouterr().out == "free run: 10%: 1/8\na warning\n"
