@@ -78,12 +78,13 @@ def build_default_optimiser(
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
 
 
-def whole(value: Any, name: str, *, least: int = 1, most: int | None = None) -> int:
+def whole(value: Any, name: str, *, least: int = 1, most: int | None = None, example: Any = None) -> int:
     """Return a whole number in the given range as an `int`."""
     fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not fits or value < least or (most is not None and value > most):
         limit = "" if most is None else f" and at most {most:,}"
-        raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}{limit}")
+        such = "" if example is None else f", such as {example}"
+        raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}{limit}{such}")
     return int(value)
 
 

@@ -375,6 +375,9 @@ def unpack(content: bytes) -> dict[str, np.ndarray]:
         promised = sum(member.file_size for member in members)
         if promised > min(_LARGEST, max(_LARGE, _MAX_RATIO * len(content))):
             raise ValueError(f"it would unpack to {promised / 2**30:.1f} GiB")
+        listed = int.from_bytes(content[-12:-10], "little")  # by the end record; a flipped length can hide members
+        if content[-22:-18] != b"PK\5\6" or listed != len(members):
+            raise ValueError(f"its directory lists {len(members)} arrays but says {listed}")
         if len({member.filename for member in members}) < len(members):
             raise ValueError("it holds two arrays of one name")
         return {member.filename.removesuffix(".npy"): _parse_array(archive.read(member)) for member in members}

@@ -25,7 +25,7 @@ from ..data import Series, window_starts
 from ..models import Model
 from ._config import TrainConfig
 from ._devices import fetch, jit_replicated, replicate
-from ._memory import require_memory
+from ._memory import require_countable, require_memory
 from ._step import CAPACITY, COUNTED, MAX_FAILURES, RECORDED, TrainState, run_updates
 from ._validation import BestCheckpoint
 
@@ -137,6 +137,7 @@ def train(
     begun, count, ending = int(state.update), 1, "finished"
     program = None
     if begun < config.updates:
+        require_countable(config, run.model.latent_dim, run.model.observed_dim)
         function = jit_replicated(partial(run_updates, config, graph, mesh), mesh)
         program = function.lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
         require_memory(program, config, run.model.latent_dim, 1 if mesh is None else mesh.size)

@@ -17,7 +17,7 @@ import psutil
 from .._checks import trouble
 from ._config import TrainConfig
 
-__all__ = ["available_memory", "describe_device", "require_memory", "usable_cores"]
+__all__ = ["available_memory", "describe_device", "require_countable", "require_memory", "usable_cores"]
 
 _UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
@@ -85,9 +85,24 @@ def require_memory(program: Any, config: TrainConfig, latent_dim: int, devices: 
     needed *= devices if jax.local_devices()[0].platform == "cpu" else 1
     if needed <= there:
         return
+    raise _too_large(needed, there, config, latent_dim)
+
+
+def require_countable(config: TrainConfig, latent_dim: int, observed_dim: int) -> None:
+    """Refuse, before it is compiled, an update whose arrays have more numbers than JAX counts in int32.
+
+    Raises:
+        MemoryError: as `require_memory`.
+    """
+    numbers = config.batch * config.window * max(latent_dim, observed_dim)
+    if numbers >= 2**31:
+        raise _too_large(4 * numbers, available_memory() or 0, config, latent_dim)
+
+
+def _too_large(needed: int, there: int, config: TrainConfig, latent_dim: int) -> MemoryError:
     name = type(config.solver).__name__
     leaner = "" if name in ("Shooting", "Sequential") else "solver=gtfdeer.solvers.Shooting(), "
-    raise MemoryError(
+    return MemoryError(
         f"{name} needs about {needed / 2**30:.1f} GiB for {config.batch} sequences of {config.window:,} steps of "
         f"{latent_dim} units, and {there / 2**30:.1f} GiB are left; pass {leaner}a smaller batch or a shorter "
         f"window ({trouble('the-kernel-died')})"

@@ -111,7 +111,11 @@ def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] 
     if shapes != wanted and [shape[::-1] for shape in shapes] == wanted:
         raise ValueError(f"u has shape {shapes_came}, time along the second axis; pass u.T, of shape {shapes_wanted}")
     if shapes != wanted:
-        advice = f"pass u of shape {shapes_wanted}" if input_dim else "pass u=None, or a model with input_dim"
+        advice = (
+            f"pass u of shape {shapes_wanted}"
+            if input_dim
+            else f"pass u=None, or a model with input_dim={shapes[0][-1]}"
+        )
         raise ValueError(
             f"u has shape {shapes_came} for {', '.join(map(str, rows))} steps and a model with input_dim={input_dim}; "
             f"{advice}"

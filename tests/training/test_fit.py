@@ -228,51 +228,6 @@ def test_a_model_without_observed_dim_observes_the_columns_of_the_series(lorenz)
     assert rec.simulate(5).shape == (5, 3)
 
 
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"window": 6000}, "window"),
-        ({"window": 1}, "window"),
-        ({"batch": 0}, "batch"),
-        ({"updates": 2.5}, "updates"),
-        ({"noise": -1.0}, "noise"),
-        ({"learning_rate": 0.0}, "learning_rate"),
-        ({"u": np.zeros((5000, 2))}, "input_dim=0"),
-    ],
-)
-def test_a_bad_setting_is_named(lorenz, settings, words):
-    with pytest.raises(ValueError, match=words):
-        quick(plrnn(), lorenz, **settings)
-
-
-@pytest.mark.parametrize(
-    ("settings", "words"),
-    [
-        ({"forcing": 0.5}, "Constant"),
-        ({"solver": "DEER"}, "Auto"),
-        ({"key": 0}, "jax.random.key"),
-    ],
-)
-def test_a_setting_of_the_wrong_kind_is_named(lorenz, settings, words):
-    with pytest.raises(TypeError, match=words):
-        quick(plrnn(), lorenz, **settings)
-
-
-def test_an_array_instead_of_a_series_is_explained(lorenz):
-    with pytest.raises(TypeError, match="read_series"):
-        quick(plrnn(), lorenz.values)
-
-
-def test_a_model_of_other_columns_is_told_what_to_pass(lorenz):
-    with pytest.raises(ValueError, match="observed_dim=3"):
-        quick(plrnn(observed_dim=2), lorenz)
-
-
-def test_recordings_that_differ_are_refused(lorenz):
-    with pytest.raises(ValueError, match="same columns, dt"):
-        quick(plrnn(), [lorenz, gd.data.Series(lorenz.values, dt=0.02)])
-
-
 def test_a_log_file_gets_a_line_every_tenth_of_the_way(lorenz, capsys):
     quick(plrnn(), lorenz, progress=True)
     lines = capsys.readouterr().err.splitlines()

@@ -23,9 +23,9 @@ def fit(series, **settings):
 
 
 def test_what_does_not_fit_is_refused_with_the_numbers_and_a_way_out(series, tmp_path):
-    said = r"DEER needs about [\d.]+ GiB for 100000 sequences of 1,000 steps of 10 units, and .* left; pass "
+    said = r"DEER needs about [\d.]+ GiB for 3000000 sequences of 60 steps of 10 units, and .* left; pass "
     with pytest.raises(MemoryError, match=said + r"solver=gtfdeer.solvers.Shooting\(\), a smaller batch or"):
-        fit(series, window=1000, batch=100_000, solver=gd.solvers.DEER(), checkpoint=tmp_path / "run.npz")
+        fit(series, window=60, batch=3_000_000, solver=gd.solvers.DEER(), checkpoint=tmp_path / "run.npz")
     assert not list(tmp_path.iterdir())
 
 
