@@ -13,15 +13,19 @@ from ._boxes import Box, julia_box, legacy_box, tutorial_box
 from ._lyapunov import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
 from ._mixture import mixture_divergence
 from ._prediction import prediction_error
+from ._rhythm import interval_error, intervals, low_frequency_error, steepness
 from ._spectrum import power_spectrum, power_spectrum_error
 
 __all__ = [
     "Box",
     "LyapunovSpectrum",
     "binned_divergence",
+    "interval_error",
+    "intervals",
     "julia_box",
     "largest_exponent",
     "legacy_box",
+    "low_frequency_error",
     "lyapunov_spectrum",
     "mixture_divergence",
     "outside_fraction",
@@ -29,5 +33,6 @@ __all__ = [
     "power_spectrum_error",
     "prediction_error",
     "state_space_divergence",
+    "steepness",
     "tutorial_box",
 ]

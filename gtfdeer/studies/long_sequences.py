@@ -16,7 +16,7 @@ can only pay through units that are not forced, or with little forcing. Hence th
     S5              a linear recurrence, which is fed the data
 
 (clipped, because plain ones left all bounds within a dozen updates on the neuron). Beside D_stsp and D_H two measures
-of the slow rhythm itself (`gtfdeer.studies.rhythm`). Published for the method: T beyond 10^4 helps where the data have
+of the slow rhythm itself (`gtfdeer.measures._rhythm`). Published for the method: T beyond 10^4 helps where the data have
 long time scales.
 
 The full setting makes 30 trainings for each of 5 seeds, and 6 more for the slow clock for two, of 2000 updates of
@@ -35,9 +35,9 @@ import numpy as np
 
 from .. import data
 from ..forcing import Adaptive, Annealed, Constant, Schedule
+from ..measures._rhythm import interval_error, low_frequency_error, steepness
 from ..plots._canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure
 from .marks import BAND, edge, named_ends
-from .rhythm import interval_error, low_frequency_error, steepness
 from .rows import counted, distinct, quartiles, where
 from .study import Row, Study
 from .training import build, misfits, record, rollout, trained
