@@ -51,39 +51,20 @@ class Failure(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; options that are not understood leave by SystemExit(2)."""
     options = _build_parser().parse_args(arguments)
-    errors, terminated = sys.stderr, signal.signal(signal.SIGTERM, signal.default_int_handler)
+    terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        sys.stderr = errors if errors.isatty() else ProgressLines(errors)
         options.run(options)
         return 0
     except KeyboardInterrupt as stopped:
-        print(f"gtfdeer: interrupted: {stopped if stopped.args else 'nothing was written'}", file=errors)
+        print(f"gtfdeer: interrupted: {stopped if stopped.args else 'nothing was written'}", file=sys.stderr)
         return 130
     except Exception as error:
         if "debug" in options:
             raise
-        print(f"gtfdeer: error: {_describe_error(error)}", file=errors)
+        print(f"gtfdeer: error: {_describe_error(error)}", file=sys.stderr)
         return 1
     finally:
-        sys.stderr = errors
         signal.signal(signal.SIGTERM, terminated)
-
-
-class ProgressLines(io.TextIOBase):
-    """Progress bars for a stream that is no terminal: a line every tenth of the way, no carriage returns."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream, self._tenth, self._in_bar = stream, 0, False
-
-    def write(self, text: str) -> int:
-        bar = re.match(r"\r(.*?) *(\d+)%\|[^|]*\| *([^\r]*)", text)
-        if bar is not None and self._tenth != (tenth := int(bar[2]) // 10):
-            self._tenth = tenth
-            self._stream.write(f"{bar[1]} {10 * tenth}%: {bar[3].rstrip()}\n" if tenth else "")
-        if bar is None and (text.strip() or not self._in_bar):
-            self._stream.write(text)
-        self._in_bar = bar is not None or (self._in_bar and not text.strip())
-        return len(text)
 
 
 # --- commands ---
