@@ -85,7 +85,7 @@ def printed(process: subprocess.Popen) -> dict:
 def count_collectives(program: str) -> list[int]:
     """How many of each kind a compiled program has, those started and awaited apart counted once."""
     kinds = ("all-reduce", "all-gather", "all-to-all", "collective-permute")
-    return [len(re.findall(rf" {name}(?:-start)?\\(", program)) for name in kinds]
+    return [len(re.findall(rf" {name}(?:-start)?\(", program)) for name in kinds]
 
 
 @pytest.fixture(scope="module")
