@@ -4,7 +4,7 @@ BIN := .venv/bin
 export GTFDEER_FAST ?= 1
 
 .PHONY: help demo test test-full test-solutions coverage fuzz fuzz-readers test-long soak grid test-package \
-  test-binder test-floor test-newest fast-floor fast-newest lab bench docs check format lock clean
+  test-binder test-floor test-newest fast-floor fast-newest lab study bench docs check format lock clean
 
 help:                 ## show this list
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/:/' | column -t -s ':'
@@ -32,19 +32,19 @@ grid: .venv/ready     ## every solver against the plain loop on the whole grid o
 	GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest -n 2 --dist worksteal tests/solvers/test_exactness.py
 
 test-long: .venv/ready ## what may go wrong, for long: 25 kills, 2,000 hostile inputs of each kind, the memory of the whole grid
-	GTFDEER_KILLS=25 GTFDEER_FUZZ_EXAMPLES=2000 GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest tests/trust
+	GTFDEER_KILLS=25 GTFDEER_FUZZ_EXAMPLES=2000 GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest tests/training
 
 FUZZ_SECONDS ?= 1800
 fuzz-readers: .venv/ready ## atheris on all that reads files, for half an hour (FUZZ_SECONDS); a finding stays as out/fuzz/crash-*
 	$(BIN)/python -m pip install --quiet atheris
-	@for target in text arrays models checkpoints; do mkdir -p out/fuzz/$$target; $(BIN)/python tests/trust/fuzz_readers.py \
+	@for target in text arrays models checkpoints; do mkdir -p out/fuzz/$$target; $(BIN)/python tests/training/fuzz_readers.py \
 	  $$target -max_total_time=$$(($(FUZZ_SECONDS) / 4)) -max_len=4096 -rss_limit_mb=4096 -print_final_stats=1 \
 	  -artifact_prefix=out/fuzz/ out/fuzz/$$target || exit 1; done
 
 SOAK_SECONDS ?= 3600
 soak: .venv/ready     ## an hour of training with checkpoints and a panel: memory, programs and speed, into out/soak.json
 	@mkdir -p out
-	$(BIN)/python tests/trust/soak.py $(SOAK_SECONDS) out/soak.json
+	$(BIN)/python tests/training/soak.py $(SOAK_SECONDS) out/soak.json
 
 test-package: .venv/ready ## build the wheel, install it into a clean environment, use it there
 	$(BIN)/python -m pytest -m package tests/test_packaging.py
@@ -53,8 +53,8 @@ test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 the
 	$(BIN)/python -m pytest -m binder -s tests/test_binder.py
 
 # Both ends of the version range. Colab has the floor, on Python 3.13; Binder has Python 3.12.
-FAST := tests/test_forcing.py tests/test_reconstruction.py tests/test_public_api.py tests/test_solve.py tests/data \
-  tests/models/test_plrnn.py tests/commands/test_info.py tests/commands/test_main.py tests/explorables \
+FAST := tests/test_forcing.py tests/training/test_reconstruction.py tests/test_public_api.py tests/solvers/test_solve.py \
+  tests/data tests/models/test_plrnn.py tests/explorables \
   --ignore=tests/explorables/test_browser.py --ignore=tests/explorables/test_random.py
 COURSE = $(wildcard notebooks/0[1-5]*.ipynb)
 PYENV_ROOT ?= $(HOME)/.pyenv
@@ -88,12 +88,14 @@ fast-floor fast-newest: fast-%: .venv-%/ready
 	@touch $@
 
 lab: .venv/ready      ## JupyterLab on the notebooks, on this machine only
-	$(BIN)/gtfdeer lab notebooks
+	$(BIN)/jupyter lab notebooks
+
+study: .venv/ready    ## re-run a finding: make study NAME=chaos (ARGUMENTS=--full: all of it), into out/studies
+	$(BIN)/python -m studies $(NAME) $(ARGUMENTS)
 
 bench: .venv/ready    ## speed and memory of every solver and model on this device, into out/bench (BENCH=--full: all of it)
-	@mkdir -p out/bench
-	$(BIN)/gtfdeer bench $(BENCH) --out out/bench/solvers.json
-	$(BIN)/gtfdeer bench --models --out out/bench/models.json
+	$(BIN)/python -m studies bench $(BENCH) --out out/bench/solvers.json
+	$(BIN)/python -m studies bench --models --out out/bench/models.json
 
 docs: .venv/ready     ## the manual, into site/; a warning is an error
 	$(BIN)/mkdocs build --strict

@@ -4,10 +4,10 @@ import json
 import statistics
 from pathlib import Path
 
-from gtfdeer.studies import find
-from gtfdeer.studies.conduct import read_rows
-from gtfdeer.studies.models import best
-from gtfdeer.studies.rows import quartiles, where
+from studies import find
+from studies.conduct import read_rows
+from studies.models import best
+from studies.rows import quartiles, where
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "notebooks/results"

@@ -12,12 +12,12 @@ import pytest
 from flax import nnx
 
 from gtfdeer import Status, models
-from gtfdeer.benchmarks import BASELINE, SolverCase, compare, model_cases, solver_cases, table
-from gtfdeer.benchmarks.models import MODELS
-from gtfdeer.benchmarks.race import Case, Outcome, Race
-from gtfdeer.benchmarks.solvers import SOLVERS, candidates, room
-from gtfdeer.benchmarks.task import apart, sequences, step_by_step, taught
 from gtfdeer.solvers import Sequential
+from studies.benchmarks import BASELINE, SolverCase, compare, model_cases, solver_cases, table
+from studies.benchmarks.models import MODELS
+from studies.benchmarks.race import Case, Outcome, Race
+from studies.benchmarks.solvers import SOLVERS, candidates, room
+from studies.benchmarks.task import apart, sequences, step_by_step, taught
 
 MEGABYTE, GIGABYTE = 2**20, 2**30
 

@@ -5,7 +5,7 @@ import pytest
 
 from gtfdeer.data import electrocardiogram
 from gtfdeer.measures._rhythm import interval_error, intervals, low_frequency_error, steepness
-from gtfdeer.studies.long_sequences import SYSTEMS
+from studies.long_sequences import SYSTEMS
 
 PERIOD, LENGTH = 500, 20_000
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from gtfdeer.studies import chaos, conduct
+from studies import chaos, conduct
 
 
 def plan(full, seed):

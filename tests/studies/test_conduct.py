@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 import pytest
 
 from gtfdeer import plots
-from gtfdeer.studies import NAMES, Study, conduct, find
-from gtfdeer.studies.conduct import read_rows
-from gtfdeer.studies.side_by_side import made
-from gtfdeer.studies.table import Table
+from studies import NAMES, Study, conduct, find
+from studies.conduct import read_rows
+from studies.side_by_side import made
+from studies.table import Table
 
 
 @dataclass(frozen=True)

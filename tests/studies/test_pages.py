@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from gtfdeer import models
-from gtfdeer.studies import NAMES
+from studies import NAMES
 
 
 @pytest.fixture(scope="module")

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from gtfdeer.models import parameter_count
-from gtfdeer.studies import conduct, directions, linear_vs_nonlinear, long_sequences, models, speed
-from gtfdeer.studies.linear_vs_nonlinear import EXACT
-from gtfdeer.studies.training import ONE_LAYER, build
+from studies import conduct, directions, linear_vs_nonlinear, long_sequences, models, speed
+from studies.linear_vs_nonlinear import EXACT
+from studies.training import ONE_LAYER, build
 
 FAMILIES = {
     *("ShallowPLRNN", "ClippedShallowPLRNN", "AlmostLinearRNN", "VanillaRNN", "GRU", "LSTM"),

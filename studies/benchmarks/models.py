@@ -14,7 +14,8 @@ from typing import Any
 
 from flax import nnx
 
-from .. import models, solvers
+from gtfdeer import models, solvers
+
 from .race import BASELINE, Case, Race
 from .task import apart, sequences, step_by_step, taught
 

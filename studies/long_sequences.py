@@ -16,7 +16,7 @@ can only pay through units that are not forced, or with little forcing. Hence th
     S5              a linear recurrence, which is fed the data
 
 (clipped, because plain ones left all bounds within a dozen updates on the neuron). Beside D_stsp and D_H two measures
-of the slow rhythm itself (`gtfdeer.measures._rhythm`). Published for the method: T beyond 10^4 helps where the data have
+of the slow rhythm itself (`gtfdeer.measures`). Published for the method: T beyond 10^4 helps where the data have
 long time scales.
 
 The full setting makes 30 trainings for each of 5 seeds, and 6 more for the slow clock for two, of 2000 updates of
@@ -33,10 +33,11 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from .. import data
-from ..forcing import Adaptive, Annealed, Constant, Schedule
-from ..measures._rhythm import interval_error, low_frequency_error, steepness
-from ..plots._canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure
+from gtfdeer import data
+from gtfdeer.forcing import Adaptive, Annealed, Constant, Schedule
+from gtfdeer.measures._rhythm import interval_error, low_frequency_error, steepness
+from gtfdeer.plots._canvas import ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure
+
 from .marks import BAND, edge, named_ends
 from .rows import counted, distinct, quartiles, where
 from .study import Row, Study

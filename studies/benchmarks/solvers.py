@@ -22,11 +22,12 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .. import forcing, solvers
-from ..models import ClippedShallowPLRNN, Model
-from ..solvers import Solver, scan
-from ..solvers._solve import solve
-from ..training._memory import available_memory
+from gtfdeer import forcing, solvers
+from gtfdeer.models import ClippedShallowPLRNN, Model
+from gtfdeer.solvers import Solver, scan
+from gtfdeer.solvers._solve import solve
+from gtfdeer.training import available_memory
+
 from .race import BASELINE, Case, Outcome, Race
 from .task import apart, judged, sequences, step_by_step, taught
 

@@ -27,9 +27,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .. import data, forcing, models, solvers
-from ..plots._canvas import ERROR, FORCED, INK, TRUTH, dress, figure
-from ..solvers._solve import Status, solve
+from gtfdeer import data, forcing, models, solvers
+from gtfdeer.plots._canvas import ERROR, FORCED, INK, TRUTH, dress, figure
+from gtfdeer.solvers._solve import Status, solve
+
 from .marks import BAND
 from .rows import counted, distinct, quartiles, where
 from .study import Row, Study

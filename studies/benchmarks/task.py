@@ -17,10 +17,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .. import data
-from ..models import Model, RecurrentModel
-from ..solvers import Solver
-from ..solvers._solve import Status
+from gtfdeer import data
+from gtfdeer.models import Model, RecurrentModel
+from gtfdeer.solvers import Solver
+from gtfdeer.solvers._solve import Status
+
 from .race import Outcome
 
 if TYPE_CHECKING:

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from tqdm.auto import tqdm
 
-from ..solvers._solve import Status
+from gtfdeer.solvers._solve import Status
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int

@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from tqdm.auto import tqdm
 
-from .. import plots
-from ..training._files import alone_with, remove_drafts, write_whole
+from gtfdeer import plots
+
 from .side_by_side import made
 from .study import Picture, Row, Study
-from .table import Table
+from .table import Table, write_whole
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -73,7 +73,7 @@ def conduct(
     Raises:
         ValueError: for fewer than 1 seed or job, if runs that are timed should share the machine, and if the folder
             holds results of another setting.
-        OSError: if the folder cannot be written in, or another run works there.
+        OSError: if the folder cannot be written in.
         KeyboardInterrupt: after Ctrl-C; finished runs are kept, and the same call goes on from there.
     """
     seeds = study.seeds[full] if seeds is None else seeds
@@ -83,29 +83,26 @@ def conduct(
         most = f"{study.name} times programs, which must not share the machine" if study.alone else "pass 1 or more"
         raise ValueError(f"jobs is {jobs}; {most}{'; pass 1' if study.alone else ''}")
     folder = _made(Path(folder))
-    files = table_file, times_file, record_file, figure_file = _files(study, folder)
-    with alone_with(table_file):
-        for file in files:
-            remove_drafts(file)
-        record = _record(study, record_file, table_file, full)
-        table, times = Table(table_file), Table(times_file)
-        runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
-        strangers = table.strangers(runs)
-        if strangers:
-            raise ValueError(
-                f"{str(table_file)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
-                "of another version; pass as many seeds as before, or another folder"
-            )
-        now = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})}
-        record |= {"seeds": seeds, **now, "worked on": [*record["worked on"], now]}
-        _write(record_file, record)
-        _make(study, runs, table, times, jobs, progress)
-        for part in (table, times):
-            part.sort(runs)
-        rows = read_rows(study, folder)
-        record["caption"] = study.caption(rows)
-        _write(record_file, record, rows)
-        write_whole(figure_file, plots.png(captioned(study.draw(rows), record["caption"])))
+    table_file, times_file, record_file, figure_file = _files(study, folder)
+    record = _record(study, record_file, table_file, full)
+    table, times = Table(table_file), Table(times_file)
+    runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
+    strangers = table.strangers(runs)
+    if strangers:
+        raise ValueError(
+            f"{str(table_file)!r} holds {strangers} rows of other runs than these {len(runs)}: of more seeds, or "
+            "of another version; pass as many seeds as before, or another folder"
+        )
+    now = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **(facts or {})}
+    record |= {"seeds": seeds, **now, "worked on": [*record["worked on"], now]}
+    _write(record_file, record)
+    _make(study, runs, table, times, jobs, progress)
+    for part in (table, times):
+        part.sort(runs)
+    rows = read_rows(study, folder)
+    record["caption"] = study.caption(rows)
+    _write(record_file, record, rows)
+    write_whole(figure_file, plots.png(captioned(study.draw(rows), record["caption"])))
     return Findings(rows, record["caption"], (table_file, record_file, figure_file))
 
 

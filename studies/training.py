@@ -17,8 +17,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .. import data, measures, models
-from ..training._reconstruction import Reconstruction, fit
+from gtfdeer import data, measures, models
+from gtfdeer.training._reconstruction import Reconstruction, fit
+
 from .study import Row
 
 if TYPE_CHECKING:

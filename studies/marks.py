@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from ..plots._canvas import INK, Role
+from gtfdeer.plots._canvas import INK, Role
+
 from .rows import quartiles
 from .study import Row
 

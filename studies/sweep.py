@@ -1,7 +1,7 @@
 """A sweep: one recording learned with several settings and seeds, each judged on what was held out.
 
 The runs come one after the other, each on all that the device has; a table grows with them, and a sweep that was
-stopped goes on where it was (`gtfdeer.studies.conduct`).
+stopped goes on where it was (`studies.conduct`).
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from ..data import Series
-from ..forcing import Annealed
-from ..models import Model
-from ..plots import MODEL, figure
-from ..plots._canvas import dress
-from ..training import _loop as fit
+from gtfdeer.data import Series
+from gtfdeer.forcing import Annealed
+from gtfdeer.models import Model
+from gtfdeer.plots import MODEL, figure
+from gtfdeer.plots._canvas import dress
+from gtfdeer.training import _loop as fit
+
 from .study import Row, Study
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ def sweep(
     batch: int,
     updates: int,
 ) -> Study:
-    """The study of these settings, for `gtfdeer.studies.conduct(study, folder, seeds=3)`.
+    """The study of these settings, for `studies.conduct(study, folder, seeds=3)`.
 
     Args:
         build: a model from a seed.

@@ -27,9 +27,10 @@ import numpy as np
 from flax import nnx
 from matplotlib.ticker import NullLocator
 
-from .. import data, models, solvers
-from ..plots._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, dress, figure
-from ..training._memory import device_in_words
+from gtfdeer import data, models, solvers
+from gtfdeer.plots._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, dress, figure
+from gtfdeer.training import describe_device
+
 from .rows import counted, distinct, quartiles, told, where
 from .study import Row, Study
 
@@ -105,7 +106,7 @@ def _row(name: str, ready: dict[str, _Program], seconds: dict[str, list[float]])
     comparable = name != SHORT  # whose loss is another: every window begins at the data
     return {
         "program": name,
-        "device": device_in_words(),
+        "device": describe_device(),
         "seconds": float(np.median(own)),
         "spread": float(high - low) / 2,
         "ratio": float(np.median(reference / own)),

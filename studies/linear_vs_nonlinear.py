@@ -8,7 +8,7 @@ they took on this one.
 The reason that has been given: the closed loop of one linear layer, `h_t = A h_{t-1} + B g(C h_{t-1})`, has the
 Jacobian `A + B g'(C h) C`. Only g' moves with the state, so `J(h) - J(h')` has rank at most N, the observed columns
 (2 N here, where the observation itself is part of the state). Shown is how much of the movement along the attractor
-each singular value carries (`gtfdeer.studies.directions`), beside the truth's. The bound is that of ONE layer ("LRU,
+each singular value carries (`studies.directions`), beside the truth's. The bound is that of ONE layer ("LRU,
 one layer"): in a stack the second layer is driven by a nonlinear function of the first one's state, and Mamba's A
 depends on its input, so both move with more. A low rank alone is no verdict: Lorenz-63's own map hardly moves with more
 than rank 2. A row "truth" stands for a second exact run, and for the heart, whose equations nobody knows, for the half
@@ -33,9 +33,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import data, models
-from ..forcing import Annealed
-from ..plots._canvas import DATA, ERROR, INK, MODEL, TRUTH, Role, dress, figure
+from gtfdeer import data, models
+from gtfdeer.forcing import Annealed
+from gtfdeer.plots._canvas import DATA, ERROR, INK, MODEL, TRUTH, Role, dress, figure
+
 from .directions import CARRIED, SHARES, directions, moved, spelled
 from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where

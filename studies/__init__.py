@@ -7,7 +7,7 @@
     models                what does every family learn of Lorenz-63 in a few minutes?
 
 A study is a list of runs, each a frozen dataclass of its settings and its seed; `conduct` makes those that the table
-does not hold yet. `gtfdeer study NAME` is the same from the command line.
+does not hold yet. `python -m studies NAME` is the same from the command line.
 """
 
 from __future__ import annotations

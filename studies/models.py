@@ -26,10 +26,11 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .. import data, models, plots, solvers
-from ..plots._canvas import ERROR, MODEL, TRUTH, dress, figure
-from ..solvers._solve import Status
-from ..training._validation import BestCheckpoint
+from gtfdeer import data, models, plots, solvers
+from gtfdeer.plots._canvas import ERROR, MODEL, TRUTH, dress, figure
+from gtfdeer.solvers._solve import Status
+from gtfdeer.training._validation import BestCheckpoint
+
 from .marks import logarithmic, strips
 from .rows import counted, distinct, quartiles, told, where
 from .study import Picture, Row, Study
@@ -38,7 +39,7 @@ from .training import LINEAR, exponent, misfits, record, rollout, trained
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..training._loop import Progress
+    from gtfdeer.training._loop import Progress
 
 __all__ = ["STUDY", "Run"]
 
