@@ -1,14 +1,17 @@
 """What mkdocs cannot say in its settings: the order of the course, and pages whose numbers come from studies."""
 
 import json
+import sys
 from pathlib import Path
 
-from gtfdeer.studies import NAMES
-from gtfdeer.studies.conduct import read_rows
-from gtfdeer.studies.models import EXACT, NETWORKS, STUDY, label
-from gtfdeer.studies.models import best as best_settings
-from gtfdeer.studies.rows import counted, quartiles, where
-from gtfdeer.studies.training import LINEAR
+sys.path.insert(0, str(Path(__file__).parents[1]))  # the studies are not in the package
+
+from studies import NAMES
+from studies.conduct import read_rows
+from studies.models import EXACT, NETWORKS, STUDY, label
+from studies.models import best as best_settings
+from studies.rows import counted, quartiles, where
+from studies.training import LINEAR
 
 RESULTS = Path("notebooks/results")
 NOTHING = "–"
@@ -40,7 +43,7 @@ def finding(name, root):
     file = root / RESULTS / name / f"{name}.json"
     record = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
     if "caption" not in record:
-        return f"Not finished yet: `gtfdeer study {name} --full`."
+        return f"Not finished yet: `python -m studies {name} --full`."
     setting = f"The {record['setting']} setting, {counted_seeds(record['seeds'])}; {origin(record['worked on'][-1])}."
     return f"{record['caption']}\n\n![{record['question']}]({RESULTS}/{name}/{name}.png)\n\n{setting}"
 

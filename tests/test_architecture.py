@@ -24,26 +24,19 @@ MAY_IMPORT = {
     "_version": set(),
 }
 # The front door and the leaves may import anything; nobody imports them, but the front door may name the panels.
-LEAVES = {"__init__", "__main__", "commands", "studies", "benchmarks", "explorables", "report"}
-LEAVES_MAY_IMPORT = {
-    "__init__": {"explorables"},
-    "__main__": {"commands"},
-    "commands": {"studies", "benchmarks", "report", "explorables"},
-    "explorables": {"benchmarks"},
-    "studies": {"benchmarks"},
-}
+LEAVES = {"__init__", "__main__", "explorables"}
+LEAVES_MAY_IMPORT = {"__init__": {"explorables"}}
 
 # Libraries that only some parts may import.
 ONLY_IN = {
-    "flax": {"models", "training", "commands", "benchmarks", "studies", "explorables", "__main__"},
+    "flax": {"models", "training", "explorables", "__main__"},
     "optax": {"training"},
     "ipywidgets": {"explorables"},
-    "matplotlib": {"plots", "studies", "explorables"},
+    "matplotlib": {"plots", "explorables"},
 }
 NOWHERE = {"matplotlib.pyplot", "pylab", "pickle"}
 LONGEST = 350
-PROGRAMS = {"commands", "studies", "benchmarks"}  # they leave the package
-PRINTS = {"__main__", "commands", "studies", "benchmarks"}  # programs: they talk to a person
+PRINTS = {"__main__"}  # programs: they talk to a person
 
 FILES = sorted(PACKAGE.rglob("*.py"))
 
@@ -99,7 +92,7 @@ def test_every_part_has_its_place_in_the_table():
 
 def test_no_public_module_shares_a_name_with_a_public_function():
     """`gtfdeer.fit` is a function: a module of that name would replace it when imported."""
-    rooms = [path for path in PACKAGE.iterdir() if (path / "__init__.py").is_file() and path.name not in PROGRAMS]
+    rooms = [path for path in PACKAGE.iterdir() if (path / "__init__.py").is_file()]
     for room in (PACKAGE, *rooms):
         modules = {path.stem for path in room.iterdir() if path.suffix == ".py" or path.is_dir()}
         package = importlib.import_module(".".join(("gtfdeer", *room.relative_to(PACKAGE).parts)))

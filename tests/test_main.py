@@ -215,7 +215,8 @@ def require_self_contained(page):
 
 
 def test_report_of_any_model_is_one_self_contained_page(run):
-    assert run("report IN/model.npz IN/test.csv --out page.html")[0] == 0
+    status, _, err = run("report IN/model.npz IN/test.csv --out page.html")
+    assert status == 0, err
     with open("page.html") as file:
         page = file.read()
     require_self_contained(page)

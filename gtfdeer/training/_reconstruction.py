@@ -220,8 +220,8 @@ def fit(
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.
-        devices: how many of `jax.devices()`, or which, share each batch evenly, or the time of `batch=1`; None takes
-            JAX's default device. The result is that of one device up to the rounding of sums.
+        devices: how many of `jax.devices()`, or which, share each batch evenly; None takes JAX's
+            default device. The result is that of one device up to the rounding of sums.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
 
