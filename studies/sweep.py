@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from gtfdeer import fit
 from gtfdeer.data import Series
 from gtfdeer.forcing import Annealed
 from gtfdeer.models import Model
 from gtfdeer.plots import MODEL, figure
 from gtfdeer.plots._canvas import dress
-from gtfdeer.training import _loop as fit
 
 from .study import Row, Study
 

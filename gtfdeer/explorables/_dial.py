@@ -21,7 +21,7 @@ import numpy as np
 
 from .. import Reconstruction, data, forcing, plots, solvers
 from ..plots._canvas import INK, dress
-from ..solvers import _solve as solve
+from ..solvers import solve
 from ._memory import require_memory
 from ._panel import Panel, Setting, canvas, menu, slider
 from ._task import SYSTEMS, Task, task_of

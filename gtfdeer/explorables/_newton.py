@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import Status, forcing, solvers
-from ..solvers import _solve as solve
+from ..solvers import solve
 from ..solvers._base import Problem
 from ._task import Task
 

@@ -18,8 +18,7 @@ from flax import nnx
 
 from .. import Status, data, forcing, models, plots, solvers
 from ..plots._canvas import INK, dress
-from ..solvers import _solve as solve
-from ..solvers import scan
+from ..solvers import scan, solve
 from ._background import LongPanel
 from ._memory import require_memory
 from ._panel import Setting, button, canvas, menu, plural, slider

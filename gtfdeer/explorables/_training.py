@@ -19,7 +19,7 @@ from .. import Reconstruction, measures, models, plots, resume
 from ..data import Series
 from ..plots._canvas import INK, dress
 from ..plots._learning import thinned
-from ..training import _loop as fit
+from ..training import fit
 from ..training._loop import Progress
 from ._background import LongPanel
 from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, new_model

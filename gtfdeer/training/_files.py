@@ -16,16 +16,13 @@ package's own lists, and no array or model is built before its size is compared 
 from __future__ import annotations
 
 import errno
-import io
 import json
-import math
 import os
 import re
 import secrets
 import warnings
 import zipfile
 import zlib
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from tokenize import TokenError
@@ -36,11 +33,11 @@ import jax.numpy as jnp
 import numpy as np
 import psutil
 from flax import nnx
-from numpy.lib import format as npy
 
 from .._checks import package
 from .._version import __version__
 from ..data import Embedding, Scaling, Series
+from ._archive import LARGEST, pack, unpack
 from ._config import TrainConfig, whole
 from ._json import build_model, describe_model, from_json, name_parameters, own_class, set_parameters, to_json
 from ._loop import TrainRun
@@ -53,8 +50,6 @@ if TYPE_CHECKING:
 __all__ = ["check_checkpoint", "checkpoint_path", "load", "load_run", "save", "save_checkpoint", "write_whole"]
 
 _FORMAT, _FORMAT_VERSION = "gtfdeer", 2
-_LARGEST = 2**32  # bytes of arrays in a file
-_LARGE, _MAX_RATIO = 2**26, 200  # bytes, and unpacked bytes per packed byte, beyond which a file is a Zip bomb
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, TokenError, MemoryError)
 _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -156,19 +151,6 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
     write_whole(path, pack(arrays, compress=run is None), None if run is None else _previous(path))
 
 
-def pack(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:
-    """Return an `.npz` file; the same arrays give the same bytes."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED if compress else zipfile.ZIP_STORED) as archive:
-        for name, array in arrays.items():
-            content = io.BytesIO()
-            npy.write_array(content, np.asarray(array), allow_pickle=False)
-            member = zipfile.ZipInfo(f"{name}.npy")  # dated 1980
-            member.compress_type = archive.compression
-            archive.writestr(member, content.getbuffer())
-    return buffer.getvalue()
-
-
 # --- checkpoints ---
 
 
@@ -197,9 +179,9 @@ def check_checkpoint(path: Path, run: TrainRun) -> None:
     if impl not in _KEYS:
         raise TypeError(f"key is of kind {impl!r}, which a checkpoint cannot hold; pass jax.random.key(0)")
     size = sum(s.values.nbytes for s in run.recordings) + sum(a.nbytes for a in run.inputs or ())
-    if size > _LARGEST // 2:
+    if size > LARGEST // 2:
         raise ValueError(
-            f"the recordings take {size / 2**30:.1f} GiB but a checkpoint holds {_LARGEST / 2**31:.0f} GiB; "
+            f"the recordings take {size / 2**30:.1f} GiB but a checkpoint holds {LARGEST / 2**31:.0f} GiB; "
             "pass float32 values or a part of them, or leave checkpoint out"
         )
     if path.exists() and not _is_checkpoint(path):
@@ -344,8 +326,8 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
 
 def _read(path: Path, writer: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     try:
-        if path.stat().st_size > _LARGEST:
-            raise ValueError(f"it is larger than {_LARGEST / 2**30:.0f} GiB")
+        if path.stat().st_size > LARGEST:
+            raise ValueError(f"it is larger than {LARGEST / 2**30:.0f} GiB")
         arrays = unpack(path.read_bytes())
         header = json.loads(arrays["header"].tobytes())
         known, version = header["format"] == _FORMAT, int(header["format_version"])
@@ -362,35 +344,3 @@ def _read(path: Path, writer: str) -> tuple[dict[str, Any], dict[str, np.ndarray
             f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); type: pip install --upgrade {package()}"
         )
     return header, arrays
-
-
-def unpack(content: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` file; every CRC-32 is checked.
-
-    Raises:
-        ValueError and those of `zipfile`: for anything but whole arrays of numbers.
-    """
-    with zipfile.ZipFile(io.BytesIO(content)) as archive:
-        members = archive.infolist()
-        promised = sum(member.file_size for member in members)
-        if promised > min(_LARGEST, max(_LARGE, _MAX_RATIO * len(content))):
-            raise ValueError(f"it would unpack to {promised / 2**30:.1f} GiB")
-        listed = int.from_bytes(content[-12:-10], "little")  # by the end record; a flipped length can hide members
-        if content[-22:-18] != b"PK\5\6" or listed != len(members):
-            raise ValueError(f"its directory lists {len(members)} arrays but says {listed}")
-        if len({member.filename for member in members}) < len(members):
-            raise ValueError("it holds two arrays of one name")
-        return {member.filename.removesuffix(".npy"): _parse_array(archive.read(member)) for member in members}
-
-
-def _parse_array(content: bytes) -> np.ndarray:
-    file = io.BytesIO(content)
-    version = npy.read_magic(file)
-    if version != (1, 0):
-        raise ValueError(f"an array has the format {version}")
-    shape, fortran_order, dtype = npy.read_array_header_1_0(file)
-    size = math.prod(shape)
-    if dtype.kind not in "fiub" or min(shape, default=0) < 0 or size * dtype.itemsize != len(content) - file.tell():
-        raise ValueError(f"an array promises {dtype}{list(shape)} but holds {len(content) - file.tell()} bytes")
-    flat = np.frombuffer(content, dtype, size, file.tell()) if size else np.zeros(0, dtype)
-    return flat.reshape(shape, order="F" if fortran_order else "C").copy()

@@ -27,7 +27,8 @@ from flax import nnx
 READERS = [f"gtfdeer.{part}" for part in ("data", "training")]
 with atheris.instrument_imports(include=READERS):
     import gtfdeer as gd
-    from gtfdeer.training._files import load_run, pack, unpack
+    from gtfdeer.training._archive import pack, unpack
+    from gtfdeer.training._files import load_run
 
 PACKAGE = Path(gd.__file__).parent
 FOLDER = Path(tempfile.mkdtemp(dir="/dev/shm" if Path("/dev/shm").is_dir() else None))

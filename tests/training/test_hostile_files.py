@@ -22,7 +22,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import gtfdeer as gd
-from gtfdeer.training._files import load_run, pack, unpack
+from gtfdeer.training._archive import pack, unpack
+from gtfdeer.training._files import load_run
 
 from .small import SETTINGS, model
 
