@@ -267,6 +267,7 @@ def _run_notebook(**parameters: Any) -> Any:
     try:
         import nbclient
         import nbformat
+        from nbclient.exceptions import CellExecutionError
     except ImportError as missing:
         raise Failure(f"a report needs {missing.name}; type: pip install nbclient nbconvert ipykernel") from None
     page = nbformat.read(Path(__file__).with_name("report.ipynb"), as_version=4)
@@ -275,7 +276,7 @@ def _run_notebook(**parameters: Any) -> Any:
     try:
         client = nbclient.NotebookClient(page, timeout=None, extra_arguments=["--log-level=ERROR"])
         client.execute(env={**os.environ, **kernel})
-    except nbclient.exceptions.CellExecutionError as error:
+    except CellExecutionError as error:
         raise Failure(error.evalue) from error
     return page
 
@@ -323,11 +324,13 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
     if options.delay is not None and options.delay_embed is None:
         raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
     whole = [_read(path, options) for path in options.recordings]
-    parts = [series.split(1 - fraction) if fraction else (series,) for series in whole]
-    train, held_out = [part[0] for part in parts], [part[1] for part in parts if fraction]
+    parts = [series.split(1 - fraction) for series in whole] if fraction else []
+    train, held_out = [part[0] for part in parts] or whole, [part[1] for part in parts]
     if options.delay_embed is not None:
         train[0] = train[0].delay_embed(options.delay_embed, options.delay)
-        lags = train[0].embedding.dimension, train[0].embedding.delay
+        embedding = train[0].embedding
+        assert embedding is not None
+        lags = embedding.dimension, embedding.delay
         train[1:], held_out = [s.delay_embed(*lags) for s in train[1:]], [s.delay_embed(*lags) for s in held_out]
     for series in held_out:
         longest = max(stop - start for start, stop in series.segments())
@@ -438,7 +441,7 @@ def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
             continue
         found = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)*: (.*(?:\n +(?![\w, ]+: ).*)*)", text, re.MULTILINE)
         words = " ".join(found[1].split()).replace("%", "%%") if found else ""
-        more = {"action": BooleanOptionalAction} if kind[0] == "bool" else {"type": getattr(builtins, kind[0])}
+        more: dict[str, Any] = {"action": BooleanOptionalAction} if kind[0] == "bool" else {"type": getattr(builtins, kind[0])}
         parser.add_argument(f"--{name.replace('_', '-')}", default=SUPPRESS, help=words, **more)
 
 

@@ -253,7 +253,7 @@ def fit(
     state = init_state(config, nnx.split(model, nnx.Param, ...)[1])
     run = TrainRun(model, recordings, inputs, config, key, state, every=whole(every, "every", example=1000))
     path = None if checkpoint is None else checkpoint_path(checkpoint)
-    if path is not None and path != Path(checkpoint):
+    if checkpoint is not None and path != Path(checkpoint):
         raise ValueError(f"checkpoint is {str(checkpoint)!r}, the name of a previous one; pass {str(path)!r}")
     return _train(run, path, callbacks, progress, mesh)
 
