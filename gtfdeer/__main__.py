@@ -441,7 +441,8 @@ def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
             continue
         found = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)*: (.*(?:\n +(?![\w, ]+: ).*)*)", text, re.MULTILINE)
         words = " ".join(found[1].split()).replace("%", "%%") if found else ""
-        more: dict[str, Any] = {"action": BooleanOptionalAction} if kind[0] == "bool" else {"type": getattr(builtins, kind[0])}
+        of_kind: dict[str, Any] = {"type": getattr(builtins, kind[0])}
+        more = {"action": BooleanOptionalAction} if kind[0] == "bool" else of_kind
         parser.add_argument(f"--{name.replace('_', '-')}", default=SUPPRESS, help=words, **more)
 
 
