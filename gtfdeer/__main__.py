@@ -441,8 +441,9 @@ def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
             continue
         found = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)*: (.*(?:\n +(?![\w, ]+: ).*)*)", text, re.MULTILINE)
         words = " ".join(found[1].split()).replace("%", "%%") if found else ""
-        of_kind: dict[str, Any] = {"type": getattr(builtins, kind[0])}
-        more = {"action": BooleanOptionalAction} if kind[0] == "bool" else of_kind
+        more: dict[str, Any] = {"type": getattr(builtins, kind[0])}
+        if kind[0] == "bool":
+            more = {"action": BooleanOptionalAction}
         parser.add_argument(f"--{name.replace('_', '-')}", default=SUPPRESS, help=words, **more)
 
 
