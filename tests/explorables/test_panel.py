@@ -153,7 +153,7 @@ def test_the_newest_request_survives_what_the_work_sets_by_itself():
     second.join(10)
     assert len(panel.answers) == 2
     assert panel.answers[-1] == 3.0
-    assert panel.validations == []
+    assert panel.looks == []
 
 
 def test_requests_for_other_work_do_not_push_it_out():
