@@ -42,8 +42,7 @@ test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 the
 
 # Both ends of the version range. Colab has the floor, on Python 3.13; Binder has Python 3.12.
 FAST := tests/test_forcing.py tests/test_public_api.py tests/data tests/models/test_plrnn.py tests/solvers/test_solve.py \
-  tests/training/test_reconstruction.py tests/explorables \
-  --ignore=tests/explorables/test_browser.py --ignore=tests/explorables/test_random.py
+  tests/training/test_reconstruction.py tests/explorables/test_panel.py tests/explorables/test_microscope.py
 COURSE = $(wildcard notebooks/0[1-5]*.ipynb)
 PYENV_ROOT ?= $(HOME)/.pyenv
 # the first of these versions of Python that is here, on the path or from pyenv; else the one that .venv is built from
