@@ -35,11 +35,12 @@ def low_frequency_error(
         generated: `(T, N)`, of the same length.
         period: of the slow rhythm, in samples.
 
-    >>> t = np.arange(4000.0)[:, None]
-    >>> low_frequency_error(np.sin(t / 60), np.sin(t / 60), period=377.0)
-    0.0
-    >>> low_frequency_error(np.sin(t / 60), np.sin(t / 6), period=377.0) > 0.7
-    True
+    Examples:
+        >>> t = np.arange(4000.0)[:, None]
+        >>> low_frequency_error(np.sin(t / 60), np.sin(t / 60), period=377.0)
+        0.0
+        >>> low_frequency_error(np.sin(t / 60), np.sin(t / 6), period=377.0) > 0.7
+        True
     """
     if not np.isfinite(generated).all() or np.any(np.ptp(generated, axis=0) == 0):
         return 1.0
@@ -57,8 +58,9 @@ def intervals(
         period: of the slow rhythm, in samples.
         band: lowest and highest frequency of the slow part, in units of 1 / period.
 
-    >>> intervals(np.sin(np.arange(2000.0) * 2 * np.pi / 100 + 1.0), period=100.0).round().tolist()[:2]
-    [100.0, 100.0]
+    Examples:
+        >>> intervals(np.sin(np.arange(2000.0) * 2 * np.pi / 100 + 1.0), period=100.0).round().tolist()[:2]
+        [100.0, 100.0]
     """
     spectrum = np.fft.rfft(values - values.mean())
     frequency = np.fft.rfftfreq(len(values)) * period
@@ -81,9 +83,10 @@ def interval_error(
         reference, generated: `(T,)`.
         period, band: as in `intervals`.
 
-    >>> t = np.arange(4000.0)
-    >>> round(interval_error(np.sin(t / 20), np.sin(t / 30), period=126.0), 2)
-    0.5
+    Examples:
+        >>> t = np.arange(4000.0)
+        >>> round(interval_error(np.sin(t / 20), np.sin(t / 30), period=126.0), 2)
+        0.5
     """
     if not np.isfinite(generated).all() or np.ptp(generated) == 0:
         return math.inf
@@ -97,8 +100,9 @@ def interval_error(
 def steepness(values: Float[np.ndarray, " time"]) -> Float[np.ndarray, " time-1"]:
     """How fast a signal moves: of a heart, high once a beat, and blind to the slow wandering of its level.
 
-    >>> steepness(np.array([0.0, 2.0, -1.0])).tolist()
-    [2.0, 3.0]
+    Examples:
+        >>> steepness(np.array([0.0, 2.0, -1.0])).tolist()
+        [2.0, 3.0]
     """
     return np.abs(np.diff(values))
 

@@ -26,11 +26,11 @@ def test_every_study_has_its_place_among_the_findings(hooks, request):
         assert f"<!-- {name} -->" in page
         file = root / hooks.RESULTS / name / f"{name}.json"
         told = json.loads(file.read_text(encoding="utf-8")) if file.exists() else {}
-        assert told.get("caption", f"Not finished yet: `gtfdeer study {name} --full`.") in filled
+        assert told.get("caption", f"Not finished yet: `python -m studies {name} --full`.") in filled
 
 
 def test_a_study_that_was_not_run_says_how_to(hooks, tmp_path):
-    assert hooks.finding("chaos", tmp_path) == "Not finished yet: `gtfdeer study chaos --full`."
+    assert hooks.finding("chaos", tmp_path) == "Not finished yet: `python -m studies chaos --full`."
 
 
 def test_the_families_have_a_table_with_seeds(hooks, request):

@@ -1,6 +1,6 @@
 """A table of bad input at every door: the right class of error, what came, and what to type. Nothing is trained.
 
-Rows that a door's own tests hold (tests/data, tests/test_solve.py, tests/commands) are not repeated here.
+Rows that a door's own tests hold (tests/data, tests/solvers, tests/test_main.py) are not repeated here.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from flax import nnx
 
 import gtfdeer as gd
 
-from .small import model as small_model
+from .training.small import model as small_model
 
 V, T = ValueError, TypeError
 TABLE = np.random.default_rng(0).normal(size=(200, 3)).cumsum(axis=0)
