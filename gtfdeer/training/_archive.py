@@ -1,19 +1,78 @@
-"""Arrays in one `.npz` file and back: no pickle, every CRC-32 checked, nothing unpacked before its size is known."""
+"""Arrays as one `.npz` file and back, no pickle, every CRC-32 checked; files that are written whole or not at all."""
 
 from __future__ import annotations
 
+import errno
 import io
 import math
+import os
+import secrets
 import zipfile
 from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
 
 import numpy as np
 from numpy.lib import format as npy
 
-__all__ = ["LARGEST", "pack", "unpack"]
+__all__ = ["LARGEST", "pack", "unpack", "write_whole"]
 
 LARGEST = 2**32  # bytes of arrays in a file
 _LARGE, _MAX_RATIO = 2**26, 200  # bytes, and unpacked bytes per packed byte, beyond which a file is a Zip bomb
+_ADVICE = {
+    errno.ENOSPC: "free some space on that disk, or pass a path on another one",
+    errno.EDQUOT: "free some of your quota on that disk, or pass a path on another one",
+    errno.ENAMETOOLONG: "pass a shorter name",
+}
+
+
+def write_whole(
+    path: str | os.PathLike[str], content: bytes, previous: Path | None = None, shown: Path | None = None
+) -> None:
+    """Write `content` to `path` at once; whatever stood there stays until the new file is complete.
+
+    Args:
+        path: where to.
+        content: all of it.
+        previous: new name of the file that stood at `path`; None keeps none.
+        shown: path that an error names, where it is not `path`.
+
+    Raises:
+        OSError: if the folder is missing or not writable, or the disk full; nothing is left behind.
+    """
+    target = Path(path)
+    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(draft, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if previous is not None:
+            with suppress(FileNotFoundError):  # the first one, or another writer was faster
+                os.replace(target, previous)
+        os.replace(draft, target)
+        _flush_folder(target.parent)
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
+        raise type(error)(f"cannot write {str(shown or path)!r} ({reason}); {advice}") from error
+    finally:
+        with suppress(OSError):  # gone, or in a folder where nothing can be removed
+            draft.unlink()
+
+
+def _flush_folder(folder: Path) -> None:
+    """Flush the new names to disk, which a power cut could undo; not all systems can (Windows, some networks')."""
+    if os.name == "nt" or not os.access(folder, os.R_OK):
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+    finally:
+        os.close(handle)
 
 
 def pack(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:

@@ -15,7 +15,6 @@ package's own lists, and no array or model is built before its size is compared 
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
@@ -23,7 +22,6 @@ import secrets
 import warnings
 import zipfile
 import zlib
-from contextlib import suppress
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
@@ -37,7 +35,7 @@ from flax import nnx
 from .._checks import package
 from .._version import __version__
 from ..data import Embedding, Scaling, Series
-from ._archive import LARGEST, pack, unpack
+from ._archive import LARGEST, pack, unpack, write_whole
 from ._config import TrainConfig, whole
 from ._json import build_model, describe_model, from_json, name_parameters, own_class, set_parameters, to_json
 from ._loop import TrainRun
@@ -47,66 +45,12 @@ from ._step import init_state
 if TYPE_CHECKING:
     from ._reconstruction import Reconstruction
 
-__all__ = ["check_checkpoint", "checkpoint_path", "load", "load_run", "save", "save_checkpoint", "write_whole"]
+__all__ = ["check_checkpoint", "checkpoint_path", "load", "load_run", "save", "save_checkpoint"]
 
 _FORMAT, _FORMAT_VERSION = "gtfdeer", 2
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, TokenError, MemoryError)
 _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
-_ADVICE = {
-    errno.ENOSPC: "free some space on that disk, or pass a path on another one",
-    errno.EDQUOT: "free some of your quota on that disk, or pass a path on another one",
-    errno.ENAMETOOLONG: "pass a shorter name",
-}
-
-
-# --- whole files ---
-
-
-def write_whole(path: str | os.PathLike[str], content: bytes, previous: Path | None = None) -> None:
-    """Write `content` to `path` at once; whatever stood there stays until the new file is complete.
-
-    Args:
-        path: where to.
-        content: all of it.
-        previous: new name of the file that stood at `path`; None keeps none.
-
-    Raises:
-        OSError: if the folder is missing or not writable, or the disk full; nothing is left behind.
-    """
-    target = Path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with open(draft, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if previous is not None:
-            with suppress(FileNotFoundError):  # the first one, or another writer was faster
-                os.replace(target, previous)
-        os.replace(draft, target)
-        _flush_folder(target.parent)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
-        raise type(error)(f"cannot write {str(path)!r} ({reason}); {advice}") from error
-    finally:
-        with suppress(OSError):  # gone, or in a folder where nothing can be removed
-            draft.unlink()
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush the new names to disk, which a power cut could undo; not all systems can (Windows, some networks')."""
-    if os.name == "nt" or not os.access(folder, os.R_OK):
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)
 
 
 def _as_path(path: object, example: str) -> Path:
@@ -189,7 +133,7 @@ def check_checkpoint(path: Path, run: TrainRun) -> None:
             f"{str(path)!r} exists and is no checkpoint that can be read; pass another path, or remove it"
         )
     probe = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    write_whole(probe, b"")
+    write_whole(probe, b"", shown=path)
     probe.unlink()
     _remove_drafts(path)
 

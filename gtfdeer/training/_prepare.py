@@ -35,7 +35,7 @@ def check_recordings(series: Any, *, standardise: bool) -> list[Series]:
     scaling = _pool_scaling(recordings) if standardise else first.scaling
     recordings = [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
     largest = max(float(np.nanmax(np.abs(s.values))) for s in recordings)
-    if largest > np.finfo(np.float32).max:
+    if largest > float(np.finfo(np.float32).max):
         raise ValueError(
             f"the values reach {largest:.3g}, more than float32 holds; leave standardise=True, or take another unit"
         )
