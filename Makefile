@@ -19,7 +19,8 @@ demo: .venv/ready     ## Lorenz-63 end to end: simulate, train, free-run, score;
 	$(BIN)/gtfdeer demo --out out/demo
 
 test: .venv/ready     ## the whole test suite, docstring examples and notebooks included
-	$(PYTEST) --nbmake --nbmake-timeout=300 --durations=10 --ignore=notebooks/solutions tests gtfdeer notebooks
+	$(PYTEST) --nbmake --nbmake-timeout=300 --durations=10 --ignore=notebooks/solutions \
+	  --ignore=gtfdeer/report.ipynb tests gtfdeer notebooks
 
 test-full: .venv/ready ## the course and its solutions at full size
 	GTFDEER_FAST=0 $(BIN)/python -m pytest -n 2 --dist worksteal --nbmake --nbmake-timeout=1800 --durations=0 notebooks

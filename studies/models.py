@@ -105,7 +105,7 @@ def measure(run: Run) -> list[Row]:
     make: Any = NETWORKS.get(run.model) or getattr(models, run.model)
     model = make(observed_dim=3, rngs=rngs, **({"width": run.width} if run.width else {}))
     settings = {"learning_rate": run.learning_rate, "updates": run.updates}
-    middle = _Middle(min(BestCheckpoint(recording.train.values, run.updates, _LOOKS).moments))
+    middle = _Middle(min(BestCheckpoint(recording.train.values, run.updates, _LOOKS).validation_steps))
     given = {"looks": _LOOKS, "callbacks": [middle], "key": jax.random.key(run.seed)}
     learned = trained(model, recording.train, **settings, **given)
     orbit, history = rollout(learned, test), learned.history
