@@ -61,7 +61,7 @@ _TRUE_EXPONENT = 0.9056  # Viswanath 1998, Sprott 2003
 _EXPONENT_STEPS = 20_000
 _SHOWN = 3000  # samples of the free run in a picture
 _PROBED, _WINDOWS = 2000, 4  # steps, and how many of them
-_LOOKS = 20  # at free runs, `fit`'s default: moments that are the same on every machine
+_VALIDATIONS = 20  # at free runs, `fit`'s default: moments that are the same on every machine
 MOMENTS = ("", "_start", "_middle")  # of training, as the table's columns end; nothing stands for its end
 _SOLVERS: dict[str, solvers.Solver] = {"newton": solvers.DEER(), "sweeps": solvers.Shooting()}
 
@@ -105,8 +105,8 @@ def measure(run: Run) -> list[Row]:
     make: Any = NETWORKS.get(run.model) or getattr(models, run.model)
     model = make(observed_dim=3, rngs=rngs, **({"width": run.width} if run.width else {}))
     settings = {"learning_rate": run.learning_rate, "updates": run.updates}
-    middle = _Middle(min(BestCheckpoint(recording.train.values, run.updates, _LOOKS).validation_steps))
-    given = {"looks": _LOOKS, "callbacks": [middle], "key": jax.random.key(run.seed)}
+    middle = _Middle(min(BestCheckpoint(recording.train.values, run.updates, _VALIDATIONS).validation_steps))
+    given = {"validations": _VALIDATIONS, "callbacks": [middle], "key": jax.random.key(run.seed)}
     learned = trained(model, recording.train, **settings, **given)
     orbit, history = rollout(learned, test), learned.history
     start = learned.model.initial_state(jnp.asarray(test.values[0]))
