@@ -115,7 +115,7 @@ def simulate(options: Namespace) -> None:
         names = [f"x{k}_lag{lag * delay}" if delay else f"x{k}" for lag in range(dimension) for k in columns]
         table = np.column_stack([rec.dt * np.arange(1, len(orbit) + 1), orbit])
         np.savetxt(content, table, fmt="%.9g", delimiter=",", header=",".join(["time", *names]), comments="")
-    _write(options.out, content.getvalue())
+    gd.training.write_whole(options.out, content.getvalue())
     print(f"{options.out}: {len(orbit):,} steps x {orbit.shape[1]} columns, dt {rec.dt:g}, of {rec.name!r} on its own")
     if len(orbit) < options.steps:
         raise KeyboardInterrupt(f"the first {len(orbit):,} of {options.steps:,} steps are in {options.out}")
@@ -147,7 +147,9 @@ def report(options: Namespace) -> None:
         coarsen=options.coarsen,
         truth=options.truth,
     )
-    _write(options.out, _export(page) if options.out.suffix == ".html" else json.dumps(page, indent=1).encode())
+    gd.training.write_whole(
+        options.out, _export(page) if options.out.suffix == ".html" else json.dumps(page, indent=1).encode()
+    )
     print(options.out)
 
 
@@ -198,7 +200,7 @@ def demo(options: Namespace) -> None:
         **{name: gd.info()[name] for name in ("device", "versions")},
     }
     rec.save(options.out / "lorenz63.npz")
-    _write(options.out / "scores.json", json.dumps(facts, indent=2, allow_nan=False).encode())
+    gd.training.write_whole(options.out / "scores.json", json.dumps(facts, indent=2, allow_nan=False).encode())
     with tempfile.TemporaryDirectory() as folder:
         for name, recording in series.items():
             np.save(Path(folder) / f"{name}.npy", recording.values, allow_pickle=False)
@@ -215,7 +217,7 @@ def demo(options: Namespace) -> None:
         files |= {f"{cell.id}.png": base64.b64decode(picture) for picture in pictures}
     _say(began, "done. Look at the report first; model and scores are beside it:")
     for name, content in files.items():
-        _write(options.out / name, content)
+        gd.training.write_whole(options.out / name, content)
         print(f"  {options.out / name}")
 
 
@@ -370,19 +372,6 @@ def _require_writable(path: Path, *endings: str) -> None:
     if endings and path.suffix.lower() not in endings:
         raise ValueError(f"out is {str(path)!r}; pass a name that ends in {' or '.join(endings)}")
     tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.").close()
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    draft = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        with open(draft, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(draft, path)
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 # --- options from signatures ---

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import gtfdeer as gd
+from gtfdeer.training import write_whole
 
 from . import conduct, find
 from .benchmarks import BASELINE, compare, model_cases, solver_cases, table
-from .table import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,7 +37,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     words = ["python", "-m", "studies", *(sys.argv[1:] if arguments is None else arguments)]
     facts = {**gd.info(), "command": " ".join(words)}
-    (_bench if options.name == "bench" else _study)(options, facts)
+    try:
+        (_bench if options.name == "bench" else _study)(options, facts)
+    except (ValueError, OSError) as error:
+        parser.exit(1, f"studies: error: {error}\n")
+    except KeyboardInterrupt as stopped:
+        parser.exit(130, f"studies: interrupted: {stopped}\n")
 
 
 def _study(options: Namespace, facts: dict[str, Any]) -> None:
@@ -55,7 +60,11 @@ def _bench(options: Namespace, facts: dict[str, Any]) -> None:
     facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
     rows: list[Any] = []
     left_out: list[dict[str, Any]] = []
-    for case in (case for case in cases if options.only in str(case)):
+    chosen = [case for case in cases if options.only in str(case)]
+    if not chosen:
+        names = "; ".join(map(str, cases))
+        raise ValueError(f"--only is {options.only!r}, which is in no case's name; pass words of one of these: {names}")
+    for case in chosen:
         measured = compare(case, turns=options.turns, progress=True)
         print(f"\n{table(measured)}", flush=True)
         rows += measured

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 from tqdm.auto import tqdm
 
 from gtfdeer import plots
+from gtfdeer.training import remove_drafts, write_whole
 
 from .side_by_side import made
 from .study import Picture, Row, Study
-from .table import Table, write_whole
+from .table import Table
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -83,7 +84,9 @@ def conduct(
         most = f"{study.name} times programs, which must not share the machine" if study.alone else "pass 1 or more"
         raise ValueError(f"jobs is {jobs}; {most}{'; pass 1' if study.alone else ''}")
     folder = _made(Path(folder))
-    table_file, times_file, record_file, figure_file = _files(study, folder)
+    files = table_file, times_file, record_file, figure_file = _files(study, folder)
+    for file in files:
+        remove_drafts(file)
     record = _record(study, record_file, table_file, full)
     table, times = Table(table_file), Table(times_file)
     runs = [run for seed in range(seeds) for run in study.plan(full, seed)]

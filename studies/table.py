@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import csv
 import io
-import os
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from gtfdeer.training import write_whole
+
 from .study import Row
 
-__all__ = ["Table", "write_whole"]
+__all__ = ["Table"]
 
 
 class Table:
@@ -107,10 +108,3 @@ def _value(text: str) -> Any:
         except ValueError:  # another kind of cell
             continue
     return text
-
-
-def write_whole(path: Path, content: bytes) -> None:
-    """Write to a temporary file beside `path`, then rename: a killed study leaves the old file or the new one."""
-    draft = path.with_name(f".{path.name}.draft")
-    draft.write_bytes(content)
-    os.replace(draft, path)

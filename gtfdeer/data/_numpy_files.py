@@ -61,27 +61,6 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
             ) from problem
 
 
-def read_archive(whole: IO[bytes], file_name: str, most_bytes: int) -> dict[str, np.ndarray]:
-    """Return every array of an open .npz file by name, none of which is believed before it is checked.
-
-    Raises: ValueError and the errors of `zipfile`, for anything but whole arrays of at most `most_bytes` together.
-    """
-    there = _size(whole)
-    with zipfile.ZipFile(whole) as archive:
-        members = archive.infolist()
-        promised = sum(member.file_size for member in members)
-        if promised > min(most_bytes, max(LARGE, MOST_INFLATION * there)):
-            raise ValueError(
-                f"{file_name!r} would unpack its {there} bytes to {promised / 2**30:.1f} GiB, which no file of its "
-                "kind does; it was not read"
-            )
-        names = [member.filename.removesuffix(".npy") for member in members]
-        if len(set(names)) < len(names):
-            raise ValueError(f"{file_name!r} holds two arrays of one name; save it again")
-        named = zip(names, members, strict=True)
-        return {name: _read_array(archive, member, there, file_name) for name, member in named}
-
-
 def _read_member(whole: IO[bytes], file_name: str, field: str | None) -> np.ndarray:
     there = _size(whole)
     with zipfile.ZipFile(whole) as archive:

@@ -1,22 +1,16 @@
-"""How large a model is: its parameters, models of different families with equally many, and what a step keeps."""
+"""How large a model is: its parameters, and models of different families with equally many."""
 
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
-from jax.extend.core import Var
 
-from ..forcing import Forced, force
 from ._base import Model
 
-if TYPE_CHECKING:
-    from jaxtyping import Array
-
-__all__ = ["kept_by_a_step", "matched", "parameter_count"]
+__all__ = ["matched", "parameter_count"]
 
 _LARGEST = 2**20  # of the size that is sought
 
@@ -70,29 +64,3 @@ def matched(kind: type[Model], parameters: int, *, rngs: nnx.Rngs, **keywords: A
         low, high = (middle, high) if count(middle) < parameters else (low, middle)
     best = min((low, high), key=lambda size: abs(count(size) - parameters))
     return build(**{**keywords, name: best}, rngs=rngs)
-
-
-def kept_by_a_step(model: Model) -> int:
-    """Bytes that one forced step keeps for its gradient, where a loop of steps is differentiated: what moves with z.
-
-    >>> from gtfdeer.models import VanillaRNN
-    >>> kept_by_a_step(VanillaRNN(latent_dim=8, rngs=nnx.Rngs(0)))  # three numbers a unit
-    96
-    """
-    graph, parameters, rest = nnx.split(model, nnx.Param, ...)
-
-    def way_back(z: Array, parameters: Any, z_hat: Array, u: Array | None) -> Any:
-        def step(parameters: Any, z: Array) -> Array:
-            return force(nnx.merge(graph, parameters, rest).step)(z, Forced(z_hat, jnp.ones(1), u))
-
-        return jax.vjp(step, parameters, z)[1]
-
-    z = jax.ShapeDtypeStruct((model.latent_dim,), jnp.float32)
-    u = jax.ShapeDtypeStruct((model.input_dim,), jnp.float32) if model.input_dim else None
-    program = jax.make_jaxpr(way_back)(z, parameters, z, u).jaxpr
-    moving = {program.invars[0]}
-    for line in program.eqns:
-        if any(isinstance(x, Var) and x in moving for x in line.invars):
-            moving.update(line.outvars)
-    kept: list[Any] = [x.aval for x in {x for x in program.outvars if isinstance(x, Var)} & moving]
-    return sum(x.size * x.dtype.itemsize for x in kept)

@@ -146,17 +146,6 @@ class StateSpaceModel(Model):
 
         return jax.vmap(jax.jacfwd(prediction))(x, states, u)
 
-    def numbers_per_step(self, *, sensitive: bool) -> float:
-        """Numbers of working memory for each step of a taught window and its gradient, counted on compiled programs.
-
-        Args:
-            sensitive: with `teacher_jacobians` beside them.
-        """
-        per_state, per_feature = (6.4, 7.8) if self._layers()[0][0].dtype is complex else (10.2, 22.7)
-        layers = sum(per_state * length + per_feature * self.width for length in self._lengths)
-        tangents = self.observed_dim * (self.latent_dim + self.width) if sensitive else 0
-        return layers + 5.4 * self.width + tangents
-
     def config(self) -> dict[str, Any]:
         return {
             "latent_dim": self._layer_dim,

@@ -1,5 +1,6 @@
 """Training: from a model and a recording to a reconstruction that is simulated, scored and saved."""
 
+from ._archive import remove_drafts, write_whole
 from ._config import TrainConfig
 from ._info import info
 from ._json import name_parameters
@@ -24,8 +25,10 @@ __all__ = [
     "info",
     "load",
     "name_parameters",
+    "remove_drafts",
     "resume",
     "rollout",
     "rollout_for_comparison",
     "usable_cores",
+    "write_whole",
 ]

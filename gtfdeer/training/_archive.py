@@ -6,6 +6,7 @@ import errno
 import io
 import math
 import os
+import re
 import secrets
 import zipfile
 from collections.abc import Mapping
@@ -13,9 +14,10 @@ from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
+import psutil
 from numpy.lib import format as npy
 
-__all__ = ["LARGEST", "pack", "unpack", "write_whole"]
+__all__ = ["LARGEST", "pack", "remove_drafts", "unpack", "write_whole"]
 
 LARGEST = 2**32  # bytes of arrays in a file
 _LARGE, _MAX_RATIO = 2**26, 200  # bytes, and unpacked bytes per packed byte, beyond which a file is a Zip bomb
@@ -59,6 +61,14 @@ def write_whole(
     finally:
         with suppress(OSError):  # gone, or in a folder where nothing can be removed
             draft.unlink()
+
+
+def remove_drafts(path: Path) -> None:
+    """Remove what killed writers of `path` left unfinished: drafts of processes that no longer exist."""
+    draft = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}")
+    for other in path.parent.iterdir():
+        if (found := draft.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
+            other.unlink(missing_ok=True)
 
 
 def _flush_folder(folder: Path) -> None:

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import secrets
 import warnings
 import zipfile
@@ -29,13 +28,12 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-import psutil
 from flax import nnx
 
 from .._checks import package
 from .._version import __version__
 from ..data import Embedding, Scaling, Series
-from ._archive import LARGEST, pack, unpack, write_whole
+from ._archive import LARGEST, pack, remove_drafts, unpack, write_whole
 from ._config import TrainConfig, whole
 from ._json import build_model, describe_model, from_json, name_parameters, own_class, set_parameters, to_json
 from ._loop import TrainRun
@@ -135,15 +133,7 @@ def check_checkpoint(path: Path, run: TrainRun) -> None:
     probe = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
     write_whole(probe, b"", shown=path)
     probe.unlink()
-    _remove_drafts(path)
-
-
-def _remove_drafts(path: Path) -> None:
-    """Remove what killed writers of `path` left unfinished: drafts of processes that no longer exist."""
-    draft = re.compile(rf"\.{re.escape(path.name)}\.(\d+)-[0-9a-f]{{8}}")
-    for other in path.parent.iterdir():
-        if (found := draft.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
-            other.unlink(missing_ok=True)
+    remove_drafts(path)
 
 
 def save_checkpoint(path: Path, rec: Reconstruction, run: TrainRun) -> None:
@@ -173,7 +163,7 @@ def load_run(path: Path) -> TrainRun:
         whole_one = source != previous and _is_checkpoint(previous)
         advice = f"the one before it is whole: pass {str(previous)!r}" if whole_one else "pass another checkpoint"
         raise ValueError(f"{str(source)!r} cannot be resumed: {error}; {advice}") from error
-    _remove_drafts(own)
+    remove_drafts(own)
     return run
 
 

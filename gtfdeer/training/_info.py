@@ -12,6 +12,8 @@ from typing import Any
 import jax
 import psutil
 
+from ._memory import describe_device, usable_cores
+
 _PACKAGES = ("gtfdeer", "jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "psutil", "ipywidgets")
 _CUDA13 = 580  # the oldest driver that serves CUDA 13 (JAX's installation page)
 
@@ -34,16 +36,14 @@ def info() -> Info:
         >>> info()["versions"]["jax"] == jax.__version__
         True
     """
-    device = jax.devices()[0]
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return Info(
         versions={"python": platform.python_version(), **{name: _find_version(name) for name in _PACKAGES}},
         platform=platform.platform(),
-        device=f"{cores} CPU core{'s' * (cores != 1)}" if device.platform == "cpu" else device.device_kind,
-        cores=cores,
+        device=describe_device(),
+        cores=usable_cores(),
         **{"memory available": f"{psutil.virtual_memory().available / 2**30:.1f} GiB"},
         float64=jax.numpy.zeros(0).dtype == "float64",
-        advice=advise(device.platform, _find_gpu(), os.environ.get("JAX_PLATFORMS", "")),
+        advice=advise(jax.devices()[0].platform, _find_gpu(), os.environ.get("JAX_PLATFORMS", "")),
     )
 
 

@@ -208,7 +208,7 @@ def fit(
         updates: how many.
         forcing: alpha over training; by default `gtfdeer.forcing.DEFAULT`, annealed from 1 to 0.03.
         solver: how a sequence is solved; by default `Auto()`.
-        learning_rate: first learning rate of the default optimiser, see `gtfdeer.training._config.default_optimiser`.
+        learning_rate: first learning rate of the default optimiser, see `gtfdeer.training.TrainConfig`.
         optimiser: any optax transformation, instead of the default one.
         noise: standard deviation of noise added to the network's input, in standardised units.
         allow_missing: also take windows of which up to half the rows are missing (NaN): there alpha and loss are zero.
@@ -216,7 +216,7 @@ def fit(
         standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
         validations: how often, in the second half of training, free runs are judged against the training data, so that
             the best moment is kept (`gtfdeer.training._validation`); 0 keeps the last. Not with external inputs.
-        callbacks: called a few times a second with a `gtfdeer.fit.Progress`.
+        callbacks: called a few times a second with a `gtfdeer.training.Progress`.
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.

@@ -138,8 +138,8 @@ def test_a_record_that_is_none_is_refused(fall, tmp_path, text, fault):
     assert [path.name for path in tmp_path.iterdir()] == ["fall.json"]
 
 
-def test_what_a_killed_writer_left_is_replaced(fall, tmp_path):
-    (tmp_path / ".fall.csv.draft").write_text("half a tab")
+def test_what_a_killed_writer_left_is_removed(fall, tmp_path):
+    (tmp_path / ".fall.csv.99999999-0123abcd").write_text("half a tab")
     quietly(fall, tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["fall.csv", "fall.json", "fall.png"]
 
