@@ -335,7 +335,7 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
         lags = embedding.dimension, embedding.delay
         train[1:], held_out = [s.delay_embed(*lags) for s in train[1:]], [s.delay_embed(*lags) for s in held_out]
     for series in held_out:
-        longest = max(stop - start for start, stop in series.segments())
+        longest = len(series.longest_segment())
         if longest < _SHORTEST_TEST:
             raise ValueError(
                 f"test-fraction {fraction:g} holds out {longest} steps of {series.name} without a gap, but scores need "

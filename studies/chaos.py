@@ -152,8 +152,7 @@ def _map(rule: Any, constants: Any) -> Any:
     if not isinstance(rule, data.System):
         return nnx.merge(rule, constants).step
     mean, std = constants
-    substeps = max(1, round(rule.default_dt / rule.step_size))
-    flow = data.rk4_step(rule.vector_field, rule.default_dt, substeps)
+    flow = rule.step()
     return lambda z, u=None: (flow(z * std + mean) - mean) / std
 
 

@@ -221,10 +221,21 @@ class Series:
         return replace(self, values=(self.values + fraction * spread * noise).astype(self.values.dtype))
 
     def segments(self) -> list[tuple[int, int]]:
-        """The stretches without a gap, as (start, stop) rows, stop not included."""
+        """The parts without a gap, as (start, stop) rows, stop not included."""
         complete = ~np.isnan(self.values).any(axis=1)
         edges = np.flatnonzero(np.diff(complete.astype(np.int8), prepend=0, append=0))
         return [(int(start), int(stop)) for start, stop in zip(edges[::2], edges[1::2], strict=True)]
+
+    def longest_segment(self) -> Series:
+        """The longest part without a gap, the first of equals.
+
+        Raises: ValueError if every row is a gap.
+        """
+        segments = self.segments()
+        if not segments:
+            raise ValueError(f"every row of {self!r} holds a gap; pass a series with complete rows")
+        start, stop = max(segments, key=lambda segment: segment[1] - segment[0])
+        return replace(self, values=self.values[start:stop], wide=True)
 
 
 def _positive_step(dt: float) -> float:

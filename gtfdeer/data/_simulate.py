@@ -1,9 +1,8 @@
 """A trajectory of a known system, sampled every dt: `simulate`.
 
-    z_t = Phi_dt(z_{t-1}),    Phi_dt the flow, by the classical Runge-Kutta method in equal inner steps
+    z_t = Phi_dt(z_{t-1}),    Phi_dt = system.step(dt)
 
-The inner step is dt divided by the smallest whole number that brings it to `system.step_size` or below. The
-start is drawn by the key and a transient is run and thrown away, so that the series lies on the attractor.
+The start is drawn by the key and a transient is run and thrown away, so that the series lies on the attractor.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ import jax.numpy as jnp
 import numpy as np
 
 from ._keys import require_key
-from ._runge_kutta import rk4_step
 from ._series import Series
 from ._systems import System
 from ._values import whole_number
@@ -25,9 +23,6 @@ from ._values import whole_number
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
     from numpy.typing import DTypeLike
-
-# Inner steps between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours).
-MOST_SUBSTEPS = 1000
 
 
 def simulate(
@@ -67,7 +62,7 @@ def simulate(
         raise ValueError(f"length is {length}; pass the number of samples, 1 or more, for example length=10_000")
     dt = system.default_dt if dt is None else dt
     transient = system.default_transient if transient is None else transient
-    substeps = _substeps(dt, system)
+    system.step(dt)  # refuses what is no dt
     if not (math.isfinite(transient) and transient >= 0):
         raise ValueError(f"transient is {transient!r}; pass the time to throw away, 0 or more")
     if np.dtype(dtype) not in (np.float32, np.float64):
@@ -77,7 +72,7 @@ def simulate(
             "dtype is float64 but JAX computes in float32; call jax.config.update('jax_enable_x64', True) first"
         )
 
-    states = np.asarray(_orbit(system, length, dt, substeps, math.ceil(transient / dt), key), dtype=dtype)
+    states = np.asarray(_orbit(system, length, dt, math.ceil(transient / dt), key), dtype=dtype)
     if not np.isfinite(states).all():
         row = int(np.argmin(np.isfinite(states).all(axis=1)))
         raise ValueError(
@@ -86,29 +81,13 @@ def simulate(
     return Series(states, dt=dt, name=type(system).__name__, wide=True)
 
 
-@partial(jax.jit, static_argnames=("system", "length", "dt", "substeps", "skipped"))
-def _orbit(
-    system: System, length: int, dt: float, substeps: int, skipped: int, key: Key[Array, ""]
-) -> Float[Array, "time dimension"]:
+@partial(jax.jit, static_argnames=("system", "length", "dt", "skipped"))
+def _orbit(system: System, length: int, dt: float, skipped: int, key: Key[Array, ""]) -> Float[Array, "time dimension"]:
     """Run `skipped` samples, then record `length` of them."""
-    step = rk4_step(system.vector_field, dt, substeps)
+    step = system.step(dt)
     start = jax.lax.fori_loop(0, skipped, lambda _, z: step(z), system.initial_state(key))
 
     def record(z: Float[Array, " dimension"], _: None) -> tuple[Array, Array]:
         return step(z), z
 
     return jax.lax.scan(record, start, None, length=length)[1]
-
-
-def _substeps(dt: float, system: System) -> int:
-    """The smallest number of inner steps that are no longer than `system.step_size`."""
-    if isinstance(dt, bool | str) or not (math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt is {dt!r}; pass a positive time between samples, for example dt={system.default_dt}")
-    substeps = math.ceil(dt / system.step_size * (1 - 1e-9))  # 0.03 / 0.01 is 3 and not 4
-    if substeps > MOST_SUBSTEPS:
-        raise ValueError(
-            f"dt={dt} is {substeps} inner steps of {system.step_size} and samples {type(system).__name__} "
-            f"too coarsely to follow it; pass dt={MOST_SUBSTEPS * system.step_size:g} or less, for example "
-            f"dt={system.default_dt}"
-        )
-    return substeps

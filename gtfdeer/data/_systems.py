@@ -15,14 +15,17 @@ from typing import TYPE_CHECKING, final
 import jax
 import jax.numpy as jnp
 
-from ._runge_kutta import rk4_step
+from ._runge_kutta import Step, rk4_step
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
 
 
+MOST_SUBSTEPS = 1000  # between two samples; beyond, neighbouring samples of a chaotic system are unrelated (ours)
+
+
 class System(ABC):
-    """The contract of a system: a vector field, where to start, and how finely to step.
+    """The interface of a system: a vector field, where to start, and how finely to step.
 
     Subclasses are frozen dataclasses, so that equal systems are compiled once, and set the four attributes.
     """
@@ -39,6 +42,28 @@ class System(ABC):
     @abstractmethod
     def initial_state(self, key: Key[Array, ""]) -> Float[Array, " dimension"]:
         """A random start (M,) from which the system reaches its attractor."""
+
+    def step(self, dt: float | None = None) -> Step:
+        """Return the exact sampled map step(z, u=None) -> z, the one that `simulate` iterates.
+
+        Args: dt, time between samples, by default `default_dt`; it is cut into the fewest equal Runge-Kutta steps
+        that are no longer than `step_size`.
+        Raises: ValueError for a `dt` that is not positive or spans over 1000 inner steps.
+
+        >>> z = Lorenz63().step(0.02)(jnp.array([1.0, 1.0, 25.0]))      # hand it to solve or lyapunov_spectrum
+        >>> z.shape
+        (3,)
+        """
+        dt = self.default_dt if dt is None else dt
+        if isinstance(dt, bool | str) or not (math.isfinite(dt) and dt > 0):
+            raise ValueError(f"dt is {dt!r}; pass a positive time between samples, for example dt={self.default_dt}")
+        substeps = math.ceil(dt / self.step_size * (1 - 1e-9))  # 0.03 / 0.01 is 3 and not 4
+        if substeps > MOST_SUBSTEPS:
+            raise ValueError(
+                f"dt={dt} is {substeps} inner steps of {self.step_size} and samples {type(self).__name__} too coarsely "
+                f"to follow it; pass dt={MOST_SUBSTEPS * self.step_size:g} or less, for example dt={self.default_dt}"
+            )
+        return rk4_step(self.vector_field, dt, substeps)
 
 
 @final
@@ -182,7 +207,7 @@ class BurstingNeuron(System):
     def initial_state(self, key: Key[Array, ""]) -> Float[Array, " dimension"]:
         period = 148.0  # ms, at the default constants
         steps = jax.random.randint(key, (), 0, round(period / self.step_size))
-        step = rk4_step(self.vector_field, self.step_size)
+        step = self.step(self.step_size)
         bursting = jnp.array([-38.0822, 0.06659, 0.02605])
         return jax.lax.fori_loop(0, steps, lambda _, z: step(z), bursting)
 

@@ -256,8 +256,7 @@ def _advanced(default: data.System, names: tuple[str, ...], state: Any, values: 
     system = copy.copy(default)
     for name, value in zip(names, values, strict=True):
         object.__setattr__(system, name, value)  # not through its constructor, whose checks need numbers
-    substeps = int(np.ceil(default.default_dt / default.step_size * (1 - 1e-9)))
-    step = data.rk4_step(system.vector_field, default.default_dt, substeps)
+    step = system.step()
 
     def record(z: Any, _: None) -> tuple[Any, Any]:
         z = step(z)

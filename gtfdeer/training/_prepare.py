@@ -13,7 +13,7 @@ from flax import nnx
 from ..data import Scaling, Series
 from ..models import Model
 
-__all__ = ["check_inputs", "check_key", "check_recordings", "longest_segment", "set_observed_dim"]
+__all__ = ["check_inputs", "check_key", "check_recordings", "set_observed_dim"]
 
 
 def check_recordings(series: Any, *, standardise: bool) -> list[Series]:
@@ -47,12 +47,6 @@ def _pool_scaling(recordings: list[Series]) -> Scaling | None:
         return recordings[0].scaling
     rows, names = np.concatenate([s.unscaled().values for s in recordings]), ", ".join(s.name for s in recordings)
     return Series(rows, dt=recordings[0].dt, name=names, wide=True).standardise().scaling
-
-
-def longest_segment(recordings: Sequence[Series]) -> np.ndarray:
-    """Return the values of the longest gap-free segment of all recordings."""
-    segments = (s.values[start:stop] for s in recordings for start, stop in s.segments())
-    return max(segments, key=len)
 
 
 def set_observed_dim(model: Any, columns: int) -> Model:

@@ -27,7 +27,7 @@ from ._config import TrainConfig, whole
 from ._devices import build_mesh
 from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
 from ._loop import Progress, TrainRun, check_callbacks, train
-from ._prepare import check_inputs, check_key, check_recordings, longest_segment, set_observed_dim
+from ._prepare import check_inputs, check_key, check_recordings, set_observed_dim
 from ._rollout import concatenate_until_interrupt, iterate_rollout, rollout, show_progress
 from ._scores import Scores, score_model
 from ._step import init_state
@@ -127,7 +127,7 @@ class Reconstruction:
         start, stop = max(series.segments(), key=lambda segment: segment[1] - segment[0])
         if inputs is not None:
             inputs = inputs[len(test) - len(series) :][start:stop]  # an embedding loses the first rows
-        other = None if floor is None else longest_segment([self.standardised(floor)])
+        other = None if floor is None else self.standardised(floor).longest_segment().values
         return score_model(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
 
     def save(self, path: str | Path) -> None:
@@ -302,7 +302,8 @@ def _train(run: TrainRun, path: Path | None, callbacks: Any, progress: bool, mes
         check_checkpoint(path, run)
     # a free run with external inputs would need inputs that were never recorded
     validations = run.config.validations if run.inputs is None else 0
-    validation = BestCheckpoint(longest_segment(run.recordings), run.config.updates, validations)
+    longest = max((s.longest_segment() for s in run.recordings if s.segments()), key=len)
+    validation = BestCheckpoint(longest.values, run.config.updates, validations)
     save = None if path is None else lambda run: save_checkpoint(path, _reconstruct(run), run)
     return _reconstruct(train(run, validation, callbacks=callbacks, save=save, progress=progress, mesh=mesh))
 

@@ -274,6 +274,16 @@ def test_segments_are_the_stretches_between_gaps():
     assert Series([1.0, 2.0]).segments() == [(0, 2)]
 
 
+def test_the_longest_segment_is_a_series_without_gaps():
+    nan = np.nan
+    series = Series([1.0, nan, 2.0, 3.0, nan, 4.0, 5.0], dt=0.5, name="heart")
+    longest = series.longest_segment()
+    assert (longest.values[:, 0].tolist(), longest.dt, longest.name) == ([2, 3], 0.5, "heart")
+    assert Series([1.0, 2.0]).standardise().longest_segment().scaling is not None
+    with pytest.raises(ValueError, match=r"every row of .* holds a gap"):
+        Series([[1.0, nan], [nan, 2.0]]).longest_segment()
+
+
 def test_embeddings_are_equal_whoever_chose_them():
     assert Embedding(3, 5) == Embedding(3, 5, chosen_by="mutual information")
     with pytest.raises(ValueError, match="delay is 0; pass delay=1 or more"):

@@ -1,5 +1,7 @@
 """simulate and rk4_step: against SciPy's integrator, and what is refused."""
 
+import itertools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,7 +9,6 @@ import pytest
 from scipy.integrate import solve_ivp
 
 from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, rk4_step, simulate
-from gtfdeer.data._runge_kutta import rk4_step as same_rk4_step
 
 SYSTEMS = [Lorenz63(), Rossler(), Lorenz96(), BurstingNeuron(), SlowFastLorenz()]
 NAMES = [type(system).__name__ for system in SYSTEMS]
@@ -35,7 +36,7 @@ def test_samples_follow_the_vector_field(system):
 def test_no_start_of_rossler_escapes():
     system = Rossler()  # the one system here with starts that do
     starts = jax.jit(jax.vmap(system.initial_state))(jax.random.split(jax.random.key(0), 500))
-    step = jax.vmap(rk4_step(system.vector_field, system.step_size))
+    step = jax.vmap(system.step(system.step_size))
     ends = jax.jit(lambda z: jax.lax.fori_loop(0, 5000, lambda _, z: step(z), z))(starts)
     assert np.abs(ends).max() < 30
 
@@ -46,26 +47,27 @@ def test_the_method_is_of_order_four():
 
 
 def test_the_step_is_a_map_for_solvers():
-    step = rk4_step(Lorenz63().vector_field, 0.02, 2)
+    step = Lorenz63().step(0.02)
     z = jnp.array([1.0, 2.0, 20.0])
     np.testing.assert_array_equal(step(z, None), step(z))
     assert jax.jit(jax.jacfwd(step))(z).shape == (3, 3)
     # Exact volume contraction of the Lorenz flow: det = exp(-(sigma + 1 + beta) dt).
     assert np.linalg.det(jax.jit(jax.jacrev(step))(z)) == pytest.approx(np.exp(-(11 + 8 / 3) * 0.02), rel=1e-4)
-    assert same_rk4_step is rk4_step
 
 
 def test_substeps_are_the_smallest_whole_number():
-    from gtfdeer.data._simulate import _substeps
+    z = jnp.array([1.0, 2.0, 20.0])
+    for dt, substeps in ((0.001, 1), (0.01, 1), (0.0100001, 2), (0.03, 3), (0.07, 7), (0.1, 10)):
+        plain = rk4_step(Lorenz63().vector_field, dt, substeps)
+        np.testing.assert_array_equal(Lorenz63().step(dt)(z), plain(z))
 
-    assert [_substeps(dt, Lorenz63()) for dt in (0.001, 0.01, 0.0100001, 0.03, 0.07, 0.1)] == [
-        1,
-        1,
-        2,
-        3,
-        7,
-        10,
-    ]
+
+@pytest.mark.parametrize("system", SYSTEMS, ids=NAMES)
+def test_the_step_of_a_system_is_the_map_that_simulate_iterates(system):
+    values = simulate(system, 6, key=jax.random.key(1)).values
+    step = jax.jit(system.step())
+    for before, after in itertools.pairwise(values):
+        np.testing.assert_allclose(step(before), after, rtol=1e-5, atol=1e-5)  # fused differently: float32 rounding
 
 
 def test_twice_the_sampling_step_is_every_second_sample():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from gtfdeer import measures
-from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, rk4_step, simulate
+from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, simulate
 
 
 def upward_crossings(values, level):
@@ -61,7 +61,7 @@ LORENZ96 = 1.181, 0.701, 0.089, 0.0, -0.435, -0.874, -1.319, -1.942, -2.810, -4.
     ],
 )
 def test_the_exponents_are_those_of_the_docstring(system, dt, steps, known, tolerance):
-    flow = rk4_step(system.vector_field, dt, round(dt / system.step_size))
+    flow = system.step(dt)
     start = system.initial_state(jax.random.key(0))
     found = measures.lyapunov_spectrum(flow, start, steps=steps, dt=dt, transient=2000).exponents
     for place, exponent in known.items():
@@ -119,7 +119,7 @@ def test_the_neuron_has_its_mean_and_spread():
 
 
 def test_the_neuron_is_bistable():
-    step = rk4_step(BurstingNeuron().vector_field, 0.5, 10)
+    step = BurstingNeuron().step(0.5)
     state = jnp.array([-50.0, 0.1, 0.05])
     _, orbit = jax.lax.scan(lambda z, _: (step(z), z), state, None, length=4000)
     assert np.asarray(orbit)[2000:, 2].std() == pytest.approx(7e-4, abs=1e-4)  # tonic; bursting has .0062

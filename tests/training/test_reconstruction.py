@@ -15,7 +15,7 @@ from flax import nnx
 from tqdm import tqdm
 
 import gtfdeer as gd
-from gtfdeer.data import Scaling, rk4_step
+from gtfdeer.data import Scaling
 from gtfdeer.models import Model
 from gtfdeer.training import _rollout as free
 from gtfdeer.training import rollout_for_comparison
@@ -40,7 +40,7 @@ class TrueLorenz(Model):
         self.mean, self.std = nnx.Variable(jnp.asarray(scaling.mean)), nnx.Variable(jnp.asarray(scaling.std))
 
     def step(self, z, u=None):
-        flow = rk4_step(gd.data.Lorenz63().vector_field, 0.01, substeps=2)
+        flow = gd.data.Lorenz63().step(0.01)
         return (flow(z * self.std[...] + self.mean[...]) - self.mean[...]) / self.std[...]
 
     def decode(self, z):
