@@ -12,7 +12,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import jax
 import numpy as np
 from flax import nnx
 
@@ -87,7 +86,7 @@ class SpeedLab(LongPanel):
         self.measure_button = button("Measure")
         self._arrange(self._settings, (self.measure_button, self.stop_button))
         self.timings: list[Timing] = []
-        self._programs: dict[tuple[str, int], Any] = {}  # at most one for each solver and length
+        self._programs: dict[tuple[str, int], solvers.Timing] = {}  # at most one for each solver and length
         self._press(self.measure_button, self.start)
         self._paint()
         self._say("idle: press Measure")
@@ -129,19 +128,13 @@ class SpeedLab(LongPanel):
         return taken["Sequential", length] / taken[solver, length]
 
     def _measure(self, name: str, length: int) -> Timing:
-        run, compiling = self._programs[name, length]
         alpha = np.float32(self.alpha)
-        answer = jax.block_until_ready(run(alpha))
-        seconds = []
-        for _ in range(_REPEATS):
-            began = time.perf_counter()
-            jax.block_until_ready(run(alpha))
-            seconds.append(time.perf_counter() - began)
-        exact = answer if name == "Sequential" else self._programs["Sequential", length][0](alpha)
+        found = solvers.benchmark({name: self._programs[name, length]}, alpha, repeats=_REPEATS)[name]
+        answer, best = found.result, float(found.seconds.min())
+        exact = answer if name == "Sequential" else self._programs["Sequential", length].program(alpha)
         error = float(np.abs(np.asarray(answer.states) - np.asarray(exact.states)).max())
-        return Timing(
-            name, length, min(seconds), compiling, int(answer.iterations), error, Status(int(answer.code)).name
-        )
+        iterations, status = int(answer.iterations), Status(int(answer.code)).name
+        return Timing(name, length, best, found.compile_seconds, iterations, error, status)
 
     def _paint(self) -> None:
         sheet = canvas(10.6, 4.2)
@@ -183,8 +176,8 @@ class SpeedLab(LongPanel):
         )
 
 
-def _compiled(name: str, length: int, hidden_dim: int) -> tuple[Any, float]:
-    """A compiled solve as a function of alpha, and the seconds it took to compile."""
+def _compiled(name: str, length: int, hidden_dim: int) -> solvers.Timing:
+    """A compiled solve as a function of alpha, timed once."""
     require_memory(SOLVERS[name], length=length, latent_dim=3)
     task = task_of(data.Lorenz63(), length=length)
     model = models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=hidden_dim, rngs=nnx.Rngs(0))
@@ -195,6 +188,4 @@ def _compiled(name: str, length: int, hidden_dim: int) -> tuple[Any, float]:
         inputs = task.inputs(alpha, length)
         return solve(forced, task.start, inputs, solver=SOLVERS[name], guess=guess, jacobian=jacobian)
 
-    began = time.perf_counter()
-    program = jax.jit(run).lower(np.float32(0.2)).compile()
-    return program, time.perf_counter() - began
+    return solvers.benchmark({name: run}, np.float32(0.2), repeats=1)[name]

@@ -3,6 +3,7 @@
 from . import scan
 from ._auto import Auto
 from ._base import Problem, Solver
+from ._benchmark import Timing, benchmark
 from ._deer import DEER
 from ._elk import ELK
 from ._memory import memory_needed
@@ -24,6 +25,8 @@ __all__ = [
     "Solution",
     "Solver",
     "Status",
+    "Timing",
+    "benchmark",
     "iterates",
     "memory_needed",
     "scan",
