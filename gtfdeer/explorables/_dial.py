@@ -22,7 +22,6 @@ import numpy as np
 from .. import Reconstruction, data, forcing, plots, solvers
 from ..plots._canvas import INK, dress
 from ..solvers import solve
-from ._memory import require_memory
 from ._panel import Panel, Setting, canvas, menu, slider
 from ._task import SYSTEMS, Task, task_of
 
@@ -157,7 +156,6 @@ class ForcingDial(Panel):
 
     def _make_program(self, subject: str, length: int) -> Callable[[Any], tuple[Any, Any]]:
         task = self._task(subject, length)
-        require_memory(_DEER, length=length, latent_dim=len(task.start))
         self._say("compiling: a new system or length takes some seconds")
         return jax.jit(partial(_follow, task, length))
 

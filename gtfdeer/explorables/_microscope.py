@@ -13,7 +13,6 @@ import numpy as np
 
 from .. import Reconstruction, Status, data, plots
 from ..plots._canvas import INK, dress
-from ._memory import require_memory
 from ._newton import MOST, SOLVERS, TOLERANCE, Iterates, newton_program
 from ._panel import Panel, Setting, canvas, menu, plural, slider
 from ._task import SYSTEMS, Task, task_of
@@ -147,7 +146,6 @@ class NewtonMicroscope(Panel):
 
     def _make_program(self, subject: str, length: int, solver: str) -> Callable[[float, Any], Iterates]:
         task = self._task(subject, length)
-        require_memory(SOLVERS[solver], length=length, latent_dim=len(task.start), iterates=MOST + 1)
         self._say("compiling: a new system, length or solver takes some seconds")
         return newton_program(task, length, solver)
 

@@ -19,7 +19,6 @@ from .. import Status, data, forcing, models, plots, solvers
 from ..plots._canvas import INK, dress
 from ..solvers import scan, solve
 from ._background import LongPanel
-from ._memory import require_memory
 from ._panel import Setting, button, canvas, menu, plural, slider
 from ._task import task_of
 
@@ -178,7 +177,6 @@ class SpeedLab(LongPanel):
 
 def _compiled(name: str, length: int, hidden_dim: int) -> solvers.Timing:
     """A compiled solve as a function of alpha, timed once."""
-    require_memory(SOLVERS[name], length=length, latent_dim=3)
     task = task_of(data.Lorenz63(), length=length)
     model = models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=hidden_dim, rngs=nnx.Rngs(0))
     forced, jacobian = forcing.force(model.step), forcing.force_jacobian(model.jacobian)

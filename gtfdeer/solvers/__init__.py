@@ -6,10 +6,8 @@ from ._base import Problem, Solver
 from ._benchmark import Timing, benchmark
 from ._deer import DEER
 from ._elk import ELK
-from ._memory import memory_needed
 from ._quasi import QuasiDEER
 from ._sequential import Sequential
-from ._sharded import Sharded
 from ._shooting import Shooting
 from ._solve import Solution, Status, iterates, solve
 
@@ -20,7 +18,6 @@ __all__ = [
     "Problem",
     "QuasiDEER",
     "Sequential",
-    "Sharded",
     "Shooting",
     "Solution",
     "Solver",
@@ -28,7 +25,6 @@ __all__ = [
     "Timing",
     "benchmark",
     "iterates",
-    "memory_needed",
     "scan",
     "solve",
 ]

@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 
 from . import scan
-from ._base import Problem, alone, default_tolerance, folded, unfolded
+from ._base import Problem, alone, default_tolerance, folded, largest, unfolded
 from ._batching import shared, together
 from ._columns import summed
 
@@ -36,11 +36,10 @@ def dense_adjoint(
     J = problem.jacobians(states)
     transposed = J if J.ndim == 2 else jnp.swapaxes(J, 1, 2)
     after = problem.following(transposed, jnp.zeros_like(transposed[0]))
-    adjoints = problem.share.affine(after, cotangents, reverse=True, method=method)
+    adjoints = scan.affine(after, cotangents, reverse=True, method=method)
     if problem.pure_jacobian is None:
         return adjoints
     pulled = problem.pullbacks(states, adjoints)
-    largest = problem.share.largest
     residual = largest(cotangents + problem.following(pulled, jnp.zeros_like(pulled[0])) - adjoints)
     wrong = residual > default_tolerance(states.dtype) * largest(adjoints)
     return jax.lax.cond(shared(wrong), lambda: vjp_adjoint(problem, states, cotangents), lambda: adjoints)
@@ -56,10 +55,7 @@ def vjp_adjoint(problem: Problem, states: Array, cotangents: Array) -> Float[Arr
         return vjp(adjoint)[0], adjoint
 
     elements = (problem.previous(states), problem.inputs, cotangents)
-
-    return problem.share.backwards().one_after_the_other(
-        lambda start: jax.lax.scan(back, start, elements, reverse=True), jnp.zeros_like(problem.z0)
-    )
+    return jax.lax.scan(back, jnp.zeros_like(problem.z0), elements, reverse=True)[1]
 
 
 def parameter_gradient(problem: Problem, states: Array, adjoints: Float[Array, "time latent"]) -> tuple[PyTree, PyTree]:

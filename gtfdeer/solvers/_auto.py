@@ -1,9 +1,9 @@
 """Auto: the solver that is fastest here, checked, with the sequential one as its safety net.
 
     CPU            T < 512 or T B < 2048: Sequential    otherwise: Shooting
-    accelerators   T < 64: Sequential                   otherwise: DEER up to 8 latent units and while the whole batch,
-                                                        solve and gradient, needs less than a quarter of the device's
-                                                        memory, else Shooting
+    accelerators   T < 64: Sequential                   otherwise: DEER up to 8 latent units and while the Jacobians of
+                                                        the whole batch, T B M^2 numbers, take less than a
+                                                        quarter of the device's memory, else Shooting
 
 On CPUs this was measured (2 cores, M 3, 10 and 30): at T 1024 `Sequential` is as fast or faster for one sequence,
 `Shooting` is for four, and from T B = 2048 on it always is. The rules for accelerators were not: no GPU was at hand,
@@ -27,7 +27,6 @@ import jax.numpy as jnp
 from ._base import Attempt, Problem, Solver, check_cap, check_whole, tolerance_for
 from ._batching import shared
 from ._deer import DEER
-from ._memory import memory_needed
 from ._sequential import Sequential
 from ._shooting import Shooting
 from .scan import this_device
@@ -84,9 +83,6 @@ class Auto(Solver):
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return self.choice(length, latent_dim).numbers_per_step(length, latent_dim, gradient=gradient)
-
     def choice(self, length: int, latent_dim: int, dtype: DTypeLike = jnp.float32) -> Solver:
         """The solver that this device is given for `length` steps of `latent_dim` units."""
         device = this_device()
@@ -121,7 +117,7 @@ def choose(
     if little:
         return Sequential()
     newton = DEER(tol=tol, max_iterations=cap)
-    fits = memory_needed(newton, length=length, latent_dim=latent_dim, batch=batch, dtype=dtype) < memory / 4
+    fits = jnp.dtype(dtype).itemsize * length * batch * latent_dim**2 < memory / 4
     if platform != "cpu" and latent_dim <= 8 and fits:
         return newton
     return Shooting(tol=tol, max_sweeps=cap)

@@ -24,7 +24,6 @@ from jax.core import Tracer
 
 from ._batching import shared, together
 from ._columns import columns
-from ._share import Share, Whole
 from .scan import on_cpu
 
 if TYPE_CHECKING:
@@ -42,6 +41,7 @@ __all__ = [
     "fixed_point",
     "folded",
     "is_real",
+    "largest",
     "rounding",
     "stretch",
     "tolerance_for",
@@ -55,18 +55,17 @@ _FOR_JACOBIANS = 4096  # time steps whose Jacobians are one product, large enoug
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["constants", "z0", "inputs"],
-    meta_fields=["pure_step", "pure_jacobian", "share"],
+    meta_fields=["pure_step", "pure_jacobian"],
 )
 @dataclass(frozen=True)
 class Problem:
-    """One recurrence: a pure step, what it closes over, where it starts, what enters from outside; or a share of it."""
+    """One recurrence: a pure step, what it closes over, where it starts, what enters from outside."""
 
     pure_step: Callable[[PyTree, Array, PyTree], Array]
     pure_jacobian: Callable[[PyTree, Array, PyTree], Array] | None
     constants: tuple[PyTree, PyTree]
     z0: Float[Array, " latent"]
     inputs: PyTree
-    share: Share = Whole()  # noqa: RUF009 (frozen, without fields)
     length: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -79,11 +78,11 @@ class Problem:
 
     def previous(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`z_0, z_1, .., z_{T-1}`: the states that the steps start from."""
-        return jnp.concatenate([self.share.before(self.z0, states[-1])[None], states[:-1]])
+        return jnp.concatenate([self.z0[None], states[:-1]])
 
     def following(self, x: Array, last: Array) -> Array:
         """`x_2, .., x_T, last`: what belongs to the next step."""
-        return jnp.concatenate([x[1:], self.share.after(last, x[0])[None]])
+        return jnp.concatenate([x[1:], last[None]])
 
     def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`f(z_{t-1}, u_t)` for all t at once."""
@@ -162,10 +161,6 @@ class Solver(abc.ABC):
         """Whether the gradient goes back through the loop itself, which then keeps what each step computed."""
         return False
 
-    @abc.abstractmethod
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        """Numbers of working memory for each time step of a solve, see `gtfdeer.solvers.memory_needed`."""
-
 
 @dataclass(frozen=True)
 class NewtonLike(Solver):
@@ -192,7 +187,6 @@ class NewtonLike(Solver):
             lambda z: problem.images(z) - z,
             guess,
             memory=None,
-            largest=problem.share.largest,
             tol=self.tolerance(guess.dtype),
             max_iterations=self.max_iterations,
         )
@@ -257,6 +251,11 @@ def _for_all_times(
     return together(of_all)(constants, (states, inputs))
 
 
+def largest(x: Array) -> Float[Array, ""]:
+    """`max |x|`, infinity where anything is not finite: XLA's maximum on CPUs passes over NaN in long arrays."""
+    return jnp.where(jnp.all(jnp.isfinite(x)), jnp.max(jnp.abs(x)), jnp.inf)
+
+
 def default_tolerance(dtype: Any) -> float:
     """1e-5 in float32 and 1e-10 in float64: about a hundred roundings, relative to the size of the states."""
     return 1e-10 if jnp.finfo(dtype).bits == 64 else 1e-5
@@ -297,7 +296,6 @@ def fixed_point(
     guess: Array,
     memory: Any,
     *,
-    largest: Callable[[Array], Array],
     tol: float,
     max_iterations: int,
 ) -> Attempt:
@@ -312,7 +310,6 @@ def fixed_point(
         residuals: `r(z) = f(z) - z`, `(T, M)`.
         guess: `(T, M)` first iterate.
         memory: the solver's own state; any pytree.
-        largest: `max |x|` over all of time.
         tol: relative size of a move below which the iteration ends.
         max_iterations: the cap.
 

@@ -52,13 +52,10 @@ class DEER(NewtonLike):
         scan.check_method(self.method)
 
     def move(self, problem: Problem, states: Array, residuals: Array) -> Float[Array, "time latent"]:
-        return states + problem.share.affine(problem.jacobians(states), residuals, method=self._method())
+        return states + scan.affine(problem.jacobians(states), residuals, method=self._method())
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return dense_adjoint(problem, states, cotangents, self._method())
-
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return 13 * latent_dim + 3 * latent_dim**2 if gradient else 9 * latent_dim + 2 * latent_dim**2
 
     def _method(self) -> scan.Method:
         return self.method or scan.for_this_device()

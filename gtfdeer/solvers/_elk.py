@@ -74,7 +74,6 @@ class ELK(NewtonLike):
             lambda z: problem.images(z) - z,
             guess,
             memory=jnp.asarray(self.damping, guess.dtype),
-            largest=problem.share.largest,
             tol=self.tolerance(guess.dtype),
             max_iterations=self.max_iterations,
         )
@@ -95,6 +94,3 @@ class ELK(NewtonLike):
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         return dense_adjoint(problem, states, cotangents, for_this_device())
-
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return 11 * latent_dim + 6 * latent_dim**2 if gradient else 9 * latent_dim + 5 * latent_dim**2

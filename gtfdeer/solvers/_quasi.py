@@ -51,11 +51,8 @@ class QuasiDEER(NewtonLike):
 
     def move(self, problem: Problem, states: Array, residuals: Array) -> Float[Array, "time latent"]:
         method = self.method or scan.for_this_device()
-        return states + problem.share.affine(problem.diagonals(states), residuals, method=method)
+        return states + scan.affine(problem.diagonals(states), residuals, method=method)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
         tol = min(self.tolerance(states.dtype), default_tolerance(states.dtype))
         return windowed_adjoint(problem, states, cotangents, tol=tol)
-
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return (14.0 if gradient else 10.4) * latent_dim

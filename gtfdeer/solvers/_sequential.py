@@ -44,7 +44,7 @@ class Sequential(Solver):
             z = problem.step(z, u)
             return z, z
 
-        states = problem.share.one_after_the_other(lambda z: jax.lax.scan(step, z, problem.inputs), problem.z0)
+        states = jax.lax.scan(step, problem.z0, problem.inputs)[1]
         return Attempt(states, jnp.asarray(1), met=jnp.asarray(True), exact=True)
 
     def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
@@ -57,10 +57,3 @@ class Sequential(Solver):
 
     def tolerance(self, dtype: Any) -> float:
         return default_tolerance(dtype)  # not asked for: its attempts are exact
-
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        if not gradient:
-            return 3 * latent_dim
-        if self.keeps_its_loop(length, latent_dim, None):
-            return 12 * latent_dim  # a GRU's; `gtfdeer.training._memory.memory_for` counts what the model at hand keeps
-        return 2.5 * latent_dim + 4 * latent_dim**2 if latent_dim <= _SMALL else 6.9 * latent_dim

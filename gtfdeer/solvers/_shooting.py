@@ -71,7 +71,6 @@ class Shooting(Solver):
             problem.z0,
             problem.inputs,
             guess,
-            share=problem.share,
             length=self.length,
             tol=self.tolerance(guess.dtype),
             max_sweeps=self.max_sweeps,
@@ -84,9 +83,6 @@ class Shooting(Solver):
 
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
-
-    def numbers_per_step(self, length: int, latent_dim: int, *, gradient: bool) -> float:
-        return (12.5 if gradient else 5.6) * latent_dim
 
 
 def windowed_adjoint(
@@ -102,8 +98,7 @@ def windowed_adjoint(
         return g + jax.vjp(lambda z: problem.pure_step(constants, z, u), z)[1](after)[0]
 
     # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}. l_T needs none: J_T, which is known to exist, times zero.
-    at_last = jnp.where(problem.share.is_last(), problem.previous(states)[-1], states[-1])
-    at = states.at[-1].set(at_last)
+    at = states.at[-1].set(problem.previous(states)[-1])
     under = jax.tree.map(lambda u: problem.following(u, u[-1]), problem.inputs)
     backwards = jax.tree.map(lambda x: x[::-1], (at, under, cotangents))
     adjoints, _, settled = walk_windows(
@@ -112,7 +107,6 @@ def windowed_adjoint(
         jnp.zeros_like(problem.z0),
         backwards,
         backwards[2],
-        share=problem.share.backwards(),
         length=length,
         tol=tol,
         max_sweeps=_ADJOINT_SWEEPS,

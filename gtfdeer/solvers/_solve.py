@@ -29,10 +29,8 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from .._checks import trouble
 from ._adjoint import parameter_gradient
 from ._auto import Auto
-from ._base import Attempt, NewtonLike, Problem, Solver
+from ._base import Attempt, NewtonLike, Problem, Solver, largest
 from ._deer import DEER
-from ._sharded import Sharded
-from ._share import Share, Whole
 from ._shooting import Shooting
 
 if TYPE_CHECKING:
@@ -130,9 +128,6 @@ def solve(
     ((100, 2), 'CONVERGED')
     """
     problem, guess, solver = _problem(step, z0, inputs, solver, guess, jacobian)
-    if isinstance(solver, Sharded):
-        out: Any = Solution(*solver.layout)
-        return solver.spread(partial(_solved, solver.solver), out, problem, guess)
     return _solved(solver, problem, guess)
 
 
@@ -171,11 +166,8 @@ def iterates(
 
 
 def _stopped(solver: Solver, after: Any, length: int, guess: Array) -> Solver:
-    """The solver that iterates, its cap lowered; `length` steps on each device."""
+    """The solver that iterates, its cap lowered."""
     match solver:
-        case Sharded():
-            share = -(-length // solver.line.size)
-            return replace(solver, solver=_stopped(solver.solver, after, share, guess))
         case Auto():
             return _stopped(solver.choice(length, guess.shape[1], guess.dtype), after, length, guess)
         case Shooting():
@@ -187,13 +179,12 @@ def _stopped(solver: Solver, after: Any, length: int, guess: Array) -> Solver:
 
 def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
     length, latent_dim = guess.shape
-    if isinstance(problem.share, Whole) and solver.keeps_its_loop(length, latent_dim, guess.dtype):
+    if solver.keeps_its_loop(length, latent_dim, guess.dtype):
         return _judge(problem, solver, solver.run(problem, guess))  # JAX differentiates the loop itself
     attempt: Any = _trajectory(
         solver,
         problem.pure_step,
         problem.pure_jacobian,
-        problem.share,
         problem.constants,
         problem.z0,
         problem.inputs,
@@ -202,26 +193,25 @@ def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
     return _judge(problem, solver, attempt)
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2, 3))
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
 def _trajectory(
-    solver: Solver, pure_step: Any, pure_jacobian: Any, share: Share, constants: Any, z0: Any, inputs: Any, guess: Any
+    solver: Solver, pure_step: Any, pure_jacobian: Any, constants: Any, z0: Any, inputs: Any, guess: Any
 ) -> Any:
-    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs, share), guess)
+    return solver.run(Problem(pure_step, pure_jacobian, constants, z0, inputs), guess)
 
 
-def _forward(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess):
-    attempt: Any = _trajectory(solver, pure_step, pure_jacobian, share, constants, z0, inputs, guess)
+def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
+    attempt: Any = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
     return attempt, (constants, z0, inputs, attempt.states)
 
 
-def _backward(solver, pure_step, pure_jacobian, share, saved, cotangents):
+def _backward(solver, pure_step, pure_jacobian, saved, cotangents):
     constants, z0, inputs, states = saved
-    problem = Problem(pure_step, pure_jacobian, constants, z0, inputs, share)
+    problem = Problem(pure_step, pure_jacobian, constants, z0, inputs)
     adjoints = solver.adjoint(problem, states, cotangents.states)
     start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]
     of_constants, of_inputs = parameter_gradient(problem, states, adjoints)
-    of_start = jnp.where(share.is_first(), start_vjp(adjoints[0])[0], 0)
-    return (of_constants, None), of_start, of_inputs, None
+    return (of_constants, None), start_vjp(adjoints[0])[0], of_inputs, None
 
 
 _trajectory.defvjp(_forward, _backward)
@@ -230,7 +220,6 @@ _trajectory.defvjp(_forward, _backward)
 def _judge(problem: Problem, solver: Solver, attempt: Attempt) -> Solution:
     """The verdict rests on the returned states alone: no solver is believed."""
     known = jax.lax.stop_gradient(attempt.states)
-    largest = problem.share.largest
     residual = largest(jax.lax.stop_gradient(problem).images(known) - known)
     size = largest(known)
     # What was computed step by step needs no proof, which rounding of a large intermediate could spoil; and as long as

@@ -15,10 +15,9 @@ import jax
 import jax.numpy as jnp
 
 from . import scan
-from ._base import rounding
+from ._base import largest, rounding
 from ._batching import shared, together
 from ._columns import columns
-from ._share import Share
 from .scan import on_cpu
 
 if TYPE_CHECKING:
@@ -49,7 +48,6 @@ def walk_windows(
     inputs: PyTree,
     guess: Float[Array, "time latent"],
     *,
-    share: Share,
     length: int | None,
     tol: float,
     max_sweeps: int,
@@ -67,7 +65,6 @@ def walk_windows(
             columns(lambda z, u: step(constants, z, u)),
             z0,
             inputs,
-            share=share,
             length=min(steps, length or window_length(steps, batch)),
             steps=steps,
             tol=tol,
@@ -98,14 +95,13 @@ class _Windows:
         z0: Float[Array, "batch latent"],
         inputs: PyTree,
         *,
-        share: Share,
         length: int,
         steps: int,
         tol: float,
         offset: float,
     ) -> None:
         """`step` is one of all columns, `(M, C), (.., C) -> (M, C)`; every leaf of `inputs` is `(B, T, ..)`."""
-        self.step, self.z0, self.share, self.length, self.steps = step, z0, share, length, steps
+        self.step, self.z0, self.length, self.steps = step, z0, length, steps
         self.tol, self.offset, self.rounding = tol, offset, rounding(z0.dtype)
         self.batch, self.each = len(z0), -(-steps // length)
         self.corrects = not on_cpu() or z0.shape[-1] <= _CORRECTED
@@ -114,7 +110,7 @@ class _Windows:
 
     def solve(self, guess: Float[Array, "batch time latent"], max_sweeps: Array) -> tuple[Array, Array, Array]:
         """The states `(B, T, M)`, and for each trajectory the number of sweeps and whether its edges meet."""
-        begin = jnp.concatenate([self._before(self.z0, guess[:, -1]), guess[:, self.length - 1 :: self.length]], axis=1)
+        begin = jnp.concatenate([self.z0[:, None], guess[:, self.length - 1 :: self.length]], axis=1)
         starts = begin[:, : self.each].reshape(-1, begin.shape[-1])
         largest, states = self.walk(starts, self.inputs)
         one = jnp.ones(self.batch, guess.dtype)
@@ -159,7 +155,7 @@ class _Windows:
         """The starts that the windows' ends call for."""
         last = self._by_trajectory(states[self.last])[:, -1]
         ends = self._by_trajectory(states[-1])[:, :-1]
-        return jnp.concatenate([self._before(self.z0, last), ends], axis=1).reshape(-1, last.shape[-1])
+        return jnp.concatenate([self.z0[:, None], ends], axis=1).reshape(-1, last.shape[-1])
 
     def mend(self, starts: Array, w: _Walk) -> tuple[Array, Array]:
         """Walk from new starts until the new states have merged with the old ones; as `walk`, of what is new."""
@@ -199,10 +195,10 @@ class _Windows:
         at_last, _ = jax.lax.scan(one, basis, jax.tree.map(lambda x: x[: self.last + 1], known))
         tangents, _ = jax.lax.scan(one, at_last, jax.tree.map(lambda x: x[self.last + 1 :], known))
         at_last, P = (self._by_trajectory(x.T) for x in (at_last, tangents))  # (B, windows, M, M)
-        P = jnp.concatenate([self._before(jnp.zeros_like(P[:, 0]), at_last[:, -1]), P[:, :-1]], axis=1)
+        P = jnp.concatenate([jnp.zeros_like(P[:, :1]), P[:, :-1]], axis=1)
         plain = self.ends(w.states)
         gap = self._by_trajectory(plain - w.starts)
-        moves = jax.vmap(lambda P, r: self.share.affine(P, r, method=scan.sequential))(P, gap)
+        moves = jax.vmap(lambda P, r: scan.affine(P, r, method=scan.sequential))(P, gap)
         corrected = w.starts + moves.reshape(plain.shape)
         finite = jnp.isfinite(self._largest(corrected))
         return jnp.where(jnp.repeat(finite, self.each)[:, None], corrected, plain)
@@ -227,15 +223,11 @@ class _Windows:
 
     def _largest(self, x: Float[Array, "columns latent"]) -> Float[Array, " batch"]:
         """`max |x|` of each trajectory, over all of time."""
-        return jax.vmap(self.share.largest)(self._by_trajectory(x))
+        return jax.vmap(largest)(self._by_trajectory(x))
 
     def _by_trajectory(self, x: Array) -> Array:
         """The columns of each trajectory, `(B, C / B, ..)`."""
         return x.reshape(self.batch, self.each, *x.shape[1:])
-
-    def _before(self, first: Array, last: Array) -> Array:
-        """What stands before the first window of each trajectory, `(B, 1, ..)`."""
-        return self.share.before(first, last)[:, None]
 
 
 def _columns(x: Array, windows: int, length: int) -> Array:

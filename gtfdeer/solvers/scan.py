@@ -36,7 +36,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Blocked",
-    "Sharded",
     "affine",
     "associative",
     "check_method",
@@ -221,49 +220,6 @@ def _blocked_backward(method: Blocked, saved: tuple[Array, Array], g: Array) -> 
 
 
 _blocked.defvjp(_blocked_forward, _blocked_backward)
-
-
-@dataclass(frozen=True)
-class Sharded:
-    """Time cut over devices, inside `jax.shard_map`; for `affine(method=Sharded("devices", Blocked()))`.
-
-        z -> P z + q      a part's own map, added up in a tree
-        s_{d+1} = P_d s_d + q_d                  from the parts' maps, which is all that is exchanged
-        z_t = A_t z_{t-1} + b_t                  in every part, from its right start s_d
-
-    Args:
-        axis: of the mesh; every device holds as many consecutive steps.
-        local: the method inside a part.
-        backwards: whether the parts follow each other from the last device to the first (`affine(reverse=True)`).
-    """
-
-    axis: str
-    local: Method
-    backwards: bool = False
-
-    def __call__(self, A: Array, b: Array) -> Float[Array, "time latent"]:
-        P, q = _whole_map(A, b)
-        maps = jnp.concatenate([P.reshape(len(q), -1), q[:, None]], axis=1)
-        maps = jax.lax.all_gather(maps, self.axis)  # (D, M, M + 1), or (D, M, 2)
-        number = jax.lax.axis_index(self.axis)
-        if self.backwards:
-            maps, number = maps[::-1], len(maps) - 1 - number
-        ends = sequential(maps[:, :, :-1].reshape(-1, *P.shape), maps[:, :, -1])
-        start = jnp.where(number > 0, ends[number - 1], jnp.zeros_like(q))
-        return self.local(A, b.at[0].add(_multiplication(A.ndim == 2)(A[0], start)))
-
-
-def _whole_map(A: Array, b: Array) -> tuple[Array, Array]:
-    """`(P, q)` of the map `z_0 -> z_T = P z_0 + q`, adding neighbours until one is left."""
-    diagonal = A.ndim == 2
-    multiply = jnp.multiply if diagonal else partial(_einsum, "tij,tjk->tik")
-    apply = jnp.multiply if diagonal else partial(_einsum, "tij,tj->ti")
-    while len(b) > 1:
-        A_last, b_last = A[len(b) // 2 * 2 :], b[len(b) // 2 * 2 :]  # one without a neighbour, or none
-        (Ai, bi), (Aj, bj) = ((A[k : len(b) // 2 * 2 : 2], b[k : len(b) // 2 * 2 : 2]) for k in (0, 1))
-        A = jnp.concatenate([multiply(Aj, Ai), A_last])
-        b = jnp.concatenate([apply(Aj, bi) + bj, b_last])
-    return A[0], b[0]
 
 
 def _multiplication(diagonal: bool) -> Callable[[Array, Array], Array]:

@@ -62,9 +62,8 @@ class ModelCase(Case):
             BASELINE: partial(step_by_step, build, self.alpha),
             name: partial(taught, build, self.alpha, solver),
         }
-        needed = solvers.memory_needed(solver, length=self.length, latent_dim=model.latent_dim, batch=self.batch)
         x = sequences(self.length, self.batch, COLUMNS)
-        return Race(programs, parameters, x, {name: needed} if nonlinear else {})
+        return Race(programs, parameters, x, {})
 
 
 def model_cases() -> list[ModelCase]:

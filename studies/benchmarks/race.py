@@ -78,7 +78,7 @@ class Measurement:
         turns: timings of each.
         compile: of loss and gradient.
         temporary: memory that the compiled gradient asks for beside its inputs and outputs; None if XLA does not say.
-        estimated: what `gtfdeer.solvers.memory_needed` says of it; None for a program without a solver.
+        estimated: what decided whether it takes part; None for a program without a solver.
         iterations: most in the batch.
         status: how the solve ended, of the batch the worst: the name of a `gtfdeer.Status`.
         fallback: whether `Auto` had to go step by step, for any of the batch.

@@ -1,6 +1,6 @@
 """Every solver against the sequential scan, on a clipped shallow PLRNN under constant forcing.
 
-A solver takes part where its working memory, by `gtfdeer.solvers.memory_needed`, fits into the room of this device:
+A solver takes part where its working memory fits into the room of this device:
 
     accelerators   half of the memory that is left
     CPU            the same, but at most 512 MB: work grows with memory (or faster, as in T M^3), and beyond it one
@@ -142,7 +142,9 @@ def candidates(case: SolverCase, room: float) -> dict[str, Solver]:
 
 
 def _needed(case: SolverCase, solver: Solver) -> int:
-    return solvers.memory_needed(solver, length=case.length, latent_dim=case.latent_dim, batch=case.batch)
+    """Bytes, roughly: Newton's methods hold the Jacobians and some products of them, the others some trajectories."""
+    dense = isinstance(solver, solvers.DEER | solvers.ELK)
+    return 4 * case.length * case.batch * (3 * case.latent_dim**2 if dense else 12 * case.latent_dim)
 
 
 def _by_the_book(

@@ -8,7 +8,6 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer import explorables
-from gtfdeer.explorables._memory import require_memory
 from gtfdeer.explorables._task import task_of
 
 from .waiting import compilations
@@ -89,33 +88,6 @@ class Fading(gd.models.RecurrentModel):
 
     def config(self):
         return self._sizes()
-
-
-def test_what_does_not_fit_into_memory_is_refused_with_the_numbers(series):
-    model = Fading(latent_dim=10_000, observed_dim=3, rngs=nnx.Rngs(0))
-    rec = gd.Reconstruction(model, series.standardise().scaling, dt=series.dt, first=series.values[0])
-    panel = explorables.NewtonMicroscope(rec, series)
-    assert panel.status.startswith("out of memory: DEER needs about 7")  # 4 B x 1000 x 2 x 10,000^2 and a little more
-    assert "1,000 steps of 10,000 units" in panel.status
-    assert isinstance(panel.errors[0], MemoryError)
-    with pytest.raises(RuntimeError, match="out of memory"):
-        panel.iterate  # noqa: B018
-    dial = explorables.ForcingDial(rec, series)
-    assert dial.status.startswith("out of memory: DEER needs about 7")
-
-
-def test_the_guard_names_what_would_fit():
-    sizes = {"length": 1000, "latent_dim": 50}
-    deer, quasi = (
-        gd.solvers.memory_needed(s, **sizes, gradient=False) for s in (gd.solvers.DEER(), gd.solvers.QuasiDEER())
-    )
-    require_memory(gd.solvers.DEER(), **sizes, there=deer)
-    needed, left = round(deer / 2**20), round(deer / 2**20 - 1)
-    with pytest.raises(MemoryError, match=rf"needs about {needed} MiB .* {left} MiB are left; .* or QuasiDEER"):
-        require_memory(gd.solvers.DEER(), **sizes, there=deer - 2**20)
-    with pytest.raises(MemoryError, match=r"choose a shorter length T$"):
-        require_memory(gd.solvers.DEER(), **sizes, there=1000)
-    assert quasi < deer
 
 
 def test_the_counter_of_compilations_counts(caplog):

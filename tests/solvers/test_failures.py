@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gtfdeer.solvers import DEER, Auto, Sequential, Sharded, Shooting
+from gtfdeer.solvers import DEER, Auto, Sequential, Shooting
 from gtfdeer.solvers._solve import Status, solve
 
 from .maps import (
@@ -24,7 +24,7 @@ from .maps import (
     walk,
 )
 
-ITERATIVE = [s for s in every_solver() if not isinstance(s, Auto | Sequential | Sharded)]  # with a cap of its own
+ITERATIVE = [s for s in every_solver() if not isinstance(s, Auto | Sequential)]  # with a cap of its own
 
 
 def _lorenz(z, x):

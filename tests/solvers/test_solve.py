@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gtfdeer.solvers import DEER, ELK, Auto, QuasiDEER, Sequential, Shooting, scan
+from gtfdeer.solvers._auto import choose
 from gtfdeer.solvers._solve import Status, iterates, solve
 
 EVERY = [Sequential(), DEER(), QuasiDEER(), ELK(), Shooting(), Shooting(length=6), Auto()]
@@ -128,6 +129,14 @@ def test_auto_says_when_it_fell_back_on_going_step_by_step():
     np.testing.assert_array_equal(chaotic.states, jax.jit(lambda r: logistic(r, 2048, Sequential()))(3.9).states)
     assert not logistic(3.9, 2047, Auto()).fallback
     assert not logistic(3.9, 100, Sequential()).fallback
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_on_an_accelerator_auto_takes_newton_where_the_jacobians_of_the_whole_batch_fit(dtype):
+    sizes = {"length": 250_000, "latent_dim": 8, "batch": 4, "dtype": dtype}
+    needed = jnp.dtype(dtype).itemsize * 250_000 * 4 * 8**2
+    plenty, little = (choose("gpu", memory, None, 8, **sizes) for memory in (4 * needed + 4, 4 * needed))
+    assert (plenty, little) == (DEER(max_iterations=8), Shooting(max_sweeps=8))
 
 
 # --- every iterate, for pictures ---
