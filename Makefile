@@ -111,13 +111,13 @@ links:                ## let badges, install cells and addresses lead to the rep
 	  -e "s#(colab\.research\.google\.com/github)/[^/]+/[^/]+/blob/[^/]+#\1/$(SLUG)/blob/$(REF)#g" \
 	  -e "s#(mybinder\.org/v2/gh)/[^/]+/[^/]+/[^/?]+#\1/$(SLUG)/$(REF)#g" \
 	  -e "s#(git clone|repo_url:|repository-code:) https://[^ ]+#\1 $(ADDRESS)#" \
-	  README.md CITATION.cff mkdocs.yml docs/*.md $(NOTEBOOKS)
+	  -e "s#^(Documentation|Changelog)( = \"[^\"]*/blob)/[^/]+/#\1\2/$(REF)/#" \
+	  pyproject.toml README.md CITATION.cff mkdocs.yml docs/*.md $(NOTEBOOKS)
 
 release: .venv/ready  ## make release VERSION=0.2.0: write the version everywhere, commit and tag it
 	@test -n "$(VERSION)" || { echo "which version? type: make release VERSION=0.2.0"; exit 1; }
 	sed -i 's/^version = .*/version = "$(VERSION)"/' pyproject.toml
 	sed -i 's/^version: .*/version: $(VERSION)/' CITATION.cff
-	sed -i 's/^__version__ = .*/__version__ = "$(VERSION)"/' gtfdeer/_version.py
 	$(MAKE) links REF=v$(VERSION)
 	git commit --all --message "Release $(VERSION)"
 	git tag "v$(VERSION)"

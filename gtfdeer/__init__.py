@@ -14,12 +14,14 @@
 """
 
 import importlib
+from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 from . import data, forcing, measures, models, solvers, training
-from ._version import __version__
 from .solvers import Solution, Status, iterates, scan, solve
 from .training import Reconstruction, fit, info, load, resume
+
+__version__ = version("gtfdeer")
 
 if TYPE_CHECKING:
     from . import explorables, plots

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
-from jax.core import Tracer
+
+from ._checks import array
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -25,7 +25,6 @@ __all__ = [
     "Contraction",
     "arithmetic_mean",
     "batch_maximum",
-    "check_alpha",
     "contraction",
     "explog_approx",
     "jacobian_upper_bound",
@@ -148,7 +147,7 @@ def contraction(
     >>> round(float(found.exponent), 3), round(float(found.bound), 2)
     (-0.693, -0.69)
     """
-    check_alpha(alpha)
+    array(alpha, "alpha", least=0, most=1)
     if jnp.ndim(states) != 2 or not jnp.size(states):
         raise ValueError(f"states has shape {jnp.shape(states)}; pass (T, M), one state a step")
     came, alpha = jnp.shape(alpha), jnp.asarray(alpha, states.dtype)
@@ -170,12 +169,3 @@ def contraction(
     duration = states.shape[0] * dt
     exponent = (log_size + jnp.log(spectral_norm(product))) / duration
     return Contraction(exponent, jnp.sum(jnp.log(spectral_norm(J))) / duration)
-
-
-def check_alpha(alpha: Any) -> None:
-    """Refuse a forcing strength outside [0, 1]; tracers pass, their values are not known yet."""
-    if isinstance(alpha, Tracer):
-        return
-    values = np.asarray(alpha)
-    if not np.all((values >= 0) & (values <= 1)):
-        raise ValueError(f"alpha is {alpha}; pass a forcing strength in [0, 1] (0 free run, 1 one-step prediction)")

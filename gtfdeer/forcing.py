@@ -19,12 +19,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
+from ._checks import array, real, whole
 from ._contraction import (
     Bounded,
     Contraction,
     arithmetic_mean,
     batch_maximum,
-    check_alpha,
     contraction,
     explog_approx,
     jacobian_upper_bound,
@@ -172,7 +172,7 @@ class Constant(Schedule):
     strength: Any = 0.15
 
     def __post_init__(self) -> None:
-        check_alpha(self.strength)
+        array(self.strength, "alpha", least=0, most=1)
 
     def start(self) -> Array:
         return jnp.asarray(self.strength)
@@ -209,12 +209,9 @@ class Annealed(Schedule):
     least_updates: int = 0
 
     def __post_init__(self) -> None:
-        check_alpha(self.first)
-        check_alpha(self.last)
-        if min(self.first, self.last) == 0:
-            raise ValueError("an exponential schedule never reaches alpha 0; pass a small positive number such as 0.01")
-        if not isinstance(self.least_updates, int) or self.least_updates < 0:
-            raise ValueError(f"least_updates is {self.least_updates!r}; pass a whole number of at least 0")
+        for name in ("first", "last"):  # an exponential schedule never reaches 0
+            real(getattr(self, name), name, above=0, most=1, example=0.01)
+        whole(self.least_updates, "least_updates", least=0)
 
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)
@@ -253,11 +250,10 @@ class Adaptive(Schedule):
     estimator: Callable[[Any], Array] = arithmetic_mean
 
     def __post_init__(self) -> None:
-        check_alpha(self.first)
-        if self.every < 1:
-            raise ValueError(f"every is {self.every}; pass a number of updates of at least 1")
-        if self.decay is not None and not 0 <= self.decay < 1:
-            raise ValueError(f"decay is {self.decay}; pass a number in [0, 1), or None to fit it to the run")
+        real(self.first, "first", least=0, most=1)
+        whole(self.every, "every", example=5)
+        if self.decay is not None:
+            real(self.decay, "decay", least=0, below=1, example="None, to fit it to the run")
 
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)

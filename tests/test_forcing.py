@@ -295,7 +295,7 @@ def test_schedules_run_inside_a_compiled_loop(schedule):
 
 @pytest.mark.parametrize("bad", [-0.1, 1.1, float("nan"), float("inf")])
 def test_alpha_outside_zero_to_one_is_refused(bad):
-    message = r"pass a forcing strength in \[0, 1\]"
+    message = r"pass a number in [\[(]0, 1\]"
     for attempt in (
         lambda: Constant(bad),
         lambda: Constant(jnp.array([0.5, bad])),
@@ -309,7 +309,7 @@ def test_alpha_outside_zero_to_one_is_refused(bad):
 
 
 def test_schedules_refuse_settings_that_cannot_work():
-    with pytest.raises(ValueError, match="never reaches alpha 0"):
+    with pytest.raises(ValueError, match=r"last is 0.0; pass a number in \(0, 1\]"):
         Annealed(last=0.0)
     with pytest.raises(ValueError, match="every is 0; pass"):
         Adaptive(every=0)

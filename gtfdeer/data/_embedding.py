@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._values import as_values, whole_number
+from .._checks import whole
+from ._values import as_values
 
 if TYPE_CHECKING:
     from jaxtyping import Float, Int
@@ -47,10 +48,7 @@ class Embedding:
 
     def __post_init__(self) -> None:
         for name in ("dimension", "delay"):
-            given = whole_number(getattr(self, name), name, example=3)
-            if given < 1:
-                raise ValueError(f"{name} is {given}; pass {name}=1 or more")
-            object.__setattr__(self, name, given)
+            object.__setattr__(self, name, whole(getattr(self, name), name, example=3))
 
     @property
     def rows_lost(self) -> int:

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import jax
 
+from .._checks import whole
+
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
@@ -39,9 +41,7 @@ def rk4_step(
     >>> round(float(step(1.0)), 5)      # exp(-1) = 0.36788
     0.36788
     """
-    if substeps < 1:
-        raise ValueError(f"substeps is {substeps}; pass substeps=1 or more")
-    h = dt / substeps
+    h = dt / whole(substeps, "substeps")
 
     def single(z: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         k1 = vector_field(z)

@@ -7,7 +7,6 @@ Every method returns a NEW series; nothing is changed in place, and a scaling or
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -15,8 +14,9 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
+from .._checks import key as check_key
+from .._checks import real, whole
 from ._embedding import Embedding, choose_delay, delay_coordinates
-from ._keys import require_key
 from ._scaling import Scaling
 from ._values import as_values, require_time_first
 
@@ -69,7 +69,7 @@ class Series:
                 "pass a Scaling with one mean and one std per column"
             )
         object.__setattr__(self, "values", values)
-        object.__setattr__(self, "dt", _positive_step(self.dt))
+        object.__setattr__(self, "dt", real(self.dt, "dt", above=0, example=0.01))
 
     def _require_kinds(self) -> None:
         """Refuse a name that is no text, and anything but a Scaling and an Embedding in their places."""
@@ -151,10 +151,7 @@ class Series:
 
         Raises: ValueError if `fraction` is not between 0 and 1, or a part would hold no complete row.
         """
-        if isinstance(fraction, bool) or not isinstance(fraction, int | float | np.integer | np.floating):
-            raise TypeError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
-        if not 0 < fraction < 1:
-            raise ValueError(f"fraction is {fraction!r}; pass a number between 0 and 1, for example split(0.8)")
+        real(fraction, "fraction", above=0, below=1, example=0.8)
         cut = round(fraction * self.length)
         parts = self.values[:cut], self.values[cut:]
         if any(np.isnan(part).any(axis=1).all() for part in parts):
@@ -172,8 +169,7 @@ class Series:
 
         Raises: ValueError if `factor` is no whole number from 1 on, leaves no row, or the series is embedded already.
         """
-        if isinstance(factor, bool) or not isinstance(factor, int | np.integer) or not 1 <= factor <= self.length:
-            raise ValueError(f"factor is {factor!r}; pass how many of the {self.length} rows make one, such as 3")
+        factor = whole(factor, "factor", most=self.length, example=3)
         if self.embedding is not None:
             raise ValueError(f"{self!r} is embedded already; coarsen the original series")
         count = self.length // factor
@@ -213,9 +209,8 @@ class Series:
 
         Raises: ValueError for a negative or infinite `fraction`; TypeError for a `key` that is no key.
         """
-        key = require_key(key)
-        if not (math.isfinite(fraction) and fraction >= 0):
-            raise ValueError(f"fraction is {fraction!r}; pass the noise as a share of the std, for example 0.05")
+        key = check_key(key)
+        real(fraction, "fraction", least=0, example=0.05)
         noise = np.asarray(jax.random.normal(key, self.values.shape, dtype=np.float32))
         spread = np.nanstd(self.values.astype(np.float64), axis=0)
         return replace(self, values=(self.values + fraction * spread * noise).astype(self.values.dtype))
@@ -236,12 +231,3 @@ class Series:
             raise ValueError(f"every row of {self!r} holds a gap; pass a series with complete rows")
         start, stop = max(segments, key=lambda segment: segment[1] - segment[0])
         return replace(self, values=self.values[start:stop], wide=True)
-
-
-def _positive_step(dt: float) -> float:
-    """Return `dt` as a float, or say why it cannot be a sampling step."""
-    if isinstance(dt, bool | str) or not isinstance(dt, float | int | np.number):
-        raise TypeError(f"dt is {dt!r}; pass the time between two rows as a number, for example dt=0.01")
-    if not (math.isfinite(dt) and dt > 0):
-        raise ValueError(f"dt is {dt!r}; pass a positive, finite time between two rows, for example dt=0.01")
-    return float(dt)

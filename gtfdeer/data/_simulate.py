@@ -15,10 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._keys import require_key
+from .._checks import key as check_key
+from .._checks import real, whole
 from ._series import Series
 from ._systems import System
-from ._values import whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
@@ -56,15 +56,12 @@ def simulate(
     """
     if not isinstance(system, System):
         raise TypeError(f"system is {system!r}; pass a System object, for example gtfdeer.data.Lorenz63()")
-    key = require_key(key)
-    length = whole_number(length, "length", example=10_000)
-    if length < 1:
-        raise ValueError(f"length is {length}; pass the number of samples, 1 or more, for example length=10_000")
+    key = check_key(key)
+    length = whole(length, "length", example="10_000")
     dt = system.default_dt if dt is None else dt
     transient = system.default_transient if transient is None else transient
     system.step(dt)  # refuses what is no dt
-    if not (math.isfinite(transient) and transient >= 0):
-        raise ValueError(f"transient is {transient!r}; pass the time to throw away, 0 or more")
+    real(transient, "transient", least=0)
     if np.dtype(dtype) not in (np.float32, np.float64):
         raise ValueError(f"dtype is {np.dtype(dtype)}; pass dtype=numpy.float32 or numpy.float64")
     if np.dtype(dtype) == np.float64 and jnp.result_type(float) != np.float64:

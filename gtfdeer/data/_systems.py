@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, final
 import jax
 import jax.numpy as jnp
 
+from .._checks import real, whole
 from ._runge_kutta import Step, rk4_step
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ class System(ABC):
         (3,)
         """
         dt = self.default_dt if dt is None else dt
-        if isinstance(dt, bool | str) or not (math.isfinite(dt) and dt > 0):
-            raise ValueError(f"dt is {dt!r}; pass a positive time between samples, for example dt={self.default_dt}")
+        real(dt, "dt", above=0, example=self.default_dt)
         substeps = math.ceil(dt / self.step_size * (1 - 1e-9))  # 0.03 / 0.01 is 3 and not 4
         if substeps > MOST_SUBSTEPS:
             raise ValueError(
@@ -154,10 +154,7 @@ class Lorenz96(System):
     default_transient = 50.0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.dimension, int) or self.dimension < 4:
-            raise ValueError(
-                f"dimension is {self.dimension}; pass a whole number from 4 on, as a site feels three others"
-            )
+        whole(self.dimension, "dimension", least=4)  # a site feels three others
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         ahead, behind, two_behind = jnp.roll(state, -1), jnp.roll(state, 1), jnp.roll(state, 2)
@@ -245,10 +242,7 @@ class SlowFastLorenz(System):
     default_transient = 20.0
 
     def __post_init__(self) -> None:
-        if not (math.isfinite(self.period) and self.period >= 1):
-            raise ValueError(
-                f"period is {self.period!r}; pass a period of 1 or more, in units of time, for example 100.0"
-            )
+        real(self.period, "period", least=1, example=100.0)
 
     def vector_field(self, state: Float[Array, " dimension"]) -> Float[Array, " dimension"]:
         x, y, z, u, v = state

@@ -64,18 +64,6 @@ def real_numbers(given: ArrayLike) -> np.ndarray:
     return array.astype(np.float64 if double else np.float32, copy=False)
 
 
-def whole_number(given: int, name: str, *, example: int) -> int:
-    """Return `given` as an int; 1e5 is refused, too, as it is no whole number in Python.
-
-    >>> whole_number(1e5, "length", example=100)
-    Traceback (most recent call last):
-    TypeError: length is 100000.0; pass a whole number, for example length=100
-    """
-    if isinstance(given, bool) or not isinstance(given, int | np.integer):
-        raise TypeError(f"{name} is {given!r}; pass a whole number, for example {name}={example}")
-    return int(given)
-
-
 def require_time_first(shape: tuple[int, ...]) -> None:
     """Refuse a table with more columns than rows: nearly always one whose axes are swapped."""
     rows, columns = shape

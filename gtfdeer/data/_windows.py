@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._checks import whole
 from ._series import Series
-from ._values import whole_number
 
 if TYPE_CHECKING:
     from jaxtyping import Bool, Int
@@ -39,9 +39,7 @@ def window_starts(
     """
     recordings = [series] if isinstance(series, Series) else list(series)
     _require_alike(recordings)
-    length = whole_number(length, "window", example=200)
-    if length < 1:
-        raise ValueError(f"window={length} holds no row; pass window=1 or more")
+    length = whole(length, "window", example=200)
     total = sum(len(recording) for recording in recordings)
     if total > np.iinfo(np.int32).max:
         raise ValueError(f"the recordings hold {total} rows, more than int32 can count; pass fewer of them")

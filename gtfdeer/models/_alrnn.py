@@ -18,7 +18,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ._base import RecurrentModel, check_state, glorot, positive, scaled_diagonal
+from .._checks import whole
+from ._base import RecurrentModel, check_state, glorot, scaled_diagonal
 from ._observation import IdentityObservation, Observation
 from ._product import product
 
@@ -62,7 +63,7 @@ class AlmostLinearRNN(RecurrentModel):
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self._relu_units_given = relu_units
         self.relu_units = max(1, latent_dim // 2) if relu_units is None else relu_units
-        positive(relu_units=self.relu_units)
+        whole(self.relu_units, "relu_units", example=3)
         if self.relu_units > latent_dim:
             raise ValueError(f"relu_units={relu_units} exceeds latent_dim={latent_dim}; pass at most {latent_dim}")
         self.A = nnx.Param(scaled_diagonal(rngs, latent_dim))

@@ -16,7 +16,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..forcing import Forced, bridge_gaps, check_alpha, force, force_jacobian
+from .._checks import array, whole
+from ..forcing import Forced, bridge_gaps, force, force_jacobian
 from ..solvers import Solver
 from ..solvers._solve import Solution, solve
 from ._observation import IdentityObservation, Observation
@@ -31,7 +32,6 @@ __all__ = [
     "check_series",
     "check_state",
     "glorot",
-    "positive",
     "scaled_diagonal",
     "set_columns",
 ]
@@ -95,7 +95,7 @@ class Model(nnx.Module):
             `(T - 1, N)`; row t predicts `x[t + 1]`.
         """
         check_series(x, self.observed_dim)
-        check_alpha(alpha)
+        array(alpha, "alpha", least=0, most=1)
         return self.teacher_forced(*bridge_gaps(x, alpha), solver, u)[0]
 
 
@@ -108,7 +108,7 @@ class RecurrentModel(Model):
         self, latent_dim: int, observed_dim: int | None, input_dim: int, observation: type[Observation]
     ) -> None:
         """What every leaf is told; the leaf then makes its parameters and, last, `observation(..)`."""
-        positive(latent_dim=latent_dim)
+        latent_dim = whole(latent_dim, "latent_dim", example=3)
         set_columns(self, latent_dim if observed_dim is None else observed_dim, input_dim, observed_dim is not None)
         if not (isinstance(observation, type) and issubclass(observation, Observation)):
             raise TypeError(f"observation is {observation!r}; pass a class, such as gtfdeer.models.AffineObservation")
@@ -140,7 +140,7 @@ class RecurrentModel(Model):
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         check_series(x, self.observed_dim)
-        check_alpha(alpha)
+        array(alpha, "alpha", least=0, most=1)
         check_input(x, u, self.input_dim)
         teacher = jax.lax.stop_gradient(jax.vmap(self.encode)(x))  # the teacher is data; only the start is learned
         guess = jax.lax.stop_gradient(jax.vmap(self.initial_state)(x))
@@ -184,13 +184,6 @@ class RecurrentModel(Model):
         return alpha.at[0].set(0), units  # the first step leaves from the start itself
 
 
-def positive(**sizes: int) -> None:
-    """Refuse a size that is not a positive whole number."""
-    for name, size in sizes.items():
-        if not isinstance(size, int) or isinstance(size, bool) or size < 1:
-            raise ValueError(f"{name} is {size!r}; pass a positive whole number such as {name}=3")
-
-
 def scaled_diagonal(rngs: nnx.Rngs, size: int) -> Float[Array, " size"]:
     """`diag(K) / lambda_max(K)` with `K = R^T R / M + I`, R standard normal: all in (0, 1] (GTF's public code)."""
     R = jax.random.normal(rngs.params(), (size, size))
@@ -206,10 +199,8 @@ def glorot(rngs: nnx.Rngs, rows: int, columns: int) -> Float[Array, "rows column
 
 def set_columns(model: Model, observed_dim: int, input_dim: int, given: bool) -> None:
     """The columns that a model observes (`given`, or left to `fit`) and those of its external input."""
-    positive(observed_dim=observed_dim)
-    if not isinstance(input_dim, int) or isinstance(input_dim, bool) or input_dim < 0:
-        raise ValueError(f"input_dim is {input_dim!r}; pass a whole number of at least 0")
-    model.observed_dim, model.input_dim, model._observed_dim_given = observed_dim, input_dim, given
+    model.observed_dim = whole(observed_dim, "observed_dim", example=3)
+    model.input_dim, model._observed_dim_given = whole(input_dim, "input_dim", least=0), given
 
 
 def check_series(x: Float[Array, "time observed"], observed_dim: int) -> None:

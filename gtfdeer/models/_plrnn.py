@@ -19,8 +19,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .._checks import whole
 from ..forcing import Bounded, spectral_norm
-from ._base import RecurrentModel, check_state, glorot, positive, scaled_diagonal
+from ._base import RecurrentModel, check_state, glorot, scaled_diagonal
 from ._observation import IdentityObservation, Observation
 from ._product import product
 
@@ -56,8 +57,7 @@ class _Shallow(RecurrentModel, Bounded):
             rngs: `nnx.Rngs(seed)`.
         """
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
-        positive(hidden_dim=hidden_dim)
-        self.hidden_dim = hidden_dim
+        self.hidden_dim = hidden_dim = whole(hidden_dim, "hidden_dim", example=3)
 
         uniform = jax.random.uniform
         narrow, wide = 1 / math.sqrt(hidden_dim), 1 / math.sqrt(latent_dim)

@@ -26,10 +26,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ..forcing import check_alpha
+from .._checks import array, whole
 from ..solvers import Solver, scan
 from ..solvers._solve import Solution, Status
-from ._base import Model, check_input, check_series, check_state, positive, set_columns
+from ._base import Model, check_input, check_series, check_state, set_columns
 from ._observation import NonlinearReadout
 from ._product import product
 
@@ -85,9 +85,9 @@ class StateSpaceModel(Model):
             input_dim: K, columns of the external input u; 0 without.
             rngs: `nnx.Rngs(seed)`.
         """
-        positive(latent_dim=latent_dim, width=width, depth=depth)
+        self._layer_dim = whole(latent_dim, "latent_dim", example=3)
         set_columns(self, latent_dim if observed_dim is None else observed_dim, input_dim, observed_dim is not None)
-        self._layer_dim, self.width, self.depth = latent_dim, width, depth
+        self.width, self.depth = whole(width, "width", example=3), whole(depth, "depth", example=3)
         self.E = nnx.Param(normal(rngs, width, self.observed_dim))
         self.C = nnx.Param(normal(rngs, width, input_dim))
         self.e = nnx.Param(jnp.zeros(width))
@@ -127,7 +127,7 @@ class StateSpaceModel(Model):
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         """Predictions of `x[1:]` from the observed past; alpha and solver are not used (see the module's page)."""
         check_series(x, self.observed_dim)
-        check_alpha(alpha)
+        array(alpha, "alpha", least=0, most=1)
         check_input(x, u, self.input_dim)
         states = self._taught(x[:-1], None if u is None else u[1:])
         finite = jnp.all(jnp.isfinite(states))

@@ -24,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from ._base import Attempt, Problem, Solver, check_cap, check_whole, tolerance_for
+from .._checks import whole
+from ._base import Attempt, Problem, Solver, check_cap, tolerance_for
 from ._batching import shared
 from ._deer import DEER
 from ._sequential import Sequential
@@ -59,7 +60,7 @@ class Auto(Solver):
 
     def __post_init__(self) -> None:
         check_cap(self.tol, self.max_iterations, "max_iterations")
-        check_whole("batch", self.batch)
+        whole(self.batch, "batch")
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         length, latent_dim = guess.shape

@@ -11,8 +11,6 @@ A solver is a frozen dataclass with two verbs: `run` the whole solve, and solve 
 from __future__ import annotations
 
 import abc
-import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,8 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.core import Tracer
 
+from .._checks import real, whole
 from ._batching import shared, together
 from ._columns import columns
 from .scan import on_cpu
@@ -36,11 +34,9 @@ __all__ = [
     "Solver",
     "alone",
     "check_cap",
-    "check_whole",
     "default_tolerance",
     "fixed_point",
     "folded",
-    "is_real",
     "largest",
     "rounding",
     "stretch",
@@ -271,23 +267,11 @@ def tolerance_for(tol: float | None, dtype: Any) -> float:
     return default_tolerance(dtype) if tol is None else max(tol, rounding(dtype))
 
 
-def check_cap(tol: float | None, cap: int, name: str = "the cap on iterations or sweeps") -> None:
+def check_cap(tol: float | None, cap: int, name: str) -> None:
     """Refuse a tolerance or a cap with which no solve could succeed, or any would."""
-    if tol is not None and not (is_real(tol) and 0 < tol < math.inf):
-        raise ValueError(f"tol is {tol!r}; pass a positive number such as 1e-5, or None for the default of the dtype")
-    if not isinstance(cap, Tracer):  # its value is not known yet
-        check_whole(name, cap)
-
-
-def check_whole(name: str, value: Any, otherwise: str = "") -> None:
-    """Refuse what is not a whole number of at least 1."""
-    if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < 1:
-        raise ValueError(f"{name} is {value!r}; pass a whole number of at least 1{otherwise}")
-
-
-def is_real(value: Any) -> bool:
-    """Whether it is a number."""
-    return isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if tol is not None:
+        real(tol, "tol", above=0, example="1e-5, or None for the default of the dtype")
+    whole(cap, name)
 
 
 def fixed_point(

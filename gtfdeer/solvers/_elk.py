@@ -16,14 +16,14 @@ equation that is solved.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import inf
 from typing import TYPE_CHECKING
 
 import jax
 import jax.numpy as jnp
 
+from .._checks import real
 from ._adjoint import dense_adjoint
-from ._base import Attempt, NewtonLike, Problem, fixed_point, is_real
+from ._base import Attempt, NewtonLike, Problem, fixed_point
 from ._batching import shared
 from ._damped import damped_affine
 from ._sequential import Sequential
@@ -57,10 +57,8 @@ class ELK(NewtonLike):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not (is_real(self.damping) and is_real(self.change) and 0 < self.damping < inf and 1 < self.change < inf):
-            raise ValueError(
-                f"damping is {self.damping!r} and change {self.change!r}; pass damping > 0 (1e-8) and change > 1 (10)"
-            )
+        real(self.damping, "damping", above=0, example="1e-8")
+        real(self.change, "change", above=1, example=10)
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         def move(z: Array, r: Array, damping: Array) -> tuple[Array, Array, Array]:

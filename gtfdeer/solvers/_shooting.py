@@ -26,8 +26,9 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from .._checks import whole
 from ._adjoint import vjp_adjoint
-from ._base import Attempt, Problem, Solver, check_cap, check_whole, default_tolerance, tolerance_for
+from ._base import Attempt, Problem, Solver, check_cap, default_tolerance, tolerance_for
 from ._batching import shared
 from ._windows import walk_windows
 
@@ -62,7 +63,7 @@ class Shooting(Solver):
     def __post_init__(self) -> None:
         check_cap(self.tol, self.max_sweeps, "max_sweeps")
         if self.length is not None:
-            check_whole("length", self.length, ", or None")
+            whole(self.length, "length", example="None, for the default")
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
         states, sweeps, settled = walk_windows(

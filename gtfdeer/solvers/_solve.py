@@ -26,7 +26,7 @@ import jax.numpy as jnp
 from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
-from .._checks import trouble
+from .._checks import docs_url
 from ._adjoint import parameter_gradient
 from ._auto import Auto
 from ._base import Attempt, NewtonLike, Problem, Solver, largest
@@ -57,10 +57,10 @@ _ADVICE = {
     Status.CONVERGED: "the states satisfy the recurrence to tolerance",
     Status.OUT_OF_ITERATIONS: "the states do not satisfy the recurrence yet; raise alpha, raise max_iterations, "
     f"start from the teacher signal (guess=), or use gtfdeer.solvers.Sequential() "
-    f"({trouble('the-solve-did-not-converge')})",
+    f"({docs_url('the-solve-did-not-converge')})",
     Status.NONFINITE: "the iteration or the map itself overflowed; raise alpha, start from the teacher signal "
     f"(guess=), use float64, or see with gtfdeer.solvers.Sequential() whether the map itself blows up "
-    f"({trouble('not-finite')})",
+    f"({docs_url('not-finite')})",
 }
 
 

@@ -20,7 +20,6 @@ because the default of some GPUs (TF32) keeps three digits only.
 from __future__ import annotations
 
 import math
-import numbers
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -29,6 +28,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from .._checks import whole
 from ._batching import together
 
 if TYPE_CHECKING:
@@ -147,9 +147,8 @@ class Blocked:
     length: int | None = None
 
     def __post_init__(self) -> None:
-        whole = isinstance(self.length, numbers.Integral) and not isinstance(self.length, bool)
-        if self.length is not None and (not whole or self.length < 1):
-            raise ValueError(f"length is {self.length!r}; pass a whole number of steps of at least 1, or None")
+        if self.length is not None:
+            whole(self.length, "length", example="None, for the default")
 
     def __call__(self, A: Array, b: Array) -> Float[Array, "time latent"]:
         if A.ndim == b.ndim:

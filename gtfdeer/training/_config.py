@@ -8,15 +8,14 @@ high for longer learns far more: Kingma & Ba, arXiv 1412.6980; cosine decay: Los
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from typing import Any
 
-import numpy as np
 import optax
 
+from .._checks import real, whole
 from ..forcing import DEFAULT, Schedule
 from ..solvers import Auto, Solver
 
-__all__ = ["TrainConfig", "build_default_optimiser", "whole"]
+__all__ = ["TrainConfig", "build_default_optimiser"]
 
 _MAX_VALIDATIONS = 10_000  # each is up to sixteen free runs as long as the data
 
@@ -42,8 +41,8 @@ class TrainConfig:
             "batch": whole(self.batch, "batch"),
             "updates": whole(self.updates, "updates"),
             "validations": whole(self.validations, "validations", least=0, most=_MAX_VALIDATIONS),
-            "learning_rate": _real(self.learning_rate, "learning_rate", "1e-2"),
-            "noise": _real(self.noise, "noise", "0.05"),
+            "learning_rate": real(self.learning_rate, "learning_rate", above=0, example="1e-2"),
+            "noise": real(self.noise, "noise", least=0, example=0.05),
         }
         if not isinstance(self.forcing, Schedule):
             raise TypeError(f"forcing is {self.forcing!r}; pass a schedule such as gtfdeer.forcing.Constant(0.15)")
@@ -53,10 +52,6 @@ class TrainConfig:
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
         if not isinstance(self.allow_missing, bool):
             raise TypeError(f"allow_missing is {self.allow_missing!r}; pass True or False")
-        if not 0 <= checked["noise"] < np.inf:
-            raise ValueError(f"noise is {self.noise}; pass a finite standard deviation of at least 0")
-        if not 0 < checked["learning_rate"] < np.inf:
-            raise ValueError(f"learning_rate is {self.learning_rate}; pass a positive number such as 1e-2")
         if isinstance(self.solver, Auto):  # it needs the batch size to estimate memory
             checked["solver"] = replace(self.solver, batch=checked["batch"])
         for name, value in checked.items():
@@ -76,19 +71,3 @@ def build_default_optimiser(
     """
     rate = optax.cosine_decay_schedule(learning_rate, updates, last_learning_rate / learning_rate)
     return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
-
-
-def whole(value: Any, name: str, *, least: int = 1, most: int | None = None, example: Any = None) -> int:
-    """Return a whole number in the given range as an `int`."""
-    fits = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not fits or value < least or (most is not None and value > most):
-        limit = "" if most is None else f" and at most {most:,}"
-        such = "" if example is None else f", such as {example}"
-        raise ValueError(f"{name} is {value!r}; pass a whole number of at least {least}{limit}{such}")
-    return int(value)
-
-
-def _real(value: object, name: str, example: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise TypeError(f"{name} is {value!r}; pass a number such as {example}")
-    return float(value)

@@ -21,6 +21,7 @@ import secrets
 import warnings
 import zipfile
 import zlib
+from importlib import metadata
 from pathlib import Path
 from tokenize import TokenError
 from typing import TYPE_CHECKING, Any
@@ -30,14 +31,14 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from .._checks import package
-from .._version import __version__
+from .._checks import key as check_key
+from .._checks import package, whole
 from ..data import Embedding, Scaling, Series
 from ._archive import LARGEST, pack, remove_drafts, unpack, write_whole
-from ._config import TrainConfig, whole
+from ._config import TrainConfig
 from ._json import build_model, describe_model, from_json, name_parameters, own_class, set_parameters, to_json
 from ._loop import TrainRun
-from ._prepare import check_inputs, check_key
+from ._prepare import check_inputs
 from ._step import init_state
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 __all__ = ["check_checkpoint", "checkpoint_path", "load", "load_run", "save", "save_checkpoint"]
 
-_FORMAT, _FORMAT_VERSION = "gtfdeer", 2
+_FORMAT, _FORMAT_VERSION, _VERSION = "gtfdeer", 2, metadata.version("gtfdeer")
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, TokenError, MemoryError)
 _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -74,7 +75,7 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
             "yourself, flax.nnx.state(rec.model), or take a model and an observation from gtfdeer.models"
         )
     e = rec.embedding
-    header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": __version__, **describe_model(rec.model)}
+    header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
     header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update")}
     header["embedding"] = None if e is None else [e.dimension, e.delay, e.chosen_by]
     arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
@@ -275,6 +276,6 @@ def _read(path: Path, writer: str) -> tuple[dict[str, Any], dict[str, np.ndarray
     if version > _FORMAT_VERSION:
         raise ValueError(
             f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this "
-            f"gtfdeer ({__version__}, format {_FORMAT_VERSION}); type: pip install --upgrade {package()}"
+            f"gtfdeer ({_VERSION}, format {_FORMAT_VERSION}); type: pip install --upgrade {package()}"
         )
     return header, arrays

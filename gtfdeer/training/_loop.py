@@ -20,7 +20,7 @@ import numpy as np
 from flax import nnx
 from tqdm.auto import tqdm
 
-from .._checks import trouble
+from .._checks import docs_url
 from ..data import Series, window_starts
 from ..models import Model
 from ._config import TrainConfig
@@ -235,7 +235,7 @@ def _next_stop(done: int, updates: int, steps: Collection[int], every: int | Non
 def _explain_failure(history: dict[str, np.ndarray]) -> str:
     return (
         f"stopped: {MAX_FAILURES} updates in a row were not finite, the last one at alpha "
-        f"{history['alpha'][-1]:.3g}; raise alpha, or begin its schedule higher ({trouble('not-finite')})"
+        f"{history['alpha'][-1]:.3g}; raise alpha, or begin its schedule higher ({docs_url('not-finite')})"
     )
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import jax
 import psutil
 
-from .._checks import trouble
+from .._checks import docs_url
 from ._config import TrainConfig
 
 __all__ = ["available_memory", "describe_device", "require_countable", "require_memory", "usable_cores"]
@@ -105,7 +105,7 @@ def _too_large(needed: int, there: int, config: TrainConfig, latent_dim: int) ->
     return MemoryError(
         f"{name} needs about {needed / 2**30:.1f} GiB for {config.batch} sequences of {config.window:,} steps of "
         f"{latent_dim} units, and {there / 2**30:.1f} GiB are left; pass {leaner}a smaller batch or a shorter "
-        f"window ({trouble('the-kernel-died')})"
+        f"window ({docs_url('the-kernel-died')})"
     )
 
 

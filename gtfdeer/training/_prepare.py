@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from ..data import Scaling, Series
 from ..models import Model
 
-__all__ = ["check_inputs", "check_key", "check_recordings", "set_observed_dim"]
+__all__ = ["check_inputs", "check_recordings", "set_observed_dim"]
 
 
 def check_recordings(series: Any, *, standardise: bool) -> list[Series]:
@@ -69,13 +67,6 @@ def set_observed_dim(model: Any, columns: int) -> Model:
     kept = {path: old[path] if path in old and old[path].shape == fresh.shape else fresh for path, fresh in new.items()}
     nnx.update(copy, nnx.from_flat_state(kept))
     return copy
-
-
-def check_key(key: Any) -> jax.Array:
-    """Return a scalar key of the new style, or refuse what is none."""
-    if not isinstance(key, jax.Array) or not jnp.issubdtype(key.dtype, jax.dtypes.prng_key) or key.shape != ():
-        raise TypeError(f"key is {key!r}; pass one key, jax.random.key(0)")
-    return key
 
 
 def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] | None:

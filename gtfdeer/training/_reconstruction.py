@@ -17,17 +17,18 @@ import numpy as np
 import optax
 from flax import nnx
 
-from .._checks import trouble
+from .._checks import docs_url, whole
+from .._checks import key as check_key
 from ..data import Embedding, Scaling, Series
 from ..forcing import DEFAULT, Schedule
 from ..models import Model
 from ..solvers import Auto, Solver
 from . import _files
-from ._config import TrainConfig, whole
+from ._config import TrainConfig
 from ._devices import build_mesh
 from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
 from ._loop import Progress, TrainRun, check_callbacks, train
-from ._prepare import check_inputs, check_key, check_recordings, set_observed_dim
+from ._prepare import check_inputs, check_recordings, set_observed_dim
 from ._rollout import concatenate_until_interrupt, iterate_rollout, rollout, show_progress
 from ._scores import Scores, score_model
 from ._step import init_state
@@ -101,7 +102,7 @@ class Reconstruction:
             raise ValueError(
                 f"the free run left all bounds after {int(finite.argmin())} of {steps} steps; start on the attractor, "
                 "train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
-                f"({trouble('the-free-run-runs-away')})"
+                f"({docs_url('the-free-run-runs-away')})"
             )
         return values if self.scaling is None else self.scaling.undo(values)
 

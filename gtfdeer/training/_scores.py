@@ -19,7 +19,7 @@ import numpy as np
 from flax import nnx
 
 from .. import measures
-from .._checks import trouble
+from .._checks import docs_url
 from ..models import Model
 from ._rollout import rollout_for_comparison
 
@@ -90,9 +90,9 @@ class Scores:
     def _warnings(self) -> list[str]:
         """Return what the numbers suggest, with the place in the manual that says more."""
         if self.outside > _MAX_OUTSIDE:
-            return [f"the free run leaves the data's range: {trouble('the-free-run-runs-away')}"]
+            return [f"the free run leaves the data's range: {docs_url('the-free-run-runs-away')}"]
         if self.lambda_max is not None and self.lambda_max <= 0:
-            where = trouble("the-free-run-is-flat-or-settles-on-a-cycle")
+            where = docs_url("the-free-run-is-flat-or-settles-on-a-cycle")
             return [f"the free run comes to rest, or to a cycle; if the system does not: {where}"]
         return []
 

@@ -108,18 +108,18 @@ def test_double_precision_is_computed_when_it_is_switched_on():
 @pytest.mark.parametrize(
     ("arguments", "kind", "sentence"),
     [
-        ({"length": 0}, ValueError, "length is 0; pass the number of samples, 1 or more"),
-        ({"length": 1e5}, TypeError, "length is 100000.0; pass a whole number, for example length=10000"),
-        ({"dt": -0.01}, ValueError, "dt is -0.01; pass a positive time between samples, for example dt=0.01"),
-        ({"dt": np.nan}, ValueError, "dt is nan; pass a positive time"),
+        ({"length": 0}, ValueError, "length is 0; pass a whole number of at least 1"),
+        ({"length": 1e5}, ValueError, "length is 100000.0; pass a whole number .* such as length=10_000"),
+        ({"dt": -0.01}, ValueError, "dt is -0.01; pass a positive number such as dt=0.01"),
+        ({"dt": np.nan}, ValueError, "dt is nan; pass a positive number"),
         (
             {"dt": 50.0},
             ValueError,
             "dt=50.0 is 5000 inner steps of 0.01.*pass dt=10 or less, for example dt=0.01",
         ),
-        ({"transient": -1.0}, ValueError, "transient is -1.0; pass the time to throw away, 0 or more"),
-        ({"key": 0}, TypeError, r"key is 0; pass a JAX random key, for example key=jax.random.key\(0\)"),
-        ({"key": np.random.default_rng(0)}, TypeError, "key is a Generator; pass a JAX random key"),
+        ({"transient": -1.0}, ValueError, "transient is -1.0; pass a number of at least 0"),
+        ({"key": 0}, TypeError, r"key is 0; pass one JAX random key, such as jax.random.key\(0\)"),
+        ({"key": np.random.default_rng(0)}, TypeError, "key is a Generator; pass one JAX random key"),
         ({"system": Lorenz63}, TypeError, r"pass a System object, for example gtfdeer.data.Lorenz63\(\)"),
         ({"dtype": np.float64}, ValueError, r"call jax.config.update\('jax_enable_x64', True\) first"),
         ({"dtype": int}, ValueError, "dtype is int64; pass dtype=numpy.float32 or numpy.float64"),
@@ -135,9 +135,9 @@ def test_what_cannot_be_simulated_is_refused(arguments, kind, sentence):
 @pytest.mark.parametrize(
     ("make", "sentence"),
     [
-        (lambda: Lorenz96(dimension=3), "dimension is 3; pass a whole number from 4 on"),
-        (lambda: SlowFastLorenz(period=0.0), "period is 0.0; pass a period of 1 or more"),
-        (lambda: rk4_step(lambda z: z, 0.1, 0), "substeps is 0; pass substeps=1 or more"),
+        (lambda: Lorenz96(dimension=3), "dimension is 3; pass a whole number of at least 4"),
+        (lambda: SlowFastLorenz(period=0.0), "period is 0.0; pass a number of at least 1"),
+        (lambda: rk4_step(lambda z: z, 0.1, 0), "substeps is 0; pass a whole number of at least 1"),
     ],
 )
 def test_impossible_parameters_are_refused(make, sentence):

@@ -72,8 +72,8 @@ def test_the_refusal_has_the_numbers():
     [
         ([], 3, ValueError, "there is no recording; pass at least one Series"),
         ([np.zeros(5)], 3, TypeError, r"item 0 is a ndarray; pass Series, made by Series\(values, dt=...\)"),
-        ([Series(np.zeros(5))], 0, ValueError, "window=0 holds no row; pass window=1 or more"),
-        ([Series(np.zeros(5))], 2.0, TypeError, "window is 2.0; pass a whole number"),
+        ([Series(np.zeros(5))], 0, ValueError, "window is 0; pass a whole number of at least 1"),
+        ([Series(np.zeros(5))], 2.0, ValueError, "window is 2.0; pass a whole number"),
         (
             [Series(np.zeros(5), name="a"), Series(np.zeros((5, 2)), name="b")],
             2,

@@ -293,14 +293,14 @@ def test_bad_input_is_refused_by_name(name):
 @pytest.mark.parametrize("solver", [DEER, QuasiDEER, ELK, Shooting, Auto])
 @pytest.mark.parametrize("tol", [0.0, -1e-5, float("nan"), float("inf"), "1e-5", True])
 def test_a_tolerance_that_nothing_meets_or_everything_is_refused(solver, tol):
-    with pytest.raises(ValueError, match=rf"tol is {tol!r}; pass a positive number"):
+    with pytest.raises((ValueError, TypeError), match=rf"tol is {tol!r}; pass a positive number"):
         solver(tol=tol)
 
 
 @pytest.mark.parametrize("cap", [0, -1, 2.5, True, "3"])
 @pytest.mark.parametrize("solver", [DEER, QuasiDEER, ELK, Shooting, Auto])
 def test_a_cap_that_is_no_number_of_iterations_is_refused(solver, cap):
-    with pytest.raises(ValueError, match=rf"{cap!r}; pass a whole number of at least 1"):
+    with pytest.raises((ValueError, TypeError), match=rf"{cap!r}; pass a whole number of at least 1"):
         solver(**{"max_sweeps" if solver is Shooting else "max_iterations": cap})
 
 
@@ -308,8 +308,8 @@ SETTINGS = {
     "windows without steps": (lambda: Shooting(length=0), ValueError, "length is 0; pass a"),
     "no damping": (lambda: ELK(damping=0.0), ValueError, "damping is 0"),
     "infinite damping": (lambda: ELK(damping=float("inf")), ValueError, "damping is inf"),
-    "damping in words": (lambda: ELK(damping="1e-8"), ValueError, "damping is '1e-8'"),
-    "no change of damping": (lambda: ELK(change=1.0), ValueError, "change 1.0"),
+    "damping in words": (lambda: ELK(damping="1e-8"), TypeError, "damping is '1e-8'"),
+    "no change of damping": (lambda: ELK(change=1.0), ValueError, "change is 1.0"),
     "the name of a scan": (lambda: DEER(method="associative"), TypeError, r"'associative'; pass gtfdeer\.scan"),
     "the name of a diagonal scan": (lambda: QuasiDEER(method="blocked"), TypeError, r"'blocked'; pass gtfdeer\.scan"),
     "half a batch": (lambda: Auto(batch=0.5), ValueError, "batch is 0.5; pass a whole number"),
