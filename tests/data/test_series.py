@@ -227,9 +227,7 @@ def test_a_mean_over_a_gap_is_a_gap():
 
 @pytest.mark.parametrize("factor", [0, -1, 2.0, True, 10, "3"])
 def test_a_factor_that_leaves_nothing_is_refused(factor):
-    with pytest.raises((ValueError, TypeError), match=r"factor is .*; pass a whole number .* at most 9, such as factor=3"):
-        ValueError, match=r"factor is .*; pass a whole number of at least 1 and at most 9, such as factor=3"
-    ):
+    with pytest.raises((ValueError, TypeError), match=r"factor is .*; pass a whole number .* such as factor=3"):
         Series(np.arange(9.0), dt=1.0).coarsen(factor)
 
 
