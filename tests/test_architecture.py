@@ -109,6 +109,14 @@ def test_imports_go_downwards(path):
 
 
 @every_file
+def test_leaves_use_public_names_of_other_rooms(path):
+    """What a panel or the command line needs of another room stands in that room's `__init__`."""
+    if part_of(path) in LEAVES - {"__init__"}:
+        private = [f for f in imports(path) for part in f.split(".")[2:] if part.startswith("_")]
+        assert not [found for found in private if found.split(".")[1] != part_of(path)]
+
+
+@every_file
 def test_libraries_stay_in_their_rooms(path):
     for library, rooms in ONLY_IN.items():
         assert library not in libraries(path) or part_of(path) in rooms, f"{library} belongs to {sorted(rooms)}"

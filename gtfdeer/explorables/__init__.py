@@ -11,7 +11,8 @@ panel is doing stands in `panel.status`. Viewers without a kernel see the last p
 from ._dial import ForcingDial
 from ._explorer import AttractorExplorer
 from ._microscope import NewtonMicroscope
+from ._predict import Predict
 from ._speed import SpeedLab
 from ._training import TrainingPanel
 
-__all__ = ["AttractorExplorer", "ForcingDial", "NewtonMicroscope", "SpeedLab", "TrainingPanel"]
+__all__ = ["AttractorExplorer", "ForcingDial", "NewtonMicroscope", "Predict", "SpeedLab", "TrainingPanel"]

@@ -12,7 +12,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from ._memory import give_back
 from ._panel import Panel, Setting, button, ending_of, menu
 
 __all__ = ["LongPanel"]
@@ -24,12 +23,12 @@ class LongPanel(Panel):
     Controls: `where_menu`, `stop_button`; those that leaves put into `_settings` are disabled while work runs.
 
     Args:
-        strict: raise errors instead of only showing them; those of the thread are raised by `wait`.
+        strict: raise errors too; those of the thread are raised by `wait`.
     """
 
     where = Setting("where_menu")
 
-    def __init__(self, *, strict: bool = False) -> None:
+    def __init__(self, *, strict: bool | None = None) -> None:
         super().__init__(strict=strict)
         self.where_menu = menu("runs in", ("auto", "background", "foreground"), "auto")
         self.stop_button = button("Stop")
@@ -104,7 +103,6 @@ class LongPanel(Panel):
             ending = ending_of(problem)
             raise
         finally:
-            give_back()
             with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
                 self._say(ending)
                 for control in self._settings:

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import Reconstruction, data, forcing, plots, solvers
-from ..plots._canvas import INK, dress
+from ..plots import INK, dress
 from ..solvers import solve
 from ._panel import Panel, Setting, canvas, menu, slider
 from ._task import SYSTEMS, Task, task_of
@@ -59,7 +59,7 @@ class ForcingDial(Panel):
 
     Args:
         reconstruction, series: a trained model and the recording that teaches it, beside the known systems.
-        strict: raise errors of the controls instead of only showing them.
+        strict: raise errors too, instead of only showing them; by default where `GTFDEER_FAST=1`.
     """
 
     alpha = Setting("alpha_slider")
@@ -67,7 +67,11 @@ class ForcingDial(Panel):
     subject = Setting("subject_menu")
 
     def __init__(
-        self, reconstruction: Reconstruction | None = None, series: data.Series | None = None, *, strict: bool = False
+        self,
+        reconstruction: Reconstruction | None = None,
+        series: data.Series | None = None,
+        *,
+        strict: bool | None = None,
     ) -> None:
         super().__init__(strict=strict)
         self._reconstruction, self._series = reconstruction, series

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 
 from .. import Reconstruction, data, measures, plots
-from ..plots._canvas import INK, dress
+from ..plots import INK, dress
 from ._panel import Panel, Setting, button, canvas, menu, slider
 
 __all__ = ["AttractorExplorer"]
@@ -67,7 +67,7 @@ class AttractorExplorer(Panel):
     Args:
         reconstruction: its free run is laid over the orbit of the system that its recording came from.
         system: your own `gtfdeer.data.System`, offered beside the built-in ones, or the name of one of these.
-        strict: raise errors of the controls instead of only showing them.
+        strict: raise errors too, instead of only showing them; by default where `GTFDEER_FAST=1`.
 
     >>> panel = AttractorExplorer(strict=True)                      # doctest: +SKIP
     >>> panel.set(rho=0.5)                                          # doctest: +SKIP
@@ -83,7 +83,7 @@ class AttractorExplorer(Panel):
         reconstruction: Reconstruction | None = None,
         *,
         system: data.System | str = "Lorenz-63",
-        strict: bool = False,
+        strict: bool | None = None,
     ) -> None:
         super().__init__(strict=strict)
         self._systems = SYSTEMS if isinstance(system, str) else {_OWN: _checked(system), **SYSTEMS}

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .. import Reconstruction, Status, data, plots
-from ..plots._canvas import INK, dress
+from ..plots import INK, dress
 from ._newton import MOST, SOLVERS, TOLERANCE, Iterates, newton_program
 from ._panel import Panel, Setting, canvas, menu, plural, slider
 from ._task import SYSTEMS, Task, task_of
@@ -44,7 +44,7 @@ class NewtonMicroscope(Panel):
     Args:
         reconstruction: a trained model to look at, beside the known systems.
         series: the recording that teaches it.
-        strict: raise errors of the controls instead of only showing them.
+        strict: raise errors too, instead of only showing them; by default where `GTFDEER_FAST=1`.
 
     >>> panel = NewtonMicroscope(strict=True)                       # doctest: +SKIP
     >>> panel.alpha = 0.3                                           # doctest: +SKIP
@@ -60,7 +60,11 @@ class NewtonMicroscope(Panel):
     iteration = Setting("iteration_slider")
 
     def __init__(
-        self, reconstruction: Reconstruction | None = None, series: data.Series | None = None, *, strict: bool = False
+        self,
+        reconstruction: Reconstruction | None = None,
+        series: data.Series | None = None,
+        *,
+        strict: bool | None = None,
     ) -> None:
         super().__init__(strict=strict)
         self._reconstruction, self._series = reconstruction, series

@@ -17,8 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import Status, forcing, solvers
-from ..solvers import solve
-from ..solvers._base import Problem
+from ..solvers import Problem, solve
 from ._task import Task
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import base64
 import html
+import os
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +23,6 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from ..plots import png
-from ._memory import give_back
 
 __all__ = ["KEPT", "Panel", "Setting", "button", "canvas", "ending_of", "menu", "plural", "slider"]
 
@@ -51,14 +51,14 @@ class Panel:
     Attributes:
         error: what went wrong in the latest piece of work, or None; shown in the panel.
         errors: the last 20 of them, oldest first; later successes do not remove any.
-        strict: raise it too (from a slider or menu; what a click raises, ipywidgets only logs).
+        strict: raise it too, by default where `GTFDEER_FAST=1`, so that a notebook that is tested fails with its panel.
         summary: what the picture says, in one or two sentences.
         png: the picture, as bytes.
         widget: the whole panel.
     """
 
-    def __init__(self, *, strict: bool = False) -> None:
-        self.strict = strict
+    def __init__(self, *, strict: bool | None = None) -> None:
+        self.strict = os.environ.get("GTFDEER_FAST") == "1" if strict is None else strict
         self.error: Exception | None = None
         self.errors: list[Exception] = []
         self.status, self.summary = "idle", ""
@@ -66,7 +66,7 @@ class Panel:
         self._wanted: set[Callable[[], Any]] = set()  # work that was asked for and has not begun
         self._silencer: int | None = None  # the thread that sets controls without answering them
         self._caches: list[Any] = []
-        self._compiled = False
+        self._listeners: list[Callable[[], Any]] = []
         self._status = widgets.HTML()
         self._image = widgets.Image(format="png", layout={"width": "100%", "max_width": "980px"})
         self._summary, self._trouble = widgets.HTML(), widgets.HTML()
@@ -88,6 +88,12 @@ class Panel:
         self._image.value = png(sheet, dpi=dpi)
         self.summary = summary
         self._summary.value = f"<p>{html.escape(summary)}</p>"
+        for listener in self._listeners:
+            listener()
+
+    def on_show(self, listener: Callable[[], Any]) -> None:
+        """Call `listener` after every new picture."""
+        self._listeners.append(listener)
 
     def _observe(self, control: widgets.Widget, work: Callable[[], Any]) -> None:
         """Answer every change of the control's value; changes that come while one waits are answered with it."""
@@ -125,9 +131,6 @@ class Panel:
         """For what handlers and Python both call: one at a time, and `_settled`."""
         with self._lock, self._settled():
             yield
-            if self._compiled:
-                give_back()
-                self._compiled = False
 
     @contextmanager
     def _settled(self) -> Iterator[None]:
@@ -157,12 +160,7 @@ class Panel:
 
     def _remembering(self, make: Callable[..., Any]) -> Callable[..., Any]:
         """`make`, whose `KEPT` latest answers are kept until memory runs short."""
-
-        def noted(*arguments: Any) -> Any:
-            self._compiled = True
-            return make(*arguments)
-
-        cache = lru_cache(maxsize=KEPT)(noted)
+        cache = lru_cache(maxsize=KEPT)(make)
         self._caches.append(cache)
         return cache
 

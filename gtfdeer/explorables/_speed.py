@@ -16,7 +16,7 @@ import numpy as np
 from flax import nnx
 
 from .. import Status, data, forcing, models, plots, solvers
-from ..plots._canvas import INK, dress
+from ..plots import INK, dress
 from ..solvers import scan, solve
 from ._background import LongPanel
 from ._panel import Setting, button, canvas, menu, plural, slider
@@ -61,7 +61,7 @@ class SpeedLab(LongPanel):
         stored: results of another device to draw beside these: its name, and for each solver a list of
             (length, seconds).
         hidden_dim: hidden units of the network.
-        strict: raise errors of the controls instead of only showing them.
+        strict: raise errors too, instead of only showing them; by default where `GTFDEER_FAST=1`.
 
     Attributes:
         timings: a list of `Timing`, what was measured.
@@ -75,7 +75,7 @@ class SpeedLab(LongPanel):
         stored: Mapping[str, Mapping[str, Sequence[tuple[int, float]]]] | None = None,
         *,
         hidden_dim: int = 50,
-        strict: bool = False,
+        strict: bool | None = None,
     ) -> None:
         super().__init__(strict=strict)
         self._stored, self._hidden_dim = stored or {}, hidden_dim

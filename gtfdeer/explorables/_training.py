@@ -17,10 +17,8 @@ import numpy as np
 
 from .. import Reconstruction, measures, models, plots, resume
 from ..data import Series
-from ..plots._canvas import INK, dress
-from ..plots._learning import thinned
-from ..training import fit
-from ..training._loop import Progress
+from ..plots import INK, dress, thinned
+from ..training import Progress, fit
 from ._background import LongPanel
 from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, new_model
 from ._panel import Setting, button, canvas, menu, plural, slider
@@ -40,7 +38,7 @@ class TrainingPanel(LongPanel):
     Args:
         series: your own recording, offered beside the built-in ones.
         hidden_dim: hidden units, of the models that have them.
-        strict: raise errors instead of only showing them; those of the training thread are raised by `wait`.
+        strict: raise errors too; those of the training thread are raised by `wait`.
 
     Attributes:
         reconstruction: what was learned by now, or None before the first look.
@@ -56,7 +54,7 @@ class TrainingPanel(LongPanel):
     solver = Setting("solver_menu")
     updates = Setting("updates_slider")
 
-    def __init__(self, series: Series | None = None, *, hidden_dim: int = 50, strict: bool = False) -> None:
+    def __init__(self, series: Series | None = None, *, hidden_dim: int = 50, strict: bool | None = None) -> None:
         super().__init__(strict=strict)
         self._series, self._hidden_dim = series, hidden_dim
         names = [*([] if series is None else ["your recording"]), *RECORDINGS]

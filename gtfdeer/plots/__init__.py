@@ -13,8 +13,8 @@ Examples:
     b'PNG'
 """
 
-from ._canvas import DATA, ERROR, FORCED, MODEL, TRUTH, Role, figure, figure3d, png
-from ._learning import convergence, exponents, newton_heatmap, training
+from ._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, figure3d, png
+from ._learning import convergence, exponents, newton_heatmap, thinned, training
 from ._orbits import attractor, attractors
 from ._series import spectra, spectrum, time_series
 from ._speed import speedup
@@ -23,12 +23,14 @@ __all__ = [
     "DATA",
     "ERROR",
     "FORCED",
+    "INK",
     "MODEL",
     "TRUTH",
     "Role",
     "attractor",
     "attractors",
     "convergence",
+    "dress",
     "exponents",
     "figure",
     "figure3d",
@@ -37,6 +39,7 @@ __all__ = [
     "spectra",
     "spectrum",
     "speedup",
+    "thinned",
     "time_series",
     "training",
 ]

@@ -3,13 +3,13 @@
 `GTFDEER_RANDOM_ACTIONS=100` makes it as many as the course promises; the default is what fits into a short test run.
 """
 
+import gc
 import os
 
 import numpy as np
 import psutil
 
 from gtfdeer.explorables._dial import LENGTHS as DIAL_LENGTHS
-from gtfdeer.explorables._memory import give_back
 from gtfdeer.explorables._microscope import GUESSES
 from gtfdeer.explorables._newton import SOLVERS
 from gtfdeer.explorables._task import SYSTEMS
@@ -92,7 +92,7 @@ def actions_of(microscope, dial, explorer, training, speed_lab, draw):
 
 
 def resident():
-    give_back()
+    gc.collect()
     return psutil.Process().memory_info().rss
 
 
