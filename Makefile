@@ -78,8 +78,7 @@ study: .venv/ready    ## make a finding again: make study NAME=chaos (ARGUMENTS=
 	$(BIN)/python -m studies $(NAME) $(ARGUMENTS)
 
 bench: .venv/ready    ## speed and memory of every solver and model on this device, into out/bench (ARGUMENTS=--full: all of it)
-	$(BIN)/python -m studies bench $(ARGUMENTS) --out out/bench/solvers.json
-	$(BIN)/python -m studies bench --models --out out/bench/models.json
+	$(BIN)/python -m studies bench $(ARGUMENTS) --out out/bench
 
 docs: .venv/ready     ## the manual, into site/; a warning is an error
 	$(BIN)/mkdocs build --strict

@@ -1,88 +1,69 @@
-"""The studies and the benchmark: `python -m studies chaos`, `python -m studies bench --out out/bench/solvers.json`.
+"""The way in: `python -m studies chaos --full --out studies/results/chaos`.
 
-python -m studies NAME [--full] [--seeds K] [--jobs J] [--out FOLDER]      chaos, speed, linear-vs-nonlinear,
-                                                                           long-sequences, models
-python -m studies bench [--full | --models] [--only WORDS] [--turns K] [--out FILE.json]
+NAME.csv holds the table and is what a stopped study goes on from; NAME.png the figure; NAME.json device, versions,
+date, seeds and command.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
-import math
 import sys
-from argparse import ArgumentParser, Namespace
+from argparse import ArgumentParser
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+
+import matplotlib
 
 import gtfdeer as gd
-from gtfdeer.training import write_whole
 
-from . import conduct, find
-from .benchmarks import BASELINE, compare, model_cases, solver_cases, table
+from .sweep import sweep
+
+NAMES = ("chaos", "speed", "linear-vs-nonlinear", "long-sequences", "models", "peers", "bench")
+STYLE = {"axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#DDDDDD"}
+STYLE |= {"axes.axisbelow": True, "font.size": 9, "legend.frameon": False, "axes.titlesize": 10}
 
 
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Run one study, or the benchmark."""
+def main(arguments: list[str] | None = None) -> None:
+    """Run one study."""
+    arguments = sys.argv[1:] if arguments is None else arguments
     parser = ArgumentParser(prog="python -m studies", description="Re-run a finding, or measure speed on this device.")
-    parser.add_argument("name", help="chaos, speed, linear-vs-nonlinear, long-sequences, models or bench")
+    parser.add_argument("name", choices=NAMES)
     parser.add_argument("--full", action="store_true", help="the whole of it, hours instead of minutes")
-    parser.add_argument("--seeds", type=int, help="repetitions of a study; by default its own number")
-    parser.add_argument("--jobs", type=int, default=1, help="runs of a study side by side, each on a core (1)")
-    parser.add_argument("--models", action="store_true", help="bench: every model as fit trains it, not every solver")
-    parser.add_argument("--only", default="", help="bench: cases with these words, such as 'T 8192,' or GRU")
-    parser.add_argument("--turns", type=int, default=9, help="bench: timings of each program (9)")
-    parser.add_argument("--out", type=Path, help="a folder for a study, a .json file for the benchmark")
+    parser.add_argument("--seeds", type=int, help="repetitions; by default the study's own number")
+    parser.add_argument("--jobs", type=int, help="runs side by side (1); not where time is measured")
+    parser.add_argument("--out", type=Path, help="folder (out/studies/NAME)")
+    if arguments and arguments[0] == "gpu":
+        return importlib.import_module("studies.gpu").main(arguments[1:])
     options = parser.parse_args(arguments)
-    words = ["python", "-m", "studies", *(sys.argv[1:] if arguments is None else arguments)]
-    facts = {**gd.info(), "command": " ".join(words)}
-    try:
-        (_bench if options.name == "bench" else _study)(options, facts)
-    except (ValueError, OSError) as error:
-        parser.exit(1, f"studies: error: {error}\n")
-    except KeyboardInterrupt as stopped:
-        parser.exit(130, f"studies: interrupted: {stopped}\n")
-
-
-def _study(options: Namespace, facts: dict[str, Any]) -> None:
-    study = find(options.name)
-    folder = options.out or Path("out") / "studies" / study.name
-    print(f"{study.name}: {study.question}", flush=True)
-    found = conduct(study, folder, full=options.full, seeds=options.seeds, jobs=options.jobs, facts=facts)
-    print("\n".join([found.caption, *(f"  {file}" for file in found.files)]))
-
-
-def _bench(options: Namespace, facts: dict[str, Any]) -> None:
-    cases = (
-        model_cases() if options.models else solver_cases(full=options.full, platform=gd.scan.this_device().platform)
+    run_study(
+        options.name, options.out, options.full, options.seeds, options.jobs, ["python", "-m", "studies", *arguments]
     )
-    facts = {"date": datetime.now(UTC).isoformat(timespec="seconds"), **facts}
-    rows: list[Any] = []
-    left_out: list[dict[str, Any]] = []
-    chosen = [case for case in cases if options.only in str(case)]
-    if not chosen:
-        names = "; ".join(map(str, cases))
-        raise ValueError(f"--only is {options.only!r}, which is in no case's name; pass words of one of these: {names}")
-    for case in chosen:
-        measured = compare(case, turns=options.turns, progress=True)
-        print(f"\n{table(measured)}", flush=True)
-        rows += measured
-        left_out += [case.as_row() | {"solver": name, "estimated": size} for name, size in case.left_out().items()]
-        if options.out is not None:
-            options.out.parent.mkdir(parents=True, exist_ok=True)
-            content = facts | {"rows": [row.as_row() for row in rows], "left out": left_out}
-            write_whole(options.out, (json.dumps(content, indent=1, allow_nan=False) + "\n").encode())
-            write_whole(options.out.with_suffix(".png"), _draw(rows))
 
 
-def _draw(rows: Sequence[Any]) -> bytes:
-    """How many times as fast as the baseline, loss and gradient; what did not converge has no speed."""
-    cases = list(dict.fromkeys(row.case for row in rows))
-    found = {(row.solver, row.case): row.gradient_ratio if row.converged else math.nan for row in rows}
-    names = [name for name in dict.fromkeys(row.solver for row in rows) if name != BASELINE]
-    ratios = {name: [found.get((name, case), math.nan) for case in cases] for name in names}
-    return gd.plots.png(gd.plots.speedup([str(case) for case in cases], ratios, baseline=f"{BASELINE}, with gradient"))
+def run_study(
+    name: str,
+    out: Path | None,
+    full: bool,
+    seeds: int | None = None,
+    jobs: int | None = None,
+    command: Sequence[str] = (),
+) -> None:
+    """Make what is missing of a study, and draw all of it."""
+    study = importlib.import_module(f"studies.{name.replace('-', '_')}")
+    out = Path("out", "studies", name) if out is None else out
+    seeds = study.SEEDS[full] if seeds is None else seeds
+    csv = out / f"{name}.csv"
+    before = csv.read_bytes() if csv.exists() else b""
+    runs = [run for seed in range(seeds) for run in study.plan(full, seed)]
+    table = sweep(study.measure, runs, csv, jobs=jobs)
+    if csv.read_bytes() != before:
+        facts = {**gd.info(), "date": datetime.now(UTC).isoformat(timespec="seconds"), "seeds": seeds}
+        (out / f"{name}.json").write_text(json.dumps({**facts, "command": " ".join(command)}, indent=1) + "\n")
+    with matplotlib.rc_context(STYLE):
+        (out / f"{name}.png").write_bytes(gd.plots.png(study.draw(table)))
+    print(f"{len(table)} rows in {csv}, drawn in {csv.with_suffix('.png')}")
 
 
 if __name__ == "__main__":

@@ -1,149 +1,92 @@
-"""A sweep: one recording learned with several settings and seeds, each judged on what was held out.
+"""Settings times seeds through joblib: a table that grows run by run in a CSV file, and is gone on from.
 
-The runs come one after the other, each on all that the device has; a table grows with them, and a sweep that was
-stopped goes on where it was (`studies.conduct`).
+    table = sweep(measure, grid(learning_rate=[1e-3, 1e-2], seed=range(5)), "out/rates.csv", jobs=2)
+
+`measure(learning_rate=, seed=)` returns what it found as a dictionary, or a list of them, one a row. Runs that the file
+holds are not made again. `joblib.parallel_config(backend=...)` around the call spreads them over Dask or Ray.
 """
 
 from __future__ import annotations
 
-import hashlib
 import itertools
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+import os
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
 
-import jax
-import numpy as np
+import pandas as pd
+from joblib import Parallel, delayed
+from tqdm.auto import tqdm
 
-from gtfdeer import fit
-from gtfdeer.data import Series
-from gtfdeer.forcing import Annealed
-from gtfdeer.models import Model
-from gtfdeer.plots import MODEL, figure
-from gtfdeer.plots._canvas import dress
-
-from .study import Row, Study
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
-__all__ = ["Setting", "sweep"]
+Run = dict[str, Any]
 
 
-@dataclass(frozen=True)
-class Setting:
-    """What may differ between two runs of a sweep; `alpha` is the last strength of annealed forcing."""
+def grid(**lists: Iterable[Any]) -> list[Run]:
+    """All combinations of these values; the last name runs fastest.
 
-    learning_rate: float
-    alpha: float
-    window: int
-
-    def __str__(self) -> str:
-        return f"rate {self.learning_rate:g}, alpha {self.alpha:g}, T {self.window}"
-
-
-@dataclass(frozen=True)
-class _Trial(Setting):
-    batch: int
-    updates: int
-    model: str
-    data: str
-    seed: int
+    >>> grid(alpha=[0.1, 0.2], seed=range(2))[1]
+    {'alpha': 0.1, 'seed': 1}
+    """
+    return [dict(zip(lists, values, strict=True)) for values in itertools.product(*lists.values())]
 
 
 def sweep(
-    build: Callable[[int], Model],
-    train: Sequence[Series],
-    test: Series,
-    settings: Sequence[Setting],
+    measure: Callable[..., Run | list[Run]],
+    runs: Sequence[Run],
+    path: str | Path | None = None,
     *,
-    batch: int,
-    updates: int,
-) -> Study:
-    """The study of these settings, for `studies.conduct(study, folder, seeds=3)`.
+    jobs: int | None = None,
+    progress: bool = True,
+) -> pd.DataFrame:
+    """Make the runs that the file does not hold, and return the rows of all of them, in their order.
 
     Args:
-        build: a model from a seed.
-        train: recordings to learn from.
-        test: what every run is judged on.
-        settings: one or more, none twice.
-        batch, updates: as in `gtfdeer.fit`, the same for all.
+        measure: a function of a module, called with the settings of a run.
+        runs: settings, numbers and words, the same names in each.
+        path: of a CSV file, written anew after every run; None keeps nothing.
+        jobs: processes; None makes one run after the other, unless `joblib.parallel_config` says otherwise.
+        progress: show a bar.
 
     Raises:
-        ValueError: if a setting comes twice or none came.
+        ValueError: if there are no runs, or two are equal.
     """
-    if not settings or len(set(settings)) < len(settings):
-        raise ValueError(f"{len(settings)} settings came, {len(set(settings))} of them different; pass each once")
-    of_data = hashlib.sha256(b"".join(np.ascontiguousarray(s.values).tobytes() for s in (*train, test))).hexdigest()
-    kind = _described(build(0))
-
-    def plan(full: bool, seed: int) -> list[_Trial]:
-        same = {"batch": batch, "updates": updates, "model": kind, "data": of_data[:12], "seed": seed}
-        return [_Trial(**asdict(setting), **same) for setting in settings]
-
-    def measure(trial: _Trial) -> list[Row]:
-        learned = fit(
-            build(trial.seed),
-            train,
-            window=trial.window,
-            batch=trial.batch,
-            updates=trial.updates,
-            learning_rate=trial.learning_rate,
-            forcing=Annealed(last=trial.alpha),
-            key=jax.random.key(trial.seed),
-            progress=False,
-        )
-        scores = learned.score(test).as_dict()
-        measured = {name: scores[name] for name in ("D_stsp", "D_H", "PE", "lambda_max", "outside")}
-        seconds, skipped = (float(learned.history[name].sum()) for name in ("seconds", "skipped"))
-        return [{**measured, "skipped": int(skipped), "ending": learned.ending, "seconds": seconds}]
-
-    question = "which settings suit this recording?"
-    return Study("sweep", question, plan, measure, _draw, _caption, clock=("seconds",), seeds=(1, 1))
+    place = {_key(run.values()): k for k, run in enumerate(runs)}
+    if len(place) < max(1, len(runs)):
+        raise ValueError(f"{len(runs)} runs came, {len(place)} of them different; pass each once, and at least one")
+    names = list(runs[0])
+    table = pd.read_csv(path) if path is not None and Path(path).exists() else pd.DataFrame(columns=names)
+    missing = set(names) - set(table.columns)
+    if missing:
+        raise ValueError(f"{path} has no columns {sorted(missing)}; it is the table of other runs: pass another path")
+    done = {_key(row) for row in table[names].itertuples(index=False)}
+    calls = [delayed(_make)(measure, run) for key, run in zip(place, runs, strict=True) if key not in done]
+    try:
+        parallel = Parallel(n_jobs=jobs, return_as="generator_unordered")
+    except ValueError:  # Ray's backend hands everything over at the end
+        parallel = Parallel(n_jobs=jobs)
+    for rows in tqdm(parallel(calls), total=len(calls), unit="run", disable=not progress or not calls):
+        new = pd.DataFrame(rows)
+        table = pd.concat([table, new], ignore_index=True) if len(table) else new
+        if path is not None:
+            _write(table, Path(path))
+    table = pd.read_csv(path) if path is not None and calls else table  # stopped or not: what the file says
+    keys = [_key(row) for row in table[names].itertuples(index=False)]
+    table = table.assign(place=[place.get(key, -1) for key in keys]).query("place >= 0")
+    return table.sort_values("place", kind="stable").drop(columns="place").reset_index(drop=True)
 
 
-def _described(model: Model) -> str:
-    """Class and sizes, as one would type them."""
-    sizes = {name: getattr(value, "__name__", value) for name, value in model.config().items()}
-    return f"{type(model).__name__}({', '.join(f'{name}={value}' for name, value in sizes.items())})"
+def _make(measure: Callable[..., Run | list[Run]], run: Run) -> list[Run]:
+    found = measure(**run)
+    return [{**run, **row} for row in (found if isinstance(found, list) else [found])]
 
 
-def _draw(rows: list[Row]) -> Figure:
-    """D_stsp and D_H of every run, a line for the median of the seeds."""
-    groups = _grouped(rows)
-    sheet = figure(8, 1.6 + 0.35 * len(groups))
-    for ax, column in zip(sheet.subplots(1, 2, sharey=True), ("D_stsp", "D_H"), strict=True):
-        for place, group in enumerate(groups.values()):
-            found = [np.nan if row[column] is None else row[column] for row in group]
-            ax.plot(found, [place] * len(found), "o", color=MODEL.colour, alpha=0.6)
-            ax.plot(2 * [_median(group, column)], [place - 0.35, place + 0.35], color=MODEL.colour)
-        dress(ax, xlabel=f"{column} (0 is perfect; bar: median)")
-        ax.set_xlim(left=0)
-        ax.set_yticks(range(len(groups)), list(map(str, groups)))
-        ax.set_ylim(len(groups) - 0.5, -0.5)
-    return sheet
+def _key(values: Iterable[Any]) -> tuple[str, ...]:
+    """Settings as the file spells them: six digits of a number."""
+    return tuple(value if isinstance(value, str) else f"{value:.6g}" for value in values)
 
 
-def _caption(rows: list[Row]) -> str:
-    groups = _grouped(rows)
-    ranked = sorted(groups, key=lambda s: (_median(groups[s], "D_H"), _median(groups[s], "D_stsp")))
-    told = [f"{s} (D_H {_median(groups[s], 'D_H'):.3g}, D_stsp {_median(groups[s], 'D_stsp'):.3g})" for s in ranked]
-    seeds = len({row["seed"] for row in rows})
-    of_seeds = "one seed, which says nothing about the next" if seeds == 1 else f"median of {seeds} seeds"
-    if len(told) == 1:
-        return f"{told[0]}; {of_seeds}."
-    return f"Smallest power spectrum error: {told[0]}; largest: {told[-1]}; {len(told)} settings, {of_seeds}."
-
-
-def _grouped(rows: list[Row]) -> dict[Setting, list[Row]]:
-    def setting(row: Row) -> Setting:
-        return Setting(row["learning_rate"], row["alpha"], row["window"])
-
-    order = {s: k for k, s in enumerate(dict.fromkeys(map(setting, rows)))}
-    ordered = sorted(rows, key=lambda row: order[setting(row)])
-    return {s: list(group) for s, group in itertools.groupby(ordered, key=setting)}
-
-
-def _median(rows: list[Row], column: str) -> float:
-    """Of the seeds; a run without a value counts as the worst."""
-    return float(np.median([np.inf if row[column] is None else row[column] for row in rows]))
+def _write(table: pd.DataFrame, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    table.to_csv(draft, index=False, float_format="%.6g")
+    os.replace(draft, path)  # whole or not at all

@@ -54,9 +54,14 @@ class Timing:
         low, middle, high = np.percentile(reference.seconds[:turns] / self.seconds[:turns], [25, 50, 75])
         return float(middle), float(high - low) / 2
 
-    def error(self, reference: Timing) -> float:
-        """Largest difference of the results in any array, relative to that array's largest entry; NaN if any is NaN."""
-        return _difference(self.result, reference.result)
+    def error(self, reference: Timing, select: Callable[[Any], Any] = lambda result: result) -> float:
+        """Largest difference in any array of the results, or of a part of them, relative to that array's largest entry.
+
+        NaN where one is.
+        """
+        pairs = zip(jax.tree.leaves(select(self.result)), jax.tree.leaves(select(reference.result)), strict=True)
+        scaled = [jnp.max(jnp.abs(a - b)) / jnp.maximum(jnp.max(jnp.abs(b)), 1e-30) for a, b in pairs if a.size]
+        return float(np.max(np.array(scaled, float)))
 
 
 def benchmark(
@@ -110,9 +115,3 @@ def _compile(program: Callable[..., Any] | Timing, arguments: tuple) -> tuple[Ca
     seconds = time.perf_counter() - began
     memory = compiled.memory_analysis()
     return compiled, seconds, None if memory is None else int(memory.temp_size_in_bytes)
-
-
-def _difference(found: Any, reference: Any) -> float:
-    pairs = zip(jax.tree.leaves(found), jax.tree.leaves(reference), strict=True)
-    differences = [jnp.max(jnp.abs(a - b)) / jnp.maximum(jnp.max(jnp.abs(b)), 1e-30) for a, b in pairs if a.size]
-    return float(np.max(np.array(differences, float)))

@@ -30,6 +30,7 @@ def test_programs_are_compared_with_a_reference():
     assert right.error(right) == 0
     assert found["ten percent off"].error(right) == pytest.approx(0.1, rel=1e-5)  # float32
     assert np.isnan(found["blew up"].error(right))
+    assert found["ten percent off"].error(right, lambda result: (result["doubled"][:1],)) == 0  # 0 times anything
 
     again = benchmark({"right": right}, jnp.full(4, 3.0), repeats=1)["right"]
     assert len(traced) == 3  # each was traced once
