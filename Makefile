@@ -108,6 +108,8 @@ SLUG = $(ADDRESS:https://github.com/%=%)
 links:                ## let badges, install cells and addresses lead to the repository in pyproject.toml (REF=main)
 	sed -i -E -e "s#git\+https://[^\"'@ \\\\]+(@[^\"' \\\\]+)?#git+$(ADDRESS)@$(REF)#g" \
 	  -e "s#(colab\.research\.google\.com/github)/[^/]+/[^/]+/blob/[^/]+#\1/$(SLUG)/blob/$(REF)#g" \
+	  -e "s#(github\.com/)[^/]+/[^/]+/blob/[^/]+(/notebooks/|/studies/)#\1$(SLUG)/blob/$(REF)\2#g" \
+	  -e "s#(raw\.githubusercontent\.com)/[^/]+/[^/]+/[^/]+#\1/$(SLUG)/$(REF)#g" \
 	  -e "s#(mybinder\.org/v2/gh)/[^/]+/[^/]+/[^/?]+#\1/$(SLUG)/$(REF)#g" \
 	  -e "s#(git clone|repo_url:|repository-code:) https://[^ ]+#\1 $(ADDRESS)#" \
 	  -e "s#^(Documentation|Changelog)( = \"[^\"]*/blob)/[^/]+/#\1\2/$(REF)/#" \

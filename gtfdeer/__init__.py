@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from . import data, forcing, measures, models, solvers, training
 from .solvers import Solution, Status, iterates, scan, solve
-from .training import Reconstruction, fit, info, load, resume
+from .training import Reconstruction, fit, info, load, notebook, resume
 
 __version__ = version("gtfdeer")
 
@@ -40,6 +40,7 @@ __all__ = [
     "load",
     "measures",
     "models",
+    "notebook",
     "plots",
     "resume",
     "scan",

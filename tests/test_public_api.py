@@ -11,7 +11,7 @@ import pytest
 import gtfdeer as gd
 
 NAMES = {
-    gd: "Reconstruction Solution Status data fit forcing iterates load measures models plots resume solve solvers",
+    gd: "Reconstruction Solution Status data fit forcing iterates load measures models notebook resume solve solvers",
     gd.solvers: "Sequential DEER QuasiDEER ELK Shooting Auto",
     gd.forcing: "force Constant Annealed Adaptive sparse",
     gd.models: "ShallowPLRNN ClippedShallowPLRNN AlmostLinearRNN VanillaRNN GRU LSTM LRU S5 Mamba",

@@ -10,9 +10,18 @@ panel is doing stands in `panel.status`. Viewers without a kernel see the last p
 
 from ._dial import ForcingDial
 from ._explorer import AttractorExplorer
+from ._live import LiveView
 from ._microscope import NewtonMicroscope
 from ._predict import Predict
 from ._speed import SpeedLab
 from ._training import TrainingPanel
 
-__all__ = ["AttractorExplorer", "ForcingDial", "NewtonMicroscope", "Predict", "SpeedLab", "TrainingPanel"]
+__all__ = [
+    "AttractorExplorer",
+    "ForcingDial",
+    "LiveView",
+    "NewtonMicroscope",
+    "Predict",
+    "SpeedLab",
+    "TrainingPanel",
+]

@@ -2,7 +2,7 @@
 
 from ._archive import remove_drafts, write_whole
 from ._config import TrainConfig
-from ._info import info
+from ._info import info, notebook
 from ._json import name_parameters
 from ._loop import Progress
 from ._memory import available_memory, describe_device, usable_cores
@@ -25,6 +25,7 @@ __all__ = [
     "info",
     "load",
     "name_parameters",
+    "notebook",
     "remove_drafts",
     "resume",
     "rollout",

@@ -6,12 +6,14 @@ import os
 import platform
 import shutil
 import subprocess
+import sys
 from importlib import metadata
 from typing import Any
 
 import jax
 import psutil
 
+from .._version import __version__
 from ._memory import describe_device, usable_cores
 
 _PACKAGES = ("gtfdeer", "jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "psutil", "ipywidgets")
@@ -45,6 +47,21 @@ def info() -> Info:
         float64=jax.numpy.zeros(0).dtype == "float64",
         advice=advise(jax.devices()[0].platform, _find_gpu(), os.environ.get("JAX_PLATFORMS", "")),
     )
+
+
+def notebook() -> bool:
+    """Print version, device and advice in one line, at the top of a notebook, and choose its sizes.
+
+    Returns:
+        True where the environment variable `GTFDEER_FAST` is 1: automatic tests ask for small sizes so.
+
+    Examples:
+        >>> FAST = notebook()  # doctest: +ELLIPSIS
+        gtfdeer ...
+    """
+    facts = info()
+    sys.stdout.write(f"gtfdeer {__version__} on {facts['device']}: {facts['advice']}\n")
+    return os.environ.get("GTFDEER_FAST") == "1"
 
 
 def advise(backend: str, gpu: tuple[str, str] | None, platforms: str) -> str:
