@@ -13,7 +13,6 @@ from typing import Any
 import jax
 import psutil
 
-from .._version import __version__
 from ._memory import describe_device, usable_cores
 
 _PACKAGES = ("gtfdeer", "jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "psutil", "ipywidgets")
@@ -60,7 +59,7 @@ def notebook() -> bool:
         gtfdeer ...
     """
     facts = info()
-    sys.stdout.write(f"gtfdeer {__version__} on {facts['device']}: {facts['advice']}\n")
+    sys.stdout.write(f"gtfdeer {facts['versions']['gtfdeer']} on {facts['device']}: {facts['advice']}\n")
     return os.environ.get("GTFDEER_FAST") == "1"
 
 
