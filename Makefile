@@ -10,7 +10,7 @@ PYTEST = $(CACHED) $(BIN)/python -m pytest -n 2 --dist worksteal
 NOTEBOOKS = notebooks/*.ipynb notebooks/solutions/*.ipynb
 
 .PHONY: help demo test test-full test-solutions coverage test-long test-package test-binder test-floor test-newest \
-  fast-floor fast-newest lab study bench docs check format lock links release clean
+  fast-floor fast-newest lab study bench site docs check format lock links release clean
 
 help:                 ## show this list
 	@awk -F ':.*## *' '/^[a-z-]+:.*##/ {printf "%-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,9 @@ study: .venv/ready    ## make a finding again: make study NAME=chaos (ARGUMENTS=
 
 bench: .venv/ready    ## speed and memory of every solver and model on this device, into out/bench (ARGUMENTS=--full: all of it)
 	$(BIN)/python -m studies bench $(ARGUMENTS) --out out/bench
+
+site: .venv/ready     ## the course as static pages, into out/course, for class rooms without Binder (half an hour)
+	GTFDEER_FAST=0 $(BIN)/python notebooks/export.py
 
 docs: .venv/ready     ## the manual, into site/; a warning is an error
 	$(BIN)/mkdocs build --strict

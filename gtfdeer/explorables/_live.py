@@ -18,8 +18,8 @@ class LiveView:
     """A callback of `gtfdeer.fit` that shows a picture and redraws it while training goes on.
 
     Args:
-        series: what the free run starts from and is drawn beside, in the units of the model: the training series, or
-            the standardised and embedded one where `fit` does that itself.
+        series: what the free run starts from and is drawn beside: the training series, standardised, and embedded where
+            the model sees delays.
         steps: of the free run.
         seconds: between two pictures; drawing one takes some tenths of a second.
 
@@ -38,5 +38,5 @@ class LiveView:
             return
         orbit = rollout(progress.model, len(self._truth) - 1, self._truth[0])
         self.training.value = plots.png(plots.training(progress.history), dpi=80)
-        self.run.value = plots.png(plots.attractors(self._truth[1:], orbit, unit="model units"), dpi=80)
+        self.run.value = plots.png(plots.attractors(self._truth[1:], orbit, unit="s.d."), dpi=80)
         self._last = time.monotonic()

@@ -1,0 +1,71 @@
+"""The static pages of the course: sliders work without a kernel, checks are left out, links stay on the site."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+
+ROOT = Path(__file__).parent.parent
+SETUP = """
+import ipywidgets as widgets
+import gtfdeer as gd
+level, picture, words = widgets.IntSlider(2, min=0, max=4, description="level"), widgets.Image(), widgets.HTML()
+def show(_=None):
+    ax = gd.plots.figure(2, 2).add_subplot()
+    ax.axhline(level.value)
+    picture.value, words.value = gd.plots.png(ax, dpi=20), f"at {level.value}"
+level.observe(show, names="value")
+show()
+"""
+LINK = "https://github.com/gtfdeer/gtfdeer/blob/main/notebooks/02_adding_in_a_tree.ipynb"
+
+
+@pytest.fixture(scope="module")
+def export():
+    spec = importlib.util.spec_from_file_location("export", ROOT / "notebooks/export.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def page(export, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("course")
+    code = [
+        SETUP,
+        "widgets.VBox([level, words, picture])",
+        "display(widgets.VBox([picture]))",
+        "assert level.value == 2",
+    ]
+    cells = [nbformat.v4.new_markdown_cell(f"[next]({LINK})"), *map(nbformat.v4.new_code_cell, code)]
+    cells[-1].metadata["tags"] = ["ci"]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "01_small.ipynb")
+    return export.export(export.execute(folder / "01_small.ipynb", folder), "01_small")
+
+
+def test_every_position_of_the_slider_has_a_picture_and_words_and_it_is_left_where_it_was(page):
+    (data,) = re.findall(r'<div class="frames">.*?<script type="application/json">(.*?)</script>', page, re.S)
+    level = json.loads(data)["level"]
+    assert level["values"] == [0, 1, 2, 3, 4]
+    assert [words for _, words in level["frames"]] == [f"at {value}" for value in level["values"]]
+    assert len({picture for picture, _ in level["frames"]}) == 5
+    assert level["start"] == 2
+    assert page.count(f'src="data:image/png;base64,{level["frames"][2][0]}"') == 2, (
+        "what a cell displayed has a picture"
+    )
+
+
+def test_links_stay_on_the_site_and_checks_are_left_out(page):
+    assert 'href="02_adding_in_a_tree.html"' in page
+    assert LINK not in page
+    assert "assert" not in re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
+
+
+def test_the_index_leads_to_the_pages_and_tells_teachers_what_to_do(export, tmp_path):
+    export.write_index(tmp_path, [tmp_path / "02_adding_in_a_tree.html"])
+    index = (tmp_path / "index.html").read_text()
+    assert 'href="02_adding_in_a_tree.html"' in index
+    assert "When Binder is down" in index
