@@ -115,7 +115,8 @@ def to_html(record: dict) -> str:
     picture, words = record["first"]
     data = json.dumps(record["sliders"]).replace("</", "<\\/")
     script = f'<script type="application/json">{data}</script>'
-    return f'<div class="frames">{"".join(rows)}{to_image(picture)}<p>{words}</p>{script}</div>'
+    shown = to_image(picture) if picture else ""
+    return f'<div class="frames">{"".join(rows)}{shown}<p>{words}</p>{script}</div>'
 
 
 def export(notebook: nbformat.NotebookNode, title: str) -> str:
