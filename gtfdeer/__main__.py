@@ -10,6 +10,7 @@ from __future__ import annotations
 import ast
 import base64
 import builtins
+import importlib.util
 import inspect
 import io
 import json
@@ -135,6 +136,7 @@ def score(options: Namespace) -> None:
 def report(options: Namespace) -> None:
     """Make one page that shows how well a model did: a .html, or the same as a notebook (.ipynb) to go on with."""
     _require_writable(options.out, ".html", ".ipynb")
+    _require_notebook()
     rec = gd.load(options.model)
     test = _read_as_trained(options.recording, rec, options)
     rec.standardised(test)  # refuses what does not fit before a kernel is started
@@ -177,6 +179,7 @@ def demo(options: Namespace) -> None:
     if options.seeds < 1 or options.length < 1000:
         given = f"seeds is {options.seeds} and length is {options.length}"
         raise ValueError(f"{given}; pass 1 seed or more, and at least 1000 time steps, or the scores mean nothing")
+    _require_notebook()
     began = time.perf_counter()
     options.out.mkdir(parents=True, exist_ok=True)
     _require_writable(options.out / "scores.json")
@@ -264,14 +267,19 @@ def _say(began: float, text: str) -> None:
 # --- the notebook that is the report ---
 
 
+def _require_notebook() -> None:
+    """Refuse, before the work, a report that could not be made after it."""
+    missing = [name for name in ("nbclient", "nbconvert", "ipykernel") if not importlib.util.find_spec(name)]
+    if missing:
+        raise Failure(f"a report needs {' and '.join(missing)}; type: pip install {' '.join(missing)}")
+
+
 def _run_notebook(**parameters: Any) -> Any:
     """Execute report.ipynb with these parameters in its first cell; what the package refuses there is raised here."""
-    try:
-        import nbclient
-        import nbformat
-        from nbclient.exceptions import CellExecutionError
-    except ImportError as missing:
-        raise Failure(f"a report needs {missing.name}; type: pip install nbclient nbconvert ipykernel") from None
+    import nbclient
+    import nbformat
+    from nbclient.exceptions import CellExecutionError
+
     page = nbformat.read(Path(__file__).with_name("report.ipynb"), as_version=4)
     page.cells[0].source += "\n\n" + "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     kernel = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # shares a GPU; is quiet
@@ -321,8 +329,6 @@ def _read_as_trained(path: str, rec: gd.Reconstruction, options: Namespace) -> g
 def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Series]]:
     """The series to train on and the ends held out, embedded after the cut: no row knows both parts."""
     fraction = options.test_fraction
-    if not 0 <= fraction < 1:
-        raise ValueError(f"test-fraction is {fraction:g}; pass a number from 0 to less than 1, such as 0.2")
     if options.delay is not None and options.delay_embed is None:
         raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
     whole = [_read(path, options) for path in options.recordings]

@@ -1,5 +1,6 @@
 """The command line: each verb end to end at small size, refusals in one sentence, progress without a terminal."""
 
+import importlib.util
 import inspect
 import json
 import os
@@ -268,7 +269,7 @@ REFUSED = [
     (f"{FIT} --coarsen 0", "factor is 0"),
     (f"{FIT} --delay 3", "--delay-embed"),
     (f"{FIT} --delay-embed 0", "dimension is 0"),
-    (f"{FIT} --test-fraction 1", "pass a number from 0"),
+    (f"{FIT} --test-fraction 1", "fraction is 0.0; pass a number in (0, 1)"),
     (f"{FIT} --test-fraction 0.1", "a larger fraction"),
     (f"{FIT} --window 601", "window"),
     (f"{FIT} --batch 0", "batch"),
@@ -307,6 +308,14 @@ def test_a_fault_of_ours_is_told_in_one_line_and_debug_shows_it(run, monkeypatch
     assert "unexpected KeyError ('dt'); please report it" in run("info")[2]
     with pytest.raises(KeyError):
         run("info --debug")
+
+
+def test_a_demo_that_could_not_write_its_report_says_so_before_training(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "nbclient" else True)
+    status, told, err = run("demo --out new")
+    assert (status, told) == (1, "")
+    assert err == "gtfdeer: error: a report needs nbclient; type: pip install nbclient\n"
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_progress_without_a_terminal_is_a_line_every_tenth(files, tmp_path):

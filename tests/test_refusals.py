@@ -190,6 +190,83 @@ BUILDING = {
 }
 
 
+EYE, MOVING = np.eye(3), np.arange(6.0)[:, None] ** 2
+M = gd.measures
+
+
+def henon(z):
+    return jnp.stack([1 - 1.4 * z[0] ** 2 + z[1], 0.3 * z[0]])
+
+
+def exponents(z0=(0.1, 0.1), step=henon, **options):
+    return M.lyapunov_spectrum(step, z0, **{"steps": 10, "dt": 1.0, **options})
+
+
+def valid(truth=MOVING, forecasts=MOVING, **options):
+    return M.valid_prediction_time(truth, forecasts, **{"dt": 1.0, **options})
+
+
+MEASURING = {
+    "a vector": (lambda: M.binned_divergence(np.zeros(5), EYE), V, ["reference has shape (5,)", "reference[:, None]"]),
+    "several trajectories": (lambda: M.state_space_divergence(np.ones((2, 3, 4)), EYE), V, ["one at a time", "[0]"]),
+    "no points": (lambda: M.binned_divergence(np.zeros((0, 2)), EYE), V, ["holds no number"]),
+    "other columns": (lambda: M.binned_divergence(EYE, np.zeros((5, 2))), V, ["generated has shape (5, 2)", "3)"]),
+    "a broken reference": (
+        lambda: M.binned_divergence(np.array([[0.0], [np.nan], [np.inf]]), MOVING),
+        V,
+        ["2 values that are not finite", "row 1, column 0"],
+    ),
+    "a constant column": (lambda: M.binned_divergence([[0.0, 1.0], [1.0, 1.0]], EYE[:, :2]), V, ["in column 1"]),
+    "no bins": (lambda: M.binned_divergence(EYE, EYE, bins=0), V, ["bins is 0", "bins=30"]),
+    "bins by halves": (lambda: M.binned_divergence(EYE, EYE, bins=2.5), V, ["2.5", "whole number"]),
+    "too many cells": (lambda: M.binned_divergence(np.eye(40), np.eye(40)), V, ["mixture_divergence"]),
+    "no pseudocount": (lambda: M.binned_divergence(EYE, EYE, pseudocount=0.0), V, ["pseudocount is 0.0", "positive"]),
+    "complex": (lambda: M.binned_divergence(EYE * 1j, EYE), T, ["complex", "reference.real"]),
+    "an object": (lambda: M.binned_divergence(object(), EYE), T, ["reference holds object"]),
+    "no variance": (lambda: M.mixture_divergence(EYE, EYE, variance=0.0), V, ["variance is 0.0", "positive"]),
+    "variance of NaN": (lambda: M.mixture_divergence(EYE, EYE, variance=np.nan), V, ["variance is nan"]),
+    "no draws": (lambda: M.mixture_divergence(EYE, EYE, draws=0), V, ["draws is 0", "draws=1000"]),
+    "no centres": (lambda: M.mixture_divergence(EYE, EYE, points=0), V, ["points is 0"]),
+    "spectra of two lengths": (
+        lambda: M.power_spectrum_error(MOVING, MOVING[:4]),
+        V,
+        ["6 time steps and generated 4", "reference[:4]"],
+    ),
+    "a reference at rest": (lambda: M.power_spectrum_error(np.ones((6, 1)), MOVING), V, ["constant in column 0"]),
+    "values at rest": (lambda: M.power_spectrum(np.ones((6, 1))), V, ["values", "constant in column 0"]),
+    "smoothing below zero": (lambda: M.power_spectrum_error(MOVING, MOVING, smoothing=-1.0), V, ["smoothing is -1.0"]),
+    "a forecast too many": (lambda: M.prediction_error(MOVING, MOVING, steps=3), V, ["forecasts has shape", "(3, 1)"]),
+    "no steps ahead": (lambda: M.prediction_error(MOVING, MOVING, steps=0), V, ["steps is 0", "at most 5"]),
+    "steps beyond the end": (lambda: M.prediction_error(MOVING, MOVING, steps=6), V, ["steps is 6", "at most 5"]),
+    "forecasts of another shape": (lambda: valid(forecasts=MOVING[1:]), V, ["forecasts has shape (5, 1)", "(6, 1)"]),
+    "four axes": (lambda: valid(truth=np.zeros((1, 2, 3, 4))), V, ["(S, T, N)"]),
+    "a truth at rest": (lambda: valid(truth=np.ones((6, 1))), V, ["truth", "constant in column 0"]),
+    "a truth with gaps": (lambda: valid(truth=MOVING * np.nan), V, ["truth holds 6 values", "not finite"]),
+    "no time": (lambda: valid(dt=0), V, ["dt is 0", "positive"]),
+    "no threshold": (lambda: valid(threshold=0.0), V, ["threshold is 0.0", "0.4"]),
+    "an exponent of order": (lambda: valid(lambda_max=-0.1), V, ["lambda_max is -0.1", "positive"]),
+    "three axes of starts": (lambda: exponents(jnp.zeros((1, 4, 2))), V, ["z0 has shape (1, 4, 2)", "(M,)"]),
+    "a step from three to two": (lambda: exponents(jnp.zeros(3)), V, ["step maps float32(3,) to float32(2,)"]),
+    "a step to a pair": (lambda: exponents(step=lambda z: (z, z)), V, ["('float32(2,)', 'float32(2,)')"]),
+    "three exponents of two": (lambda: exponents(exponents=3), V, ["exponents is 3", "at most 2"]),
+    "no exponents": (lambda: exponents(exponents=0), V, ["exponents is 0"]),
+    "no steps to average": (lambda: exponents(steps=0), V, ["steps is 0"]),
+    "no time a step": (lambda: exponents(dt=0.0), V, ["dt is 0.0", "positive"]),
+    "a transient below zero": (lambda: exponents(transient=-1), V, ["transient is -1", "at least 0"]),
+    "rounds that do not fit": (lambda: exponents(reorthonormalise_every=3), V, ["not a multiple", "steps=12"]),
+    "an orbit that escapes": (
+        lambda: exponents(jnp.ones(2), lambda z: 2 * z, steps=100),
+        V,
+        ["non-finite after 127 steps of 1100", "pass a z0 on the"],
+    ),
+    "a derivative that does": (
+        lambda: exponents(jnp.ones(2), lambda z: jnp.sqrt(z * 0.0) + z),
+        V,
+        ["tangent vectors became non-finite"],
+    ),
+}
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_written(tmp_path_factory, monkeypatch):
     """What is refused has left nothing behind, not even the checkpoint that every `fit` here asks for."""
@@ -231,6 +308,11 @@ def test_using(name):
 @pytest.mark.parametrize("name", BUILDING)
 def test_building(name):
     check(*BUILDING[name])
+
+
+@pytest.mark.parametrize("name", MEASURING)
+def test_measuring(name):
+    check(*MEASURING[name])
 
 
 @pytest.mark.parametrize("kind", [k for k in vars(gd.models).values() if isinstance(k, type)], ids=lambda k: k.__name__)

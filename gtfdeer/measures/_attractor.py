@@ -20,8 +20,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from .._checks import array
 from ._binned import binned_divergence
-from ._checks import trajectory
 from ._mixture import mixture_divergence
 
 if TYPE_CHECKING:
@@ -59,6 +59,6 @@ def state_space_divergence(
     >>> bool(state_space_divergence(circle, 0.5 * circle) > 10)
     True
     """
-    if trajectory(reference, "reference").shape[1] <= _MOST_BINNED_DIMENSIONS:
+    if array(reference, "reference", ("T", "N")).shape[1] <= _MOST_BINNED_DIMENSIONS:
         return binned_divergence(reference, generated, bins=bins)
     return mixture_divergence(reference, generated, variance=variance, key=key)

@@ -2,9 +2,10 @@
 
     D_stsp = sum over cells i of p_i ln(p_i / q_i),    p_i = (count_i + a) / (total + a k^N),    q_i likewise
 
-p from the reference, q from the generated series, k bins a dimension, k^N cells, a = 1e-5, in nats. Almost
-all cells are empty in both series and have the same two probabilities, so only occupied cells are stored and
-the rest, k^N minus their number, enters as one product: memory grows with T and not with k^N.
+p from the reference, q from the generated series, k bins a dimension of the box [min - 0.1 std, max + 0.1 std) of
+the reference (programs with other boxes give other scores), k^N cells, a = 1e-5, in nats. Almost all cells are
+empty in both series and have the same two probabilities, so only occupied cells are stored and the rest, k^N minus
+their number, enters as one product: memory grows with T and not with k^N.
 
 Source: Koppe et al. 2019 (10.1371/journal.pcbi.1007263); constants of GTF-shPLRNN (Hess et al. 2023, arXiv
 2306.04406).
@@ -12,13 +13,12 @@ Source: Koppe et al. 2019 (10.1371/journal.pcbi.1007263); constants of GTF-shPLR
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ._boxes import Box, julia_box
-from ._checks import finite_trajectory, require_motion, require_same_columns, trajectory
+from .._checks import real, whole
+from ._pair import read_pair, require_motion
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -30,7 +30,6 @@ def binned_divergence(
     *,
     bins: int = 30,
     pseudocount: float = 1e-5,
-    box: Callable[[np.ndarray], Box] = julia_box,
 ) -> float:
     """Return KL(reference || generated) between the two histograms, in nats: 0 if they are equal.
 
@@ -40,26 +39,27 @@ def binned_divergence(
     NaN, and yet NOT the worst one, as a constant series scores higher. Order in time is ignored. Short series
     score higher: compare equal lengths.
 
-    Args: reference (T, N), generated (T', N), in the same units; bins k, whole number; pseudocount a; box,
-    the function of the reference that sets the region (`julia_box`, `legacy_box`, `tutorial_box`).
+    Args: reference (T, N), generated (T', N), in the same units; bins k, whole number; pseudocount a.
     Raises: ValueError for arrays that are not (time, N), a reference with non-finite values or a constant
-    column, or k^N beyond the integers.
+    column, or k^N beyond the integers; TypeError for what is no array of real numbers.
 
     >>> reference, generated = np.array([[0.0], [1.0]]), np.array([[0.0], [0.0]])
     >>> round(binned_divergence(reference, generated, bins=2), 2)      # 1/2 ln(1/2 / 1) + 1/2 ln(1/2 / 5e-6)
     5.41
     """
-    reference, generated = finite_trajectory(reference, "reference"), trajectory(generated, "generated")
-    require_same_columns(reference, generated)
-    _require_cells(bins, reference.shape[1], pseudocount)
-    region = _region(reference, box)
-    p_cells, q_cells = (_cell_numbers(region.bins_inside(x, bins), bins) for x in (reference, generated))
+    reference, generated = read_pair(reference, generated)
+    dimension = reference.shape[1]
+    if whole(bins, "bins", example=30) ** dimension >= 2**63:
+        raise ValueError(f"bins={bins} in {dimension} dimensions is more than 2^63 cells; use mixture_divergence")
+    real(pseudocount, "pseudocount", above=0, example=1e-5)
+    box = _find_box(reference)
+    p_cells, q_cells = (_number_cells(x, box, bins) for x in (reference, generated))
 
     occupied, owner = np.unique(np.concatenate([p_cells, q_cells]), return_inverse=True)
     p_counts = np.bincount(owner[: len(p_cells)], minlength=len(occupied))
     q_counts = np.bincount(owner[len(p_cells) :], minlength=len(occupied))
 
-    cells = float(bins) ** reference.shape[1]
+    cells = float(bins) ** dimension
     p_total, q_total = len(p_cells) + pseudocount * cells, len(q_cells) + pseudocount * cells
     p, q = (p_counts + pseudocount) / p_total, (q_counts + pseudocount) / q_total
     empty = (cells - len(occupied)) * (pseudocount / p_total) * np.log(q_total / p_total)
@@ -67,44 +67,40 @@ def binned_divergence(
 
 
 def outside_fraction(
-    reference: Float[Array | np.ndarray, "time observed"],
-    generated: Float[Array | np.ndarray, "steps observed"],
-    *,
-    box: Callable[[np.ndarray], Box] = julia_box,
+    reference: Float[Array | np.ndarray, "time observed"], generated: Float[Array | np.ndarray, "steps observed"]
 ) -> float:
     """Return the share of generated points, 0 to 1, that left the reference's box: D_stsp does not see them.
 
-    Non-finite points are outside. Boxes that drop their lowest bin still contain it here.
+    Non-finite points are outside. In many dimensions points of the true system are outside, too: its floor is that of
+    another true recording.
 
-    Args: reference (T, N), generated (T', N), box as in `binned_divergence`. Raises: ValueError as there.
+    Args: reference (T, N), generated (T', N). Raises: as `binned_divergence`.
 
     >>> outside_fraction(np.array([[0.0], [1.0]]), np.array([[0.5], [7.0], [np.nan], [0.9]]))
     0.5
     """
-    reference, generated = finite_trajectory(reference, "reference"), trajectory(generated, "generated")
-    require_same_columns(reference, generated)
-    region = _region(reference, box)
-    inside = ((generated >= region.low) & (generated < region.high)).all(axis=1)
-    return float(1.0 - inside.mean())
+    reference, generated = read_pair(reference, generated)
+    low, high = _find_box(reference)
+    return float(1.0 - ((generated >= low) & (generated < high)).all(axis=1).mean())
 
 
-def _region(reference: Float[np.ndarray, "time observed"], box: Callable[[np.ndarray], Box]) -> Box:
-    """Return the box of a reference whose every column moves."""
+def _find_box(
+    reference: Float[np.ndarray, "time observed"],
+) -> tuple[Float[np.ndarray, " observed"], Float[np.ndarray, " observed"]]:
+    """Return [low, high) of every column of a reference whose columns all move; no point of it is outside."""
     require_motion(reference, np.ptp(reference, axis=0) == 0)
-    return box(reference)
+    margin = 0.1 * reference.std(axis=0, ddof=1)
+    return reference.min(axis=0) - margin, reference.max(axis=0) + margin
 
 
-def _cell_numbers(bins_of: Int[np.ndarray, "kept observed"], bins: int) -> Int[np.ndarray, " kept"]:
-    """Number the cells of the grid: the bins of a point read as the digits of one number in base `bins`."""
-    return bins_of @ (bins ** np.arange(bins_of.shape[1], dtype=np.int64))
-
-
-def _require_cells(bins: int, dimension: int, pseudocount: float):
-    """Raise ValueError unless the cells can be numbered and every probability is positive."""
-    if not isinstance(bins, (int, np.integer)) or bins < 1 or not int(bins) ** dimension < 2**63:
-        raise ValueError(
-            f"bins={bins} in {dimension} dimensions does not give between 1 and 2^63 cells; "
-            f"pass a smaller whole number of bins, or use mixture_divergence"
-        )
-    if not 0 < pseudocount < np.inf:
-        raise ValueError(f"pseudocount={pseudocount} leaves cells without probability; pass one above 0, such as 1e-5")
+def _number_cells(
+    points: Float[np.ndarray, "time observed"], box: tuple[np.ndarray, np.ndarray], bins: int
+) -> Int[np.ndarray, " kept"]:
+    """Return the cell of every point inside: its bins read as the digits of one number in base `bins`."""
+    low, high = box
+    points = points[np.isfinite(points).all(axis=1)]
+    with np.errstate(over="ignore"):  # to infinity, which is outside all the same
+        place = np.floor(bins * ((points - low) / (high - low)))
+    place = np.clip(place, -1, bins).astype(np.int64)  # unclipped, a huge number would wrap round
+    inside = ((place >= 0) & (place < bins)).all(axis=1)
+    return place[inside] @ (bins ** np.arange(place.shape[1], dtype=np.int64))

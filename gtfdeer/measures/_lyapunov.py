@@ -27,7 +27,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ._orbits import require_finite_orbit, require_rounds, require_self_map
+from .._checks import real, whole
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int, Key
@@ -40,18 +40,19 @@ class LyapunovSpectrum:
     """Lyapunov exponents per unit of time, and how their estimates settled.
 
     `exponents` (K,), descending; `history` (R, K), their running estimates when the average had lasted for
-    `times` (R,), so that the last row is `exponents`; `dt`, the time that one step takes.
+    `times` (R,), so that the last row is `exponents`; `dt`, the time that one step takes. With several starts,
+    (S, K) and (S, R, K).
     """
 
-    exponents: Float[np.ndarray, " exponents"]
-    history: Float[np.ndarray, "rounds exponents"]
+    exponents: Float[np.ndarray, "*starts exponents"]
+    history: Float[np.ndarray, "*starts rounds exponents"]
     times: Float[np.ndarray, " rounds"]
     dt: float
 
 
 def lyapunov_spectrum(
     step: Step,
-    z0: Float[Array | np.ndarray, " latent"],
+    z0: Float[Array | np.ndarray, "*starts latent"],
     *,
     steps: int,
     dt: float,
@@ -62,10 +63,11 @@ def lyapunov_spectrum(
 ) -> LyapunovSpectrum:
     """Return the K largest Lyapunov exponents of the map `step` along the orbit from `z0`, per unit of time.
 
-    Args: step, differentiable, z (M,) -> (M,); z0 (M,), whose dtype is computed in; steps averaged over; dt,
-    time per step; transient, steps taken first for z to reach the attractor and V to align, rounded up to
-    whole rounds; reorthonormalise_every, q in steps, a divisor of `steps`: larger is faster and less exact;
-    exponents K, all M if None; key of the random first V, `jax.random.key(0)` unless given.
+    Args: step, differentiable, z (M,) -> (M,); z0 (M,), whose dtype is computed in, or (S, M) for several starts
+    at once, whose scatter is the error of an estimate; steps averaged over from each start; dt, time per step;
+    transient, steps taken first for z to reach the attractor and V to align, rounded up to whole rounds;
+    reorthonormalise_every, q in steps, a divisor of `steps`: larger is faster and less exact; exponents K, all M
+    if None; key of the random first V, `jax.random.key(0)` unless given.
     Raises: ValueError for impossible numbers or shapes, and if the orbit or its derivative becomes
     non-finite.
 
@@ -75,23 +77,32 @@ def lyapunov_spectrum(
     """
     z0 = jnp.asarray(z0)
     z0 = z0.astype(jnp.promote_types(z0.dtype, jnp.float32))
-    count = z0.size if exponents is None else exponents
-    require_rounds(steps, dt, transient, reorthonormalise_every)
-    require_self_map(step, z0, count)
+    if z0.ndim not in (1, 2):
+        raise ValueError(f"z0 has shape {z0.shape}; pass one state (M,), or several starts (S, M)")
+    starts = jnp.atleast_2d(z0)
+    dt = real(dt, "dt", above=0, example=0.01)
+    steps, every = whole(steps, "steps"), whole(reorthonormalise_every, "reorthonormalise_every")
+    if steps % every:
+        advice = f"pass steps={-(-steps // every) * every}"
+        raise ValueError(f"steps={steps} is not a multiple of reorthonormalise_every={every}; {advice}")
+    size = starts.shape[1]
+    count = size if exponents is None else whole(exponents, "exponents", most=size)
+    _require_self_map(step, starts[0])
+    settling, rounds = -(-whole(transient, "transient", least=0) // every), steps // every
 
-    start = jax.random.normal(jax.random.key(0) if key is None else key, (z0.size, count), z0.dtype)
-    settling, rounds = -(-transient // reorthonormalise_every), steps // reorthonormalise_every
+    frame = jax.random.normal(jax.random.key(0) if key is None else key, (size, count), z0.dtype)
     # A new function object each call: jit would otherwise remember the step of a model that has since learnt.
-    run = jax.jit(partial(_log_growth, step, reorthonormalise_every, settling + rounds))
+    run = jax.jit(jax.vmap(partial(_log_growth, step, every, settling + rounds), in_axes=(0, None)))
     with jax.default_matmul_precision("highest"):
-        log_growth, finite_steps = run(z0, jnp.linalg.qr(start)[0].T)
+        log_growth, finite_steps = run(starts, jnp.linalg.qr(frame)[0].T)
     log_growth = np.asarray(log_growth, np.float64)
-    require_finite_orbit(log_growth, int(finite_steps), (settling + rounds) * reorthonormalise_every)
+    _require_finite_orbit(log_growth, int(finite_steps.min()), (settling + rounds) * every)
 
-    times = dt * reorthonormalise_every * np.arange(1, rounds + 1)
-    history = np.cumsum(log_growth[settling:], axis=0) / times[:, None]
-    history = history[:, np.argsort(-history[-1], kind="stable")]
-    return LyapunovSpectrum(exponents=history[-1], history=history, times=times, dt=dt)
+    times = dt * every * np.arange(1, rounds + 1)
+    history = np.cumsum(log_growth[:, settling:], axis=1) / times[:, None]
+    history = np.take_along_axis(history, np.argsort(-history[:, -1:], axis=2, kind="stable"), axis=2)
+    history = history[0] if z0.ndim == 1 else history
+    return LyapunovSpectrum(exponents=history[..., -1, :], history=history, times=times, dt=dt)
 
 
 def largest_exponent(
@@ -138,3 +149,28 @@ def _log_growth(
 
     (_, _, finite_steps), log_growth = jax.lax.scan(go_round, (z, tangents, jnp.zeros((), jnp.int32)), length=rounds)
     return log_growth, finite_steps
+
+
+def _require_self_map(step: Step, z0: Float[Array, " latent"]) -> None:
+    """Refuse a `step` that does not map the state's shape and dtype onto itself."""
+    expected = f"{z0.dtype}{z0.shape}"
+    result = jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", jax.eval_shape(step, z0))
+    if result != expected:
+        raise ValueError(
+            f"step maps {expected} to {result}, but a map of the state onto itself was expected; "
+            f"pass the latent step, not the observed one, and z0 in the dtype that step returns"
+        )
+
+
+def _require_finite_orbit(log_growth: Float[np.ndarray, "starts rounds exponents"], finite: int, total: int) -> None:
+    """Refuse an orbit that, or whose tangents, left the finite numbers (-inf is the logarithm of 0)."""
+    if finite < total:
+        raise ValueError(
+            f"the orbit of step became non-finite after {finite} steps of {total} (transient included) "
+            f"and so has no exponents; pass a z0 on the attractor, or a step that stays bounded"
+        )
+    if not (log_growth < np.inf).all():
+        raise ValueError(
+            "the tangent vectors became non-finite although the orbit did not; "
+            "pass a smaller reorthonormalise_every, or a step whose derivative is finite along the orbit"
+        )

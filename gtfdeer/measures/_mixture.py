@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING
 import jax
 import numpy as np
 
-from ._checks import finite_trajectory, require_same_columns, trajectory
+from .._checks import real, whole
+from ._pair import read_pair
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
@@ -52,13 +53,10 @@ def mixture_divergence(
     >>> mixture_divergence(x, x), round(mixture_divergence(x, x + 2.0), 1)
     (0.0, 1.7)
     """
-    reference, generated = finite_trajectory(reference, "reference"), trajectory(generated, "generated")
-    require_same_columns(reference, generated)
-    if not (0 < variance < np.inf and draws >= 1 and points >= 1):
-        raise ValueError(
-            f"variance={variance}, draws={draws}, points={points} must all be above 0; "
-            f"pass for example variance=1.0, draws=1000, points=10_000"
-        )
+    reference, generated = read_pair(reference, generated)
+    real(variance, "variance", above=0, example=1.0)
+    whole(draws, "draws", example=1000)
+    whole(points, "points", example="10_000")
     centre = reference.mean(axis=0)  # squares of small numbers lose fewer digits
     true, model = reference[:points] - centre, generated[:points] - centre
     x = _draw(true, variance, draws, jax.random.key(0) if key is None else key)

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
-from ._checks import finite_trajectory, require_motion, require_same_columns, trajectory
+from .._checks import array, real
+from ._pair import read_pair, require_motion
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Shaped
@@ -49,8 +50,7 @@ def power_spectrum_error(
     >>> power_spectrum_error(np.sin(t), np.zeros_like(t))
     1.0
     """
-    true, model = finite_trajectory(reference, "reference"), trajectory(generated, "generated")
-    require_same_columns(true, model)
+    true, model = read_pair(reference, generated)
     if len(true) != len(model):
         shorter = min(len(true), len(model))
         raise ValueError(
@@ -82,7 +82,7 @@ def power_spectrum(
     >>> spectrum.shape, int(spectrum.argmax())                       # period 10 in 100 samples: row 10
     ((51, 1), 10)
     """
-    x = finite_trajectory(values, "values")
+    x = array(values, "values", ("T", "N")).astype(np.float64)
     require_motion(x, _stands_still(np.asarray(values)), name="values")
     return _normalised_spectrum(x, smoothing)
 
@@ -93,9 +93,7 @@ def smooth(power: Float[np.ndarray, "frequency observed"], sigma: float) -> Floa
     >>> smooth(np.array([[0.0], [1.0], [0.0]]), sigma=0.0).ravel()
     array([0., 1., 0.])
     """
-    if not 0 <= sigma < np.inf:
-        raise ValueError(f"smoothing={sigma} is not a width; pass a number of frequency bins from 0 on, such as 20.0")
-    if sigma == 0:
+    if real(sigma, "smoothing", least=0, example=20.0) == 0:
         return power
     radius = int(4 * sigma + 0.5)
     kernel = np.exp(-0.5 * (np.arange(-radius, radius + 1) / sigma) ** 2)

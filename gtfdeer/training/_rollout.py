@@ -80,7 +80,8 @@ def iterate_rollout(
 
 def show_progress(pieces: Iterable[np.ndarray], steps: int) -> Iterator[np.ndarray]:
     """Yield the pieces of a run of `steps` steps under a progress bar, shown after two seconds."""
-    with tqdm(total=steps, desc="free run", unit=" steps", unit_scale=True, delay=_DELAY, leave=False) as bar:
+    shown = {"delay": _DELAY, "leave": False, "disable": None}  # None: only where stderr is a terminal
+    with tqdm(total=steps, desc="free run", unit=" steps", unit_scale=True, **shown) as bar:
         for piece in pieces:
             yield piece
             bar.update(len(piece))

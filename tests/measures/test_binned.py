@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gtfdeer.measures import binned_divergence, julia_box, legacy_box, outside_fraction, tutorial_box
+from gtfdeer.measures import binned_divergence, outside_fraction
 
 
 def dense_divergence(reference, generated, bins, pseudocount=1e-5):
@@ -104,50 +104,6 @@ def test_cells_beyond_any_memory_are_summed():
     assert binned_divergence(reference, generated) == pytest.approx(expected, rel=1e-4)
 
 
-def test_default_box_loses_no_reference_point_and_the_others_do():
+def test_no_point_of_the_reference_is_outside():
     x = np.random.default_rng(5).normal(size=(2000, 2))
-    kept = {box: len(box(x).bins_inside(x, 30)) for box in (julia_box, legacy_box, tutorial_box)}
-    assert kept[julia_box] == len(x)
-    assert kept[tutorial_box] < len(x)
-    assert kept[legacy_box] < kept[tutorial_box]
-
-
-def test_tutorial_box_drops_lowest_bin_and_maximum():
-    x = np.array([[0.0], [0.05], [0.15], [0.95], [1.0]])
-    np.testing.assert_array_equal(tutorial_box(x).bins_inside(x, 10), [[1], [9]])
-
-
-@pytest.mark.parametrize(
-    ("reference", "generated", "options", "message"),
-    [
-        (
-            np.zeros(5),
-            np.zeros((5, 1)),
-            {},
-            r"reference has shape \(5,\).*pass one trajectory at a time.*reference\[:, None\]",
-        ),
-        (np.zeros((0, 2)), np.zeros((5, 2)), {}, "holds no points; pass at least one time step"),
-        (
-            np.eye(3),
-            np.zeros((5, 2)),
-            {},
-            "generated has 2 columns but reference has 3; pass the model's observations",
-        ),
-        (
-            np.array([[0.0], [np.nan], [np.inf]]),
-            np.zeros((5, 1)),
-            {},
-            "2 values that are not finite, the first in row 1",
-        ),
-        (np.array([[0.0, 1.0], [1.0, 1.0]]), np.zeros((5, 2)), {}, "constant in column 1"),
-        (np.eye(2), np.eye(2), {"bins": 0}, "bins=0 in 2 dimensions"),
-        (np.eye(2), np.eye(2), {"bins": 2.5}, "bins=2.5.*pass a smaller whole number"),
-        (np.eye(40), np.eye(40), {}, "use mixture_divergence"),
-        (np.eye(2), np.eye(2), {"pseudocount": 0.0}, "pseudocount=0.0.*pass one above 0"),
-        (np.eye(2) * 1j, np.eye(2), {}, "of dtype complex128, but an array of real numbers was expected"),
-        (object(), np.eye(2), {}, "reference is a object of dtype object"),
-    ],
-)
-def test_refusals_say_what_to_type(reference, generated, options, message):
-    with pytest.raises(ValueError, match=message):
-        binned_divergence(reference, generated, **options)
+    assert outside_fraction(x, x) == 0.0

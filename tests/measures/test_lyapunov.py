@@ -151,46 +151,12 @@ def test_forgotten_direction_has_exponent_minus_infinity():
     assert exponents[2] == -math.inf
 
 
-def test_diverging_orbit_is_refused_with_its_length():
-    with pytest.raises(ValueError, match=r"orbit of step became non-finite after 127 steps of 1100 .*pass a z0 on the"):
-        lyapunov_spectrum(lambda z: 2 * z, jnp.ones(2), steps=100, dt=1.0)
-
-
-def test_non_finite_derivative_is_refused():
-    with pytest.raises(ValueError, match="tangent vectors became non-finite although the orbit did not"):
-        lyapunov_spectrum(lambda z: jnp.sqrt(z * 0.0) + z, jnp.ones(2), steps=10, dt=1.0)
-
-
-@pytest.mark.parametrize(
-    ("z0", "options", "message"),
-    [
-        (
-            jnp.zeros((4, 2)),
-            {},
-            r"z0 has shape \(4, 2\), but one state \(M,\) was expected; pass a single state",
-        ),
-        (jnp.zeros(3), {}, r"step maps float32\(3,\) to float32\(2,\).*pass the latent step"),
-        (
-            jnp.zeros(2),
-            {"exponents": 3},
-            "exponents=3 was asked of a map with 2 dimensions; pass exponents from 1 to 2",
-        ),
-        (jnp.zeros(2), {"exponents": 0}, "pass exponents from 1 to 2"),
-        (jnp.zeros(2), {"steps": 0}, "steps=0.*describe no orbit"),
-        (jnp.zeros(2), {"dt": 0.0}, "dt=0.0.*describe no orbit"),
-        (jnp.zeros(2), {"transient": -1}, "transient from 0 on"),
-        (
-            jnp.zeros(2),
-            {"reorthonormalise_every": 3},
-            "not a multiple of reorthonormalise_every=3; pass steps=12",
-        ),
-    ],
-)
-def test_refusals_say_what_to_type(z0, options, message):
-    with pytest.raises(ValueError, match=message):
-        lyapunov_spectrum(henon, z0, **{"steps": 10, "dt": 1.0, **options})
-
-
-def test_step_that_returns_a_pair_is_refused():
-    with pytest.raises(ValueError, match=r"to \('float32\(2,\)', 'float32\(2,\)'\), but a map of the state"):
-        lyapunov_spectrum(lambda z: (z, z), jnp.zeros(2), steps=10, dt=1.0)
+def test_several_starts_are_each_an_estimate_of_its_own():
+    starts = jnp.array([[0.1, 0.1], [0.2, 0.0], [-0.3, 0.2]])
+    options = {"steps": 400, "dt": 0.5, "reorthonormalise_every": 4}
+    together = lyapunov_spectrum(henon, starts, **options)
+    assert (together.exponents.shape, together.history.shape) == ((3, 2), (3, 100, 2))
+    alone = [lyapunov_spectrum(henon, start, **options).exponents for start in starts]
+    # the orbits part by rounding, and so does what is averaged: the means over 400 steps scatter by 0.02 / 0.5
+    np.testing.assert_allclose(together.exponents, alone, atol=0.2)
+    np.testing.assert_allclose(together.exponents.sum(axis=1), math.log(0.3) / 0.5, atol=1e-4)

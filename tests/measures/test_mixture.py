@@ -79,12 +79,6 @@ def test_only_the_first_points_are_used():
     assert mixture_divergence(cut, changed, points=40) == pytest.approx(mixture_divergence(x, y, points=40), rel=1e-12)
 
 
-@pytest.mark.parametrize("options", [{"variance": 0.0}, {"draws": 0}, {"points": 0}, {"variance": math.nan}])
-def test_impossible_numbers_are_refused(options):
-    with pytest.raises(ValueError, match=r"must all be above 0; pass for example variance=1\.0"):
-        mixture_divergence(np.eye(6), np.eye(6), **options)
-
-
 def test_histograms_up_to_five_dimensions_and_mixtures_beyond():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(100, 6)), rng.normal(size=(100, 6))
@@ -95,8 +89,3 @@ def test_histograms_up_to_five_dimensions_and_mixtures_beyond():
 def test_float32_and_jax_arrays_are_welcome():
     x = np.random.default_rng(0).normal(size=(100, 6)).astype(np.float32)
     assert state_space_divergence(jax.numpy.asarray(x), jax.numpy.asarray(x)) == 0.0
-
-
-def test_wrong_shape_is_refused():
-    with pytest.raises(ValueError, match=r"reference has shape \(2, 3, 4\).*pass one trajectory at a time"):
-        state_space_divergence(np.zeros((2, 3, 4)), np.zeros((3, 4)))

@@ -88,27 +88,3 @@ def test_spectrum_sums_to_one_and_finds_the_tone():
 def test_integers_are_welcome():
     x = np.random.default_rng(0).integers(0, 5, size=(100, 1))
     assert power_spectrum_error(x, x) == 0.0
-
-
-MOVING = np.arange(6.0)[:, None] ** 2
-
-
-@pytest.mark.parametrize(
-    ("reference", "generated", "smoothing", "message"),
-    [
-        (MOVING, MOVING[:4], 1.0, r"6 time steps and generated 4.*pass reference\[:4\] and generated\[:4\]"),
-        (np.ones((6, 1)), MOVING, 1.0, "reference .* is constant in column 0"),
-        (MOVING * np.nan, MOVING, 1.0, "reference holds 6 values that are not finite"),
-        (MOVING, np.ones((6, 2)), 1.0, "generated has 2 columns but reference has 1"),
-        (MOVING, MOVING[:, 0], 1.0, r"generated has shape \(6,\).*generated\[:, None\]"),
-        (MOVING, MOVING, -1.0, "smoothing=-1.0 is not a width; pass a number of frequency bins"),
-    ],
-)
-def test_refusals_say_what_to_type(reference, generated, smoothing, message):
-    with pytest.raises(ValueError, match=message):
-        power_spectrum_error(reference, generated, smoothing=smoothing)
-
-
-def test_constant_values_have_no_spectrum():
-    with pytest.raises(ValueError, match=r"values .* is constant in column 0"):
-        power_spectrum(np.ones((6, 1)))
