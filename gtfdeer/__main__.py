@@ -80,8 +80,9 @@ def fit(options: Namespace) -> None:
         jax.distributed.initialize()
         options.devices = getattr(options, "devices", jax.device_count())
     settings = _pick(options, gd.fit)
-    rooms = {"forcing": (gd.forcing, gd.forcing.Schedule), "solver": (gd.solvers, gd.solvers.Solver)}
-    settings |= {name: _build(settings[name], *room) for name, room in rooms.items() if name in settings}
+    for name, room, base in (("forcing", gd.forcing, gd.forcing.Schedule), ("solver", gd.solvers, gd.solvers.Solver)):
+        if name in settings:
+            settings[name] = _build(settings[name], room, base)
     train, held_out = _prepare(options)
     model = _build_model(options, train[0].columns)
     quiet = options.quiet or jax.process_index() > 0
@@ -149,9 +150,8 @@ def report(options: Namespace) -> None:
         coarsen=options.coarsen,
         truth=options.truth,
     )
-    gd.training.write_whole(
-        options.out, _export(page) if options.out.suffix == ".html" else json.dumps(page, indent=1).encode()
-    )
+    content = _export(page) if options.out.suffix == ".html" else json.dumps(page, indent=1).encode()
+    gd.training.write_whole(options.out, content)
     print(options.out)
 
 
@@ -176,10 +176,9 @@ _PUBLISHED = {
 
 def demo(options: Namespace) -> None:
     """Learn Lorenz-63 from a noisy run, judge it against runs that it never saw, leave model, scores and a report."""
-    if options.seeds < 1 or options.length < 1000:
-        given = f"seeds is {options.seeds} and length is {options.length}"
-        raise ValueError(f"{given}; pass 1 seed or more, and at least 1000 time steps, or the scores mean nothing")
     _require_notebook()
+    if options.seeds < 1 or options.length < 1000:
+        raise ValueError(f"seeds is {options.seeds} and length is {options.length}; pass at least 1 and at least 1000")
     began = time.perf_counter()
     options.out.mkdir(parents=True, exist_ok=True)
     _require_writable(options.out / "scores.json")
@@ -245,16 +244,16 @@ def _repeat(seed: int, options: Namespace, began: float) -> tuple[gd.Reconstruct
     times.append(time.perf_counter())
     ended = {"updates": int(rec.history["loss"].size), "ending": rec.ending, "alpha": float(rec.history["alpha"][-1])}
     seconds = dict(zip(("simulate", "train", "score"), np.diff(times).round(2).tolist(), strict=True))
-    series = {"test": runs[1], "floor": runs[2]}
-    return rec, series, {"seed": seed, **scores.as_dict(), **ended, "seconds": seconds}
+    record = {"seed": seed, **scores.as_dict(), **ended, "seconds": seconds}
+    return rec, {"test": runs[1], "floor": runs[2]}, record
 
 
 def _summarise(records: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
     """Median, best and worst of every measure over the seeds; an exponent is best nearest to the truth."""
     table: dict[str, dict[str, float | None]] = {"median": {}, "best": {}, "worst": {}}
     for name, ideal in {"D_stsp": 0.0, "D_H": 0.0, "PE": 0.0, "lambda_max": _EXPONENTS[0]}.items():
-        known = [np.inf if record[name] is None else record[name] for record in records]
-        values = sorted(known, key=lambda value: abs(value - ideal))
+        values = [np.inf if record[name] is None else record[name] for record in records]
+        values.sort(key=lambda value: abs(value - ideal))
         for kind, value in zip(table, (float(np.median(values)), values[0], values[-1]), strict=True):
             table[kind][name] = value if np.isfinite(value) else None
     return table
@@ -283,8 +282,8 @@ def _run_notebook(**parameters: Any) -> Any:
     page = nbformat.read(Path(__file__).with_name("report.ipynb"), as_version=4)
     page.cells[0].source += "\n\n" + "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
     kernel = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false", "PYDEVD_DISABLE_FILE_VALIDATION": "1"}  # shares a GPU; is quiet
+    client = nbclient.NotebookClient(page, timeout=None, extra_arguments=["--log-level=ERROR"])
     try:
-        client = nbclient.NotebookClient(page, timeout=None, extra_arguments=["--log-level=ERROR"])
         client.execute(env={**os.environ, **kernel})
     except CellExecutionError as error:
         raise Failure(error.evalue) from error
@@ -296,11 +295,9 @@ def _export(page: Any) -> bytes:
     import nbconvert
 
     page.metadata.pop("widgets", None)
-    for cell in page.cells:  # leaves out warnings and progress bars
-        told = [
-            output for output in cell.get("outputs", []) if {"text/markdown", "image/png"} & {*output.get("data", {})}
-        ]
-        cell.outputs = told
+    kept = {"text/markdown", "image/png"}  # not warnings and progress bars
+    for cell in page.cells:
+        cell.outputs = [output for output in cell.get("outputs", []) if kept & {*output.get("data", {})}]
     body, _ = nbconvert.HTMLExporter(template_name="basic", exclude_input=True).from_notebook_node(page)
     title = re.search(r"<h1[^>]*>([^<]*)", body)
     head = '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
@@ -341,12 +338,9 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
         lags = embedding.dimension, embedding.delay
         train[1:], held_out = [s.delay_embed(*lags) for s in train[1:]], [s.delay_embed(*lags) for s in held_out]
     for series in held_out:
-        longest = len(series.longest_segment())
-        if longest < _SHORTEST_TEST:
-            raise ValueError(
-                f"test-fraction {fraction:g} holds out {longest} steps of {series.name} without a gap, but scores need "
-                f"{_SHORTEST_TEST}; pass a larger fraction"
-            )
+        if (longest := len(series.longest_segment())) < _SHORTEST_TEST:
+            short = f"test-fraction {fraction:g} holds out {longest} steps of {series.name} without a gap"
+            raise ValueError(f"{short}, but scores need {_SHORTEST_TEST}; pass a larger fraction")
     return train, held_out
 
 
