@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import traceback
+import warnings
 from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -52,6 +53,7 @@ class Failure(Exception):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; options that are not understood leave by SystemExit(2)."""
     options = _build_parser().parse_args(arguments)
+    plain, warnings.formatwarning = warnings.formatwarning, lambda words, *_, **__: f"gtfdeer: warning: {words}\n"
     terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         options.run(options)
@@ -66,6 +68,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     finally:
         signal.signal(signal.SIGTERM, terminated)
+        warnings.formatwarning = plain
 
 
 # --- commands ---
@@ -308,19 +311,24 @@ def _export(page: Any) -> bytes:
 # --- files ---
 
 
-def _read(path: str, options: Namespace, **settings: Any) -> gd.data.Series:
+def _read(path: str, options: Namespace, **settings: Any) -> list[gd.data.Series]:
+    """The recordings in a file, usually one."""
     given = _pick(options, gd.data.read_series)
     if "columns" in given:
         given["columns"] = [int(column) if column.isdecimal() else column for column in given["columns"]]
-    return gd.data.read_series(path, **{**settings, **given}).coarsen(options.coarsen)
+    found = gd.data.read_series(path, **{**settings, **given})
+    return [series.coarsen(options.coarsen) for series in (found if isinstance(found, list) else [found])]
 
 
 def _read_as_trained(path: str, rec: gd.Reconstruction, options: Namespace) -> gd.data.Series:
     """A recording sampled as the training data were, unless it, or --dt, says otherwise; then `rec` refuses it."""
     try:
-        return _read(path, options, dt=rec.dt / max(1, options.coarsen))
+        found = _read(path, options, dt=rec.dt / max(1, options.coarsen))
     except ValueError:  # its own clock contradicts
-        return _read(path, options)
+        found = _read(path, options)
+    if len(found) > 1:
+        raise ValueError(f"{path} holds {len(found)} recordings; pass a file with one")
+    return found[0]
 
 
 def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Series]]:
@@ -328,7 +336,7 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
     fraction = options.test_fraction
     if options.delay is not None and options.delay_embed is None:
         raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
-    whole = [_read(path, options) for path in options.recordings]
+    whole = [series for path in options.recordings for series in _read(path, options)]
     parts = [series.split(1 - fraction) for series in whole] if fraction else []
     train, held_out = [part[0] for part in parts] or whole, [part[1] for part in parts]
     if options.delay_embed is not None:
@@ -457,7 +465,7 @@ def _build_parser() -> ArgumentParser:
     add("--length", type=int, default=100_000, help="time steps of each run (100000)")
 
     add = made["fit"].add_argument
-    add("recordings", nargs="+", metavar="recording", help="one file or several: .csv, .txt, .npy, .npz")
+    add("recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")
     add("--delay-embed", type=int, help="replace each column by so many copies, each later in the past")
     add("--delay", type=int, help="time steps between two copies; chosen from the data by default")
     add("--test-fraction", type=float, default=0.0, help="hold out this share at the end and score on it (0)")
@@ -504,7 +512,9 @@ def _describe_error(error: Exception) -> str:
     ours = Path(__file__).parent in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parents
     if isinstance(error, OSError) and error.errno:  # the system's own words
         return f"{words}; pass a path in a folder that exists and is yours, on a disk with space"
-    if isinstance(error, OSError | Failure) or (ours and isinstance(error, MemoryError | TypeError | ValueError)):
+    if isinstance(error, OSError | Failure) or (
+        ours and isinstance(error, ImportError | MemoryError | TypeError | ValueError)
+    ):
         return words
     return f"unexpected {type(error).__name__} ({words}); please report it, with what --debug and info print"
 

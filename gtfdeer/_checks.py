@@ -86,7 +86,7 @@ def array(
     if isinstance(values, Tracer):
         return values  # pyright: ignore[reportReturnType]
     try:
-        found = np.asarray(values)
+        found = np.asarray(np.ma.filled(values.astype(float), np.nan) if np.ma.is_masked(values) else values)
     except ValueError as problem:
         raise ValueError(f"{name} is no table ({problem}); pass rows of equal length") from problem
     if found.dtype.kind == "c":

@@ -2,9 +2,8 @@
 
     promised bytes = product of the shape x bytes per number  must equal  the bytes that are there
 
-The header is read first, the memory is asked for afterwards, and nothing is ever unpickled. An .npz file is a
-Zip archive of .npy files, in which a few bytes may promise a great many (a "zip bomb"). Format: NumPy
-enhancement proposal 1 and `numpy.lib.format`.
+The header is checked before memory is asked for, and nothing is ever unpickled. An .npz file is a Zip archive of .npy
+files, in which a few bytes may promise a great many (a "zip bomb"). Format: `numpy.lib.format`.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ MOST_BYTES = 4 * 2**30  # unpacked, of one array in an .npz file (ours)
 MOST_INFLATION = 200  # unpacked bytes per packed byte, above LARGE bytes; recordings reach about 10 (ours)
 LARGE = 64 * 2**20
 READERS = {(1, 0): npy.read_array_header_1_0, (2, 0): npy.read_array_header_2_0}
+DAMAGED = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, RuntimeError, OSError, UnicodeDecodeError)
 
 
 def read_npy(path: Path) -> np.ndarray:
@@ -33,8 +33,7 @@ def read_npy(path: Path) -> np.ndarray:
     """
     with path.open("rb") as file:
         _check_header(file, path.stat().st_size, path.name)
-        file.seek(0)
-        return npy.read_array(file, allow_pickle=False)
+    return np.load(path, allow_pickle=False)
 
 
 def read_npz(path: Path, field: str | None = None) -> np.ndarray:
@@ -43,53 +42,33 @@ def read_npz(path: Path, field: str | None = None) -> np.ndarray:
     Raises: ValueError if it is no .npz file, holds several arrays and `field` names none of them, would
     unpack to over 4 GiB or is packed suspiciously well, or was damaged.
     """
-    with path.open("rb") as whole:
-        try:
-            return _read_member(whole, path.name, field)
-        except (
-            zipfile.BadZipFile,
-            zlib.error,
-            lzma.LZMAError,
-            EOFError,
-            RuntimeError,
-            OSError,
-            UnicodeDecodeError,
-        ) as problem:
-            raise ValueError(
-                f"{path.name!r} is not a whole .npz file ({problem}); save it again with "
-                "numpy.savez_compressed(path, values=...)"
-            ) from problem
+    try:
+        with zipfile.ZipFile(path) as archive:
+            member = _choose_member(archive, path.name, field)
+            where = f"{member.filename.removesuffix('.npy')!r} in {path.name!r}"
+            _refuse_bombs(member.file_size, min(member.compress_size, path.stat().st_size), where)
+            with archive.open(member) as file:
+                _check_header(file, member.file_size, where)
+            with archive.open(member) as file:
+                return npy.read_array(file, allow_pickle=False)
+    except DAMAGED as problem:
+        raise ValueError(
+            f"{path.name!r} is not a whole .npz file ({problem}); save it again with "
+            "numpy.savez_compressed(path, values=...)"
+        ) from problem
 
 
-def _read_member(whole: IO[bytes], file_name: str, field: str | None) -> np.ndarray:
-    there = _size(whole)
-    with zipfile.ZipFile(whole) as archive:
-        return _read_array(archive, _chosen_member(archive, file_name, field), there, file_name)
-
-
-def _read_array(archive: zipfile.ZipFile, member: zipfile.ZipInfo, there: int, file_name: str) -> np.ndarray:
-    """Check the member by the archive's word, then its header, then read it."""
-    where = f"{member.filename.removesuffix('.npy')!r} in {file_name!r}"
-    _refuse_bombs(member.file_size, min(member.compress_size, there), where)
-    with archive.open(member) as file:
-        _check_header(file, member.file_size, where)
-    with archive.open(member) as file:
-        return npy.read_array(file, allow_pickle=False)
-
-
-def _chosen_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
-    """The one array that is meant."""
+def _choose_member(archive: zipfile.ZipFile, file_name: str, field: str | None) -> zipfile.ZipInfo:
     members = {
-        info.filename.removesuffix(".npy"): info for info in archive.infolist() if info.filename.endswith(".npy")
+        each.filename.removesuffix(".npy"): each for each in archive.infolist() if each.filename.endswith(".npy")
     }
     if not members:
         raise ValueError(f"{file_name!r} holds no array; save it with numpy.savez_compressed(path, values=...)")
-    listed = ", ".join(repr(name) for name in members)
-    if field is None and len(members) > 1:
-        raise ValueError(f"{file_name!r} holds {len(members)} arrays; pass field= one of {listed}")
-    if field is not None and field not in members:
-        raise ValueError(f"{file_name!r} holds no array {field!r}; pass field= one of {listed}")
-    return members[field] if field is not None else next(iter(members.values()))
+    chosen = next(iter(members)) if field is None and len(members) == 1 else field
+    if chosen not in members:
+        what = f"{len(members)} arrays" if field is None else f"no array {field!r}"
+        raise ValueError(f"{file_name!r} holds {what}; pass field= one of {', '.join(map(repr, members))}")
+    return members[chosen]
 
 
 def _refuse_bombs(unpacked: int, packed: int, where: str) -> None:
@@ -104,10 +83,6 @@ def _refuse_bombs(unpacked: int, packed: int, where: str) -> None:
             f"{where} unpacks {packed} bytes to {unpacked}, which no recording does; "
             "if you trust it, load it with numpy.load and pass the array"
         )
-
-
-def _size(whole: IO[bytes]) -> int:
-    return whole.seek(0, 2)
 
 
 def _check_header(file: IO[bytes], total_bytes: int, where: str) -> None:

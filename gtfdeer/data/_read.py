@@ -1,130 +1,233 @@
-"""One door for recordings: `read_series` makes a `Series` of a file, a data frame, an array or a series.
+"""One function for recordings: `read_series` makes a `Series` of a file, a frame, an array or another library's object.
 
-    .npy .npz: NumPy files    .csv .tsv .txt .dat: text    pandas.DataFrame, arrays, Series: in memory
+    .npy .npz; .csv .tsv .txt .dat; .edf .bdf, .hea, .mat, .nc, .parquet; pandas, polars, xarray, mne, torch, arrays
 
-Nothing is unpickled, executed or downloaded. No paper: the format rules stand in `text_files.py`,
-`numpy_files.py` and `columns.py`.
+Nothing is unpickled, executed or downloaded. No paper: the rules stand in `_clock.py`, `_text.py`, `_frames.py`,
+`_foreign.py` and `_numpy_files.py`.
 """
 
 from __future__ import annotations
 
 import difflib
 import os
-import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
-import jax
 import numpy as np
 
-from ._columns import (
-    ClockContradiction,
-    Table,
-    clock_column,
-    needed_positions,
-    positions,
-    row_number_column,
-    uniform_step,
-)
+from ._clock import Clock, Table, find_clock, place_on_grid, positions, require_increasing
+from ._foreign import FIELDS, READERS, from_object, number_columns
 from ._numpy_files import read_npy, read_npz
-from ._series import Series
-from ._text_files import TEXT_SUFFIXES, read_text
-from ._values import real_numbers
-
-if TYPE_CHECKING:
-    import pandas
-    from jaxtyping import Array, Num
+from ._series import Series, interpolate
+from ._text import TEXT_SUFFIXES, read_text
+from ._values import warn_of_far_values
 
 Columns = int | str | Sequence[int | str] | None
 
 ELSEWHERE = {  # what other files need to become an array or a frame
     ".xlsx": "pandas.read_excel(path)",
     ".xls": "pandas.read_excel(path)",
-    ".parquet": "pandas.read_parquet(path)",
     ".feather": "pandas.read_feather(path)",
-    ".mat": "scipy.io.loadmat(path)['name']",
     ".h5": "h5py.File(path)['name'][:]",
     ".hdf5": "h5py.File(path)['name'][:]",
-    ".edf": "mne.io.read_raw(path).get_data().T",
     ".gz": "pandas.read_csv(path)",
 }
 
 
 def read_series(
-    source: str | os.PathLike[str] | Series | pandas.DataFrame | Num[Array | np.ndarray, "time columns"],
+    source: Any,
     dt: float | None = None,
     *,
+    rate: float | None = None,
     name: str | None = None,
     columns: Columns = None,
     field: str | None = None,
+    id: str | None = None,
+    missing: float | Sequence[float] | None = None,
+    resample: float | None = None,
     wide: bool = False,
-) -> Series:
-    """Return the recording in `source` as a `Series`.
+) -> Series | Any:  # a list of Series where the source holds several recordings
+    """Return the recording in `source` as a `Series`, or the recordings as a list of them.
 
-    A nameless first column that counts rows is dropped. A first column named t, time or timestamp is the
-    clock: it gives dt and is dropped, unless `columns` asks for it by position or name, which makes it data.
-    Text may have one line of names; empty cells, NA and nan are gaps. Columns of whole numbers are fine. The
-    index of a frame is not read.
+    The clock gives dt and is no data, unless `columns` asks for it: a column of dates, or called time or the like, a
+    DatetimeIndex or numeric index, or a column that counts up evenly, which a warning says. Dates are read in seconds.
+    Rows that are missing on the grid of the clock become gaps. Masked, empty and NaN cells are gaps. Arrays (trial,
+    time, channel), lists of recordings, and tables with an `id` column become a list.
 
     Args:
-        source: path of a .npy, .npz, .csv, .tsv, .txt or .dat file; or a DataFrame, array (T, N) or Series.
-        dt: time between rows; by default that of the clock column, else 1.0.
+        source: path of a .npy, .npz, .csv, .tsv, .txt or .dat file, or of .edf, .bdf, .hea, .mat, .nc or .parquet with
+            the library for it; a DataFrame, DataArray, mne Raw or Epochs, tensor, array (T, N), Series, or a list.
+        dt: time between rows; by default that of the clock or the file's own, else 1.0.
+        rate: rows per second, in place of dt.
         name: for titles; by default the file's name without its ending.
         columns: which columns to keep, by position in the file (from 0) or by name; by default all.
-        field: the name of the array to take from an .npz file that holds several.
+        field: the name of the array to take from an .npz, .mat or .nc file that holds several.
+        id: the column that says which recording a row belongs to.
+        missing: a number, or several, that marks missing values, such as -9999.
+        resample: time between rows to interpolate to (linear, gaps kept), for stamps that jitter.
         wide: says that more columns than time steps are meant.
 
     Raises:
         FileNotFoundError: if there is no such file, with the nearest name in its folder.
+        ImportError: if a file needs a library that is not installed, with what to type.
         ValueError: if it does not hold what its ending says, or no table of numbers (with line, column and
-            text), or if `dt` contradicts the clock.
+            text), if the clock is shuffled or irregular (with the row), or if `dt` contradicts it.
         TypeError: for a source of another kind.
 
     >>> read_series(np.arange(6.0).reshape(3, 2), dt=0.1, name="counts", columns=[1]).values.T
     array([[1., 3., 5.]])
     """
+    if rate is not None:
+        dt = _step_of(rate, dt)
     if isinstance(source, Series):
-        source = source if columns is None else source.select(positions([""] * source.columns, columns))
-        return replace(source, dt=source.dt if dt is None else dt, name=source.name if name is None else name)
-    table, found_name = _table_and_name(source, columns, field)
-    clock, chosen = clock_column(table.names), _places(table, columns)
-    if clock is not None and clock not in chosen:
-        dt = _step_by_the_clock(table.values[:, clock], table.names[clock], dt, overruled=columns is not None)
-    values = table.values if len(chosen) == len(table.names) and columns is None else table.values[:, chosen]
-    return Series(values, dt=1.0 if dt is None else dt, name=found_name if name is None else name, wide=wide)
+        source = source if columns is None else source.select(columns)
+        source = replace(source, dt=source.dt if dt is None else dt, name=source.name if name is None else name)
+        if missing is not None:
+            source = replace(source, values=_without(source.values, missing))
+        return source if resample is None else source.resample(resample)
+    settings: dict[str, Any] = {"dt": dt, "columns": columns, "missing": missing, "resample": resample, "wide": wide}
+    if isinstance(source, list | tuple) and _is_list_of_recordings(source):
+        named = [f"{name or 'series'} {k}" if name or not _is_path(each) else None for k, each in enumerate(source)]
+        more = {"field": field, "id": id, **settings}
+        return [read_series(each, name=label, **more) for each, label in zip(source, named, strict=True)]
+    settings["unit"] = "" if rate is None else "s"
+    table, found_name = _open(source, columns, field, id)
+    name = found_name if name is None else name
+    if id is not None and isinstance(table, Table):
+        return [_build(part, name=f"{name} {label}", id=id, **settings) for label, part in _split(table, id)]
+    if isinstance(table, Table):
+        return _build(table, name=name, **settings)
+    return [_build(each, name=f"{name} {k}", **settings) for k, each in enumerate(table)]
 
 
-def kept_columns(path: str, *, columns: Columns = None, field: str | None = None) -> list[int | str]:
-    """What to pass as `columns` for each column that `read_series` keeps of a file.
+def _build(
+    table: Table,
+    *,
+    dt: float | None,
+    name: str,
+    columns: Columns,
+    missing: float | Sequence[float] | None,
+    resample: float | None,
+    wide: bool,
+    unit: str,
+    id: str | None = None,
+) -> Series:
+    """Tell clock from data, fill in missing rows, make the series."""
+    chosen = None if columns is None else positions(table.names, columns)
+    apart = [] if id is None else positions(table.names, id)
+    clock, data = find_clock(table, chosen, apart)
+    for place in data:
+        if place in table.text:
+            raise ValueError(table.text[place][1])
+    values = table.values if data == list(range(len(table.names))) else table.values[:, data]
+    names = tuple(table.names[place] for place in data)
+    if missing is not None:
+        values = _without(values, missing)
+    unit = unit or table.unit
+    step, overruled = table.dt, columns is not None and dt is not None
+    if clock is not None and not overruled:
+        unit = clock.unit or unit
+        if resample is not None:
+            require_increasing(clock.stamps, clock.name)
+            values, step = interpolate(values, clock.stamps, resample), resample
+            dt, resample = resample, None
+        else:
+            values, step = _fill_grid(values, clock, dt, step)
+    if dt is not None and step is not None and not np.isclose(dt, step, rtol=1e-3) and not overruled:
+        where = f"column {clock.name!r} steps" if clock is not None else "the file's rows step"
+        raise ValueError(
+            f"dt={dt} was passed but {where} by {step:.6g}; leave dt out, or choose the "
+            "other columns with columns= if the clock is wrong or in another unit"
+        )
+    if dt is None and step is None:
+        for note in table.notes:
+            warnings.warn(note, stacklevel=4)
+    step = dt if step is None or overruled else step
+    known = names if any(names) else ()
+    unit = unit if step is not None else ""
+    series = Series(values, dt=1.0 if step is None else step, name=name, wide=wide, column_names=known, time_unit=unit)
+    warn_of_far_values(series.values, names)
+    return series if resample is None else series.resample(resample)
 
-    Its name, if that begins with a letter and no other column has it; else its place.
-    """
-    table, _ = _table_and_name(path, columns, field)
-    names = table.names
-    return [names[p] if names[p][:1].isalpha() and names.count(names[p]) == 1 else p for p in _places(table, columns)]
+
+def _fill_grid(
+    values: np.ndarray, clock: Clock, dt: float | None, stated: float | None
+) -> tuple[np.ndarray, float | None]:
+    """The values with NaN rows where the clock misses some, and its step; a count of rows tells no time."""
+    step, rows = place_on_grid(clock.stamps, clock.name)
+    if rows is not None:
+        filled = np.full((rows[-1] + 1, values.shape[1]), np.nan, values.dtype)
+        filled[rows] = values
+        first = int(np.argmax(np.diff(rows) > 1)) + 1
+        warnings.warn(
+            f"{len(filled) - len(values)} of {len(filled)} rows are missing on the grid of the clock {clock.name!r}, "
+            f"the first before row {first}; they are gaps",
+            stacklevel=5,
+        )
+        values = filled
+    if clock.counts and round(step, 6) == 1:
+        return values, dt if stated is None else stated
+    return values, step
 
 
-def _places(table: Table, columns: Columns) -> list[int]:
-    """The columns that are data: the wanted ones, or all but the clock and the row numbers."""
-    if columns is not None:
-        return positions(table.names, columns)
-    no_data = (clock_column(table.names), row_number_column(table))
-    return [place for place in range(len(table.names)) if place not in no_data]
+def _without(values: np.ndarray, missing: float | Sequence[float]) -> np.ndarray:
+    """The values with NaN in place of the codes for missing ones."""
+    codes = np.atleast_1d(np.asarray(missing, dtype=np.float64)).astype(values.dtype)
+    return np.where(np.isin(values, codes), np.array(np.nan, values.dtype), values)
 
 
-def _table_and_name(source: object, columns: Columns, field: str | None) -> tuple[Table, str]:
-    """Sort the source by kind."""
-    pandas = sys.modules.get("pandas")  # a frame can only exist where pandas was imported
-    if isinstance(source, str | os.PathLike):
+def _step_of(rate: float, dt: float | None) -> float:
+    if isinstance(rate, bool | str) or not (np.isfinite(rate) and rate > 0):
+        raise ValueError(f"rate is {rate!r}; pass how many rows there are in a second, for example rate=250")
+    if dt is not None and not np.isclose(dt, 1 / rate, rtol=1e-6):
+        raise ValueError(f"dt={dt} and rate={rate} contradict each other; pass one of them")
+    return 1 / rate
+
+
+def _split(table: Table, id: str) -> list[tuple[str, Table]]:
+    """The rows of each recording, in the order in which they come first."""
+    (place,) = positions(table.names, id)
+    labels = table.text[place][0] if place in table.text else table.values[:, place]
+    missing = [row for row, label in enumerate(labels) if label != label or label is None]
+    if missing:
+        raise ValueError(f"the id column {id!r} is empty in row {missing[0]}; say which recording each row belongs to")
+    order = dict.fromkeys(labels.tolist())
+    names = {label: f"{label:.15g}" if isinstance(label, float) else str(label) for label in order}
+    return [(names[label], table.rows(labels == label)) for label in order]
+
+
+def _open(source: Any, columns: Columns, field: str | None, id: str | None) -> tuple[Table | list[Table], str]:
+    """Sort the source by kind: a table, or a list of them where it holds several recordings."""
+    if _is_path(source):
         path = _existing(Path(source).expanduser())
-        return _read_file(path, columns, field), path.stem
-    if pandas is not None and isinstance(source, pandas.DataFrame | pandas.Series):
-        return _from_frame(pandas.DataFrame(source), columns), "series"
-    if isinstance(source, np.ndarray | jax.Array | list | tuple):
-        return _numbered(real_numbers(source)), "series"
-    raise TypeError(f"source is a {type(source).__name__}; pass a path, a DataFrame, an array (T, N), or a Series")
+        return _open_file(path, columns, field, id), path.stem
+    found = from_object(source)
+    if found is None:
+        kind = type(source).__name__
+        raise TypeError(f"source is a {kind}; pass a path, a DataFrame, an array (T, N), or a Series")
+    return found, "series"
+
+
+def _open_file(path: Path, columns: Columns, field: str | None, id: str | None) -> Table | list[Table]:
+    """Read by the file's ending."""
+    suffix = path.suffix.lower()
+    if field is not None and suffix not in FIELDS:
+        raise ValueError(f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out")
+    if suffix in TEXT_SUFFIXES:
+        return read_text(path, columns, id)
+    if suffix in (".npy", ".npz"):
+        return number_columns(read_npy(path) if suffix == ".npy" else read_npz(path, field))
+    if suffix in READERS:
+        return READERS[suffix](path, field)
+    how = ELSEWHERE.get(suffix)
+    advice = f"pass read_series({how})" if how else f"rename it if it is text, as in {path.stem + '.csv'!r}"
+    raise ValueError(
+        f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt, .dat, {', '.join(READERS)}, which can be read; "
+        f"{advice}"
+    )
 
 
 def _existing(path: Path) -> Path:
@@ -141,52 +244,17 @@ def _existing(path: Path) -> Path:
     raise FileNotFoundError(f"there is no file {str(path)!r}; {advice}")
 
 
-def _read_file(path: Path, columns: Columns, field: str | None) -> Table:
-    """Read by the file's ending."""
-    suffix = path.suffix.lower()
-    if field is not None and suffix != ".npz":
-        raise ValueError(f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out")
-    if suffix in TEXT_SUFFIXES:
-        return read_text(path, columns)
-    if suffix in (".npy", ".npz"):
-        return _numbered(real_numbers(read_npy(path) if suffix == ".npy" else read_npz(path, field)))
-    how = ELSEWHERE.get(suffix)
-    advice = f"pass read_series({how})" if how else f"rename it if it is text, as in {path.stem + '.csv'!r}"
-    raise ValueError(f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt and .dat, which can be read; {advice}")
+def _is_path(source: Any) -> bool:
+    return isinstance(source, str | os.PathLike)
 
 
-def _numbered(values: np.ndarray) -> Table:
-    """A table without names; other shapes than (T, N) are left for `Series` to refuse."""
-    values = values[:, None] if values.ndim == 1 else values
-    return Table(values, ("",) * (values.shape[1] if values.ndim == 2 else 1))
-
-
-def _from_frame(frame: pandas.DataFrame, columns: Columns) -> Table:
-    """The columns of a data frame as float64; missing values, and text in unneeded columns, become NaN."""
-    if frame.size == 0:
-        raise ValueError(
-            f"the data frame has shape {frame.shape}; pass one with rows, and a column per observed quantity"
-        )
-    names = tuple(name if isinstance(name, str) else "" for name in frame.columns)
-    needed = needed_positions(names, columns)
-    values = np.full(frame.shape, np.nan)
-    for place, name in enumerate(frame.columns):
-        column = frame.iloc[:, place]
-        if column.dtype.kind in "fiub":
-            values[:, place] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        elif place in needed:
-            raise ValueError(
-                f"column {name!r} of the data frame holds {column.dtype} and not numbers; convert it (time "
-                "stamps to seconds, text by pandas.to_numeric), or choose the other columns with columns="
-            )
-    return Table(values, names)
-
-
-def _step_by_the_clock(stamps: np.ndarray, name: str, dt: float | None, *, overruled: bool) -> float:
-    """The step of the clock column, which a given `dt` must agree with unless columns were chosen by hand."""
-    if dt is not None and overruled:
-        return dt
-    measured = uniform_step(stamps)
-    if dt is not None and not np.isclose(dt, measured, rtol=1e-3):
-        raise ClockContradiction(name, measured, dt)
-    return measured
+def _is_list_of_recordings(source: Sequence[Any]) -> bool:
+    """Whether a list holds recordings, not rows: paths, series, tables, or trials of several lengths in one column."""
+    if not source or all(isinstance(each, list | tuple | int | float | np.generic) for each in source):
+        return False
+    if any(
+        _is_path(each) or isinstance(each, Series) or len(getattr(each, "shape", ())) == 2 or hasattr(each, "get_data")
+        for each in source
+    ):
+        return True
+    return len({np.shape(each) for each in source if isinstance(each, np.ndarray)}) > 1

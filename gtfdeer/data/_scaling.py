@@ -24,6 +24,7 @@ class Scaling:
     Args:
         mean: (N,), in the units of the data.
         std: (N,), in the units of the data, positive.
+        dtype: of the data, to which `undo` goes back: float32 cannot hold counts of 1e9 that differ by some.
 
     Raises:
         ValueError: if the two are not vectors of one length, not finite, or a std is not positive.
@@ -35,6 +36,7 @@ class Scaling:
 
     mean: Float[np.ndarray, " columns"]
     std: Float[np.ndarray, " columns"]
+    dtype: np.dtype | type | str | None = None
 
     def __post_init__(self) -> None:
         mean, std = (np.array(part, dtype=np.float64) for part in (self.mean, self.std))
@@ -50,6 +52,7 @@ class Scaling:
         for name, part in (("mean", mean), ("std", std)):
             part.flags.writeable = False
             object.__setattr__(self, name, part)
+        object.__setattr__(self, "dtype", None if self.dtype is None else np.dtype(self.dtype))
 
     @property
     def columns(self) -> int:
@@ -70,13 +73,13 @@ class Scaling:
         return ((data - self.mean) / self.std).astype(data.dtype)
 
     def undo(self, values: Float[np.ndarray, "*batch columns"]) -> Float[np.ndarray, "*batch columns"]:
-        """Return values * std + mean, worked out in float64 and given back in the precision of `values`."""
-        return (values * self.std + self.mean).astype(values.dtype)
+        """Return values * std + mean, worked out in float64 and given back in the precision of the data."""
+        return (values * self.std + self.mean).astype(self.dtype or values.dtype)
 
     def tiled(self, copies: int) -> Scaling:
         """The scaling of a table in which all columns stand `copies` times, one block after the other."""
-        return Scaling(np.tile(self.mean, copies), np.tile(self.std, copies))
+        return Scaling(np.tile(self.mean, copies), np.tile(self.std, copies), self.dtype)
 
     def select(self, columns: list[int]) -> Scaling:
         """The scaling of a table that keeps only these columns, in this order."""
-        return Scaling(self.mean[columns], self.std[columns])
+        return Scaling(self.mean[columns], self.std[columns], self.dtype)

@@ -7,6 +7,7 @@ Every method returns a NEW series; nothing is changed in place, and a scaling or
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ import numpy as np
 
 from .._checks import key as check_key
 from .._checks import real, whole
+from ._clock import positions
 from ._embedding import Embedding, choose_delay, delay_coordinates
 from ._scaling import Scaling
 from ._values import as_values, require_time_first
@@ -30,12 +32,14 @@ class Series:
 
     Args:
         values: (T, N) numbers, or (T,) for one column. float32 and float64 are kept, whole numbers become
-            float32. NaN marks a missing value; the whole row then counts as a gap.
+            float32 where it holds them, else float64. NaN or a mask marks a missing value; the row is then a gap.
         dt: time between two rows, in any unit of time; rates and exponents come out per that unit.
         name: for titles and tables.
         scaling: what was done to the values, or None.
         embedding: how the columns were made from fewer, or None.
         wide: says that more columns than time steps are meant; such a table is otherwise refused.
+        column_names: what the columns are called, or () where nobody said.
+        time_unit: of `dt`, such as "s", or "" where nobody said.
 
     Raises:
         TypeError: for values that are not real numbers, a `dt` that is not a number, wrong kinds of fields.
@@ -57,8 +61,15 @@ class Series:
     scaling: Scaling | None = None
     embedding: Embedding | None = None
     wide: bool = False
+    column_names: tuple[str, ...] = ()
+    time_unit: str = ""
 
     def __post_init__(self) -> None:
+        if hasattr(self.values, "iloc") or hasattr(self.values, "coords"):
+            kind = type(self.values).__name__
+            warnings.warn(
+                f"Series takes the numbers of a {kind}, not its names and clock; read_series reads all", stacklevel=3
+            )
         values = as_values(self.values)
         if not self.wide:
             require_time_first(values.shape)
@@ -70,6 +81,11 @@ class Series:
             )
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "dt", real(self.dt, "dt", above=0, example=0.01))
+        object.__setattr__(self, "column_names", tuple(map(str, self.column_names)))
+        if self.column_names and len(self.column_names) != values.shape[1]:
+            raise ValueError(
+                f"{len(self.column_names)} column_names came for {values.shape[1]} columns; pass one for each, or none"
+            )
 
     def _require_kinds(self) -> None:
         """Refuse a name that is no text, and anything but a Scaling and an Embedding in their places."""
@@ -101,7 +117,11 @@ class Series:
     def __repr__(self) -> str:
         """Name, shape and step, then what was done: scaled, embedded, gaps."""
         gaps = int(np.isnan(self.values).any(axis=1).sum())
-        parts = [repr(self.name), f"{self.length} x {self.columns}", f"dt={self.dt:.6g}"]
+        parts = [
+            repr(self.name),
+            f"{self.length} x {self.columns}",
+            f"dt={self.dt:.6g}{self.time_unit and f' {self.time_unit}'}",
+        ]
         if self.embedding is not None:
             parts.append(f"embedded in {self.embedding.dimension} lags of {self.embedding.delay}")
         if self.scaling is not None:
@@ -127,7 +147,8 @@ class Series:
             )
         size = 2.0 ** np.floor(np.log2(np.nanmax(np.abs(exact), axis=0)))  # squares of 1e200 overflow, of 1e-200 vanish
         exact = exact / size
-        return data.scaled_by(Scaling(size * np.nanmean(exact, axis=0), size * np.nanstd(exact, axis=0)))
+        mean, std = size * np.nanmean(exact, axis=0), size * np.nanstd(exact, axis=0)
+        return data.scaled_by(Scaling(mean, std, dtype=data.values.dtype))
 
     def scaled_by(self, scaling: Scaling) -> Series:
         """The same data under another scaling, usually that of the training data; its own is undone first."""
@@ -176,13 +197,33 @@ class Series:
         means = self.values[: count * factor].reshape(count, factor, -1).mean(axis=1, dtype=np.float64)
         return replace(self, values=means.astype(self.values.dtype), dt=self.dt * factor, wide=True)
 
-    def select(self, columns: int | Sequence[int]) -> Series:
-        """The series with these columns only, counted from 0, in this order; `embedding` is forgotten."""
-        chosen = np.atleast_1d(np.asarray(columns)).tolist()
-        if not chosen or any(column not in range(self.columns) for column in chosen):
-            raise ValueError(f"columns is {columns!r}; pass numbers from 0 to {self.columns - 1}, at least one")
+    def select(self, columns: int | str | Sequence[int | str]) -> Series:
+        """The series with these columns only, by place from 0 or by name, in this order; `embedding` is forgotten."""
+        try:
+            chosen = positions(self.column_names or [""] * self.columns, columns)
+        except ValueError as problem:
+            last = self.columns - 1
+            raise ValueError(
+                f"columns is {columns!r}; pass numbers from 0 to {last}, at least one ({problem})"
+            ) from None
         scaling = None if self.scaling is None else self.scaling.select(chosen)
-        return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None)
+        names = tuple(self.column_names[place] for place in chosen if self.column_names)
+        return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None, column_names=names)
+
+    def resample(self, dt: float) -> Series:
+        """The series at times 0, dt, 2 dt, ... by linear interpolation; what lies beside a gap is a gap.
+
+        To a coarser step, `coarsen` first: interpolation keeps what is too fast for the new one.
+
+        Raises: ValueError if `dt` is not positive or longer than the series, or the series is embedded already.
+
+        >>> Series([0.0, 2.0, np.nan, 6.0], dt=1.0).resample(0.5).values[:, 0]
+        array([ 0.,  1.,  2., nan, nan, nan,  6.])
+        """
+        if self.embedding is not None:
+            raise ValueError(f"{self!r} is embedded already; resample the original series")
+        times = self.dt * np.arange(self.length)
+        return replace(self, values=interpolate(self.values, times, dt), dt=dt, wide=True)
 
     def delay_embed(self, dimension: int, delay: int | None = None) -> Series:
         """Each column at lags 0, delay, ..., (dimension - 1) delay: row t is [x_t, x_{t-delay}, ...].
@@ -202,7 +243,9 @@ class Series:
         embedding = choose_delay(self.values, dimension) if delay is None else Embedding(dimension, delay)
         scaling = None if self.scaling is None else self.scaling.tiled(embedding.dimension)
         values = delay_coordinates(self.values, embedding)
-        return replace(self, values=values, scaling=scaling, embedding=embedding, wide=True)
+        lags = [lag * embedding.delay for lag in range(embedding.dimension)]
+        names = tuple(f"{name}_lag{lag}" for lag in lags for name in self.column_names)
+        return replace(self, values=values, scaling=scaling, embedding=embedding, wide=True, column_names=names)
 
     def with_noise(self, fraction: float, *, key: Key[Array, ""]) -> Series:
         """Add Gaussian noise whose std is `fraction` of each column's own std: 0.05 for the customary 5 %.
@@ -231,3 +274,22 @@ class Series:
             raise ValueError(f"every row of {self!r} holds a gap; pass a series with complete rows")
         start, stop = max(segments, key=lambda segment: segment[1] - segment[0])
         return replace(self, values=self.values[start:stop], wide=True)
+
+
+def interpolate(
+    values: Float[np.ndarray, "time columns"], times: Float[np.ndarray, " time"], dt: float
+) -> Float[np.ndarray, "steps columns"]:
+    """Values at t_0, t_0 + dt, ... by linear interpolation; NaN beside a NaN, and where `times` leave out rows."""
+    dt, span = real(dt, "dt", above=0, example=0.01), float(times[-1] - times[0])
+    if dt > span:
+        raise ValueError(f"dt is {dt!r}; pass a time between rows that is shorter than the recording, {span:.6g}")
+    at = times[0] + dt * np.arange(int(np.floor(span / dt * (1 + 1e-9))) + 1)
+    before = np.clip(np.searchsorted(times, at, side="right") - 1, 0, len(times) - 2)
+    gap = np.diff(times)
+    share = (at - times[before]) / gap[before]
+    share = np.where(np.abs(share - np.rint(share)) < 1e-6, np.rint(share), share)[:, None]
+    exact = values.astype(np.float64, copy=False)
+    mixed = (1 - share) * exact[before] + share * exact[before + 1]
+    mixed = np.where(share == 0, exact[before], np.where(share == 1, exact[before + 1], mixed))
+    hole = (gap > 2 * np.median(gap))[before][:, None] & (share != 0) & (share != 1)
+    return np.where(hole, np.nan, mixed).astype(values.dtype)

@@ -1,0 +1,255 @@
+"""What other libraries read or hold, each imported only where it is needed: files by ending, objects by what they have.
+
+    .edf .bdf: pyedflib or mne    .hea: wfdb    .mat: scipy, h5py    .nc: xarray    .parquet: pandas
+    xarray: dims, coords    mne: get_data, ch_names, info    polars: get_columns    torch: detach    others: __array__
+
+Sampling rate and names of channels come along. No paper: the libraries read, nothing is decoded here.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import warnings
+from collections.abc import Callable
+from dataclasses import replace
+from functools import wraps
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ._clock import Table
+from ._frames import table_of_frame, to_seconds
+from ._values import real_numbers
+
+RATES = ("fs", "srate", "sfreq", "sr", "rate", "samplerate", "samplingrate", "samplingfrequency", "freq")
+CHANNEL_DIMS = ("channel", "channels", "ch", "sensor", "electrode", "variable", "feature")
+TIME_DIMS = ("time", "times", "t", "sample", "samples", "datetime", "date")
+
+
+def _need(module: str, path: Path, install: str = "") -> Any:
+    """Import a library that a file needs, or say in one sentence what to type."""
+    try:
+        return importlib.import_module(module)
+    except ImportError:
+        library = module.split(".")[0]
+        raise ImportError(
+            f"{path.name!r} needs {library}; type these two lines:\n  pip install {install or library}\n  "
+            f"series = gtfdeer.data.read_series({str(path)!r})"
+        ) from None
+
+
+def _reads(library: str) -> Callable[[Callable[..., Any]], Callable[[Path, str | None], Any]]:
+    """What a library says of a damaged file becomes one sentence: every one raises other classes."""
+
+    def decorate(read: Callable[..., Any]) -> Callable[[Path, str | None], Any]:
+        @wraps(read)
+        def wrapped(path: Path, field: str | None) -> Any:
+            try:
+                return read(path, field)
+            except (ImportError, MemoryError):
+                raise
+            except Exception as problem:
+                if isinstance(problem, ValueError) and "; pass " in str(problem):
+                    raise
+                words = " ".join(str(problem).split())[:200] or type(problem).__name__
+                raise ValueError(
+                    f"{path.name!r} cannot be read by {library} ({words}); copy or save it again"
+                ) from problem
+
+        return wrapped
+
+    return decorate
+
+
+@_reads("pyedflib")
+def _read_edf(path: Path, _: str | None) -> Table | list[Table]:
+    try:
+        pyedflib = importlib.import_module("pyedflib")
+    except ImportError:
+        if importlib.util.find_spec("mne"):
+            return _from_mne(importlib.import_module("mne").io.read_raw(path, verbose="error"))
+        pyedflib = _need("pyedflib", path)
+    with pyedflib.EdfReader(str(path)) as file:
+        names, rates = [name.strip() for name in file.getSignalLabels()], file.getSampleFrequencies()
+        common = max(set(rates), key=lambda rate: (rates == rate).sum())
+        if (rates != common).any():
+            others = ", ".join(f"{n} {r:g}" for n, r in zip(names, rates, strict=True) if r != common)
+            warnings.warn(
+                f"{path.name!r} has channels of several rates; those of {common:g} per second are read, not {others}",
+                stacklevel=6,
+            )
+        kept = np.flatnonzero(rates == common)
+        values = np.stack([file.readSignal(int(place)) for place in kept], axis=1)
+    return Table(values, tuple(names[place] for place in kept), dt=1 / float(common), unit="s")
+
+
+@_reads("wfdb")
+def _read_wfdb(path: Path, _: str | None) -> Table | list[Table]:
+    record = _need("wfdb", path).rdrecord(str(path.with_suffix("")))
+    return Table(record.p_signal, tuple(record.sig_name), dt=1 / float(record.fs), unit="s")
+
+
+@_reads("scipy or h5py")
+def _read_matlab(path: Path, field: str | None) -> Table | list[Table]:
+    """The numeric variable of a .mat file of either kind; a scalar such as fs tells the rate, a vector t the clock."""
+    with path.open("rb") as file:
+        is_hdf5 = b"\x89HDF" in file.read(1024)
+    variables = {}
+    if is_hdf5:
+        with _need("h5py", path).File(path) as file:
+            for name, each in file.items():
+                kind = each.attrs.get("MATLAB_class", b"double")
+                if hasattr(each, "shape") and kind not in (b"char", b"cell", b"struct") and each.dtype.kind in "fiub":
+                    variables[name] = np.asarray(each).T  # MATLAB writes the last axis first
+    else:
+        loaded = _need("scipy.io", path).loadmat(path)
+        variables = {
+            k: v for k, v in loaded.items() if not k.startswith("__") and getattr(v, "dtype", None) is not None
+        }
+    numeric = {name: np.squeeze(v) if v.ndim == 2 else v for name, v in variables.items() if v.dtype.kind in "fiub"}
+    scalars = {name.lower().replace("_", ""): float(v) for name, v in numeric.items() if v.size == 1}
+    arrays = {name: v for name, v in numeric.items() if v.size > 1}
+    dt = scalars.get("dt", next((1 / scalars[name] for name in RATES if scalars.get(name, 0) > 0), None))
+    if field is not None and field not in arrays:
+        raise ValueError(f"{path.name!r} holds no array {field!r}; pass field= one of {', '.join(map(repr, arrays))}")
+    clocks = [
+        name for name, v in arrays.items() if v.ndim == 1 and name.lower() in ("t", "time", "times") and name != field
+    ]
+    wanted = [field] if field else [name for name in arrays if name not in clocks] or list(arrays)
+    shapes = {arrays[name].shape for name in wanted}
+    if not wanted or (len(wanted) > 1 and (len(shapes) > 1 or len(next(iter(shapes))) > 1)):
+        listed = ", ".join(f"{name!r} {arrays[name].shape}" for name in arrays) or "none"
+        raise ValueError(f"{path.name!r} holds {len(arrays)} arrays; pass field= one of {listed}")
+    values = real_numbers(
+        arrays[wanted[0]] if len(wanted) == 1 else np.stack([arrays[name] for name in wanted], axis=1)
+    )
+    clock = next(((name, arrays[name].astype(float)) for name in clocks if len(arrays[name]) == len(values)), None)
+    names = tuple(wanted) if values.ndim == 1 or len(wanted) > 1 else ("",) * values.shape[-1]
+    if values.ndim == 3:
+        return [Table(trial, names, dt=dt, unit="s") for trial in values]
+    return Table(values[:, None] if values.ndim == 1 else values, names, index=clock, dt=dt, unit="s")
+
+
+@_reads("xarray")
+def _read_netcdf(path: Path, field: str | None) -> Table | list[Table]:
+    with _need("xarray", path, "xarray h5netcdf scipy").open_dataset(path) as dataset:
+        return _from_dataset(dataset, field, repr(path.name))
+
+
+@_reads("pandas")
+def _read_parquet(path: Path, _: str | None) -> Table | list[Table]:
+    import pandas
+
+    try:
+        return table_of_frame(pandas.read_parquet(path))
+    except ImportError:
+        _need("pyarrow", path)
+        raise
+
+
+FIELDS = (".npz", ".mat", ".nc")  # files that may hold several arrays
+READERS: dict[str, Callable[[Path, str | None], Any]] = {
+    **{".edf": _read_edf, ".bdf": _read_edf, ".hea": _read_wfdb, ".mat": _read_matlab},
+    **{".nc": _read_netcdf, ".parquet": _read_parquet},
+}
+
+
+def from_object(source: Any) -> Table | list[Table] | None:
+    """The table of an object, or a list of them where it holds several recordings; None of what holds no numbers."""
+    if hasattr(source, "get_data") and hasattr(source, "ch_names"):
+        return _from_mne(source)
+    if hasattr(source, "dims") and hasattr(source, "coords"):
+        if hasattr(source, "data_vars"):
+            return _from_dataset(source, None, "the Dataset")
+        return _from_dataarray(source)
+    if hasattr(source, "iloc"):
+        return table_of_frame(
+            source.to_frame("" if source.name is None else source.name) if source.ndim == 1 else source
+        )
+    if hasattr(source, "get_columns") or (hasattr(source, "to_frame") and hasattr(source, "null_count")):  # polars
+        import pandas
+
+        frame = source if hasattr(source, "get_columns") else source.to_frame()
+        return table_of_frame(pandas.DataFrame({each.name: each.to_numpy() for each in frame.get_columns()}))
+    if hasattr(source, "to_pandas"):
+        return from_object(source.to_pandas())
+    if hasattr(source, "detach"):  # a tensor that takes part in gradients, or is on another device
+        source = source.detach().cpu()
+        return number_columns(source if "bfloat16" not in str(source.dtype) else source.float())
+    if isinstance(source, list | tuple) or hasattr(source, "__array__"):
+        return number_columns(source)
+    return None
+
+
+def number_columns(given: Any) -> Table | list[Table]:
+    """A table without names, or one for each trial of (trial, time, channel)."""
+    values = real_numbers(given)
+    if values.ndim == 3 and values.size:
+        return [Table(trial, ("",) * trial.shape[1]) for trial in values]
+    values = values[:, None] if values.ndim == 1 else values
+    return Table(values, ("",) * (values.shape[1] if values.ndim == 2 else 1))
+
+
+def _from_mne(source: Any) -> Table | list[Table]:
+    """A recording (channel, time), or epochs (epoch, channel, time); stretches that are annotated as bad are gaps."""
+    bads = list(source.info.get("bads", ()))
+    if bads:
+        warnings.warn(f"the channels {bads} are marked as bad and are kept; choose others with columns=", stacklevel=5)
+    annotated = [str(each) for each in getattr(getattr(source, "annotations", None), "description", ())]
+    bad = any(each.upper().startswith(("BAD", "EDGE")) for each in annotated)
+    data = source.get_data(reject_by_annotation="NaN") if bad and not hasattr(source, "drop_bad") else source.get_data()
+    names, dt = tuple(map(str, source.ch_names)), 1 / float(source.info["sfreq"])
+    if np.ndim(data) == 2:
+        return Table(real_numbers(data).T, names, dt=dt, unit="s")
+    return [Table(real_numbers(trial).T, names, dt=dt, unit="s") for trial in data]
+
+
+def _from_dataset(source: Any, field: str | None, name: str) -> Table | list[Table]:
+    """The one variable, or those over time alone as columns."""
+    numeric = {str(k): each for k, each in source.data_vars.items() if each.dtype.kind in "fiub" and each.ndim}
+    wanted = list(numeric) if field is None else [field]
+    several = len(wanted) > 1 and (
+        {numeric[k].ndim for k in wanted} != {1} or len({numeric[k].dims for k in wanted}) > 1
+    )
+    if not wanted or several or wanted[0] not in numeric:
+        what = f"no array {field!r}" if field else f"{len(numeric)} arrays"
+        raise ValueError(f"{name} holds {what}; pass field= one of {', '.join(map(repr, numeric)) or 'none'}")
+    first = _from_dataarray(numeric[wanted[0]])
+    if isinstance(first, list) or len(wanted) == 1:
+        return first
+    values = np.stack([real_numbers(numeric[k].values) for k in wanted], axis=1)
+    return replace(first, values=values, names=tuple(wanted))
+
+
+def _from_dataarray(source: Any) -> Table | list[Table]:
+    """An array with named axes: time, perhaps channels, perhaps trials."""
+    dims = [str(dim) for dim in source.dims]
+    coords = {str(name): np.asarray(source.coords[name].values) for name in source.coords if name in source.dims}
+    dated = [dim for dim in dims if dim in coords and coords[dim].dtype.kind in "mM"]
+    time = next(iter(dated + [dim for dim in dims if dim.lower() in TIME_DIMS]), dims[0] if len(dims) < 3 else dims[1])
+    channel = next((dim for dim in dims if dim.lower() in CHANNEL_DIMS and dim != time), None)
+    others = [dim for dim in dims if dim != time]
+    if len(others) > 2:
+        raise ValueError(f"the array has dimensions {dims}; pass one with time, channel and trial at most")
+    channel = channel or (others[-1] if others else None)
+    order = [dim for dim in others if dim != channel] + [time] + ([channel] if channel else [])
+    values = real_numbers(source.values).transpose([dims.index(dim) for dim in order])
+    names = (str(source.name),) if source.name is not None else ("",)
+    if channel is not None:
+        labels = coords.get(channel, np.array([]))
+        names = tuple(map(str, labels)) if labels.dtype.kind in "OUS" else ("",) * values.shape[-1]
+    about: dict[str, Any] = {}
+    if time in coords:
+        stamps = to_seconds(coords[time]) if coords[time].dtype.kind in "mMO" else real_numbers(coords[time])
+        unit = (
+            "s" if coords[time].dtype.kind in "mM" else str(getattr(source.coords[time], "attrs", {}).get("units", ""))
+        )
+        about = {"index": None if stamps is None else (time, stamps), "unit": unit}
+    else:
+        stated = {str(k).lower().replace("_", ""): v for k, v in getattr(source, "attrs", {}).items()}
+        rate = next((float(stated[k]) for k in RATES if k in stated), None)
+        about = {"dt": 1 / rate, "unit": "s"} if rate else {}
+    values = values if channel is not None else values[..., None]
+    return [Table(trial, names, **about) for trial in values] if values.ndim == 3 else Table(values, names, **about)
