@@ -6,6 +6,7 @@
     long-sequences        do longer training sequences help, where time scales are slow and where they are not?
     models                what does every family learn of Lorenz-63 in a few minutes?
     peers                 what would an echo state network, or sparse regression, have learned?
+    gpu                   all that concerns speed, in one call on an accelerator (`python studies/gpu.py`)
     bench                 every solver and every model against `lax.scan` on this device
 
 A study is a module with `SEEDS`, `plan(full, seed)` (settings of runs), `measure(**settings)` (rows of the table) and

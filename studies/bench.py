@@ -6,7 +6,7 @@ The baseline is `lax.scan` over the forced step, written out here once more and 
 with the solvers. Solvers are compared on a clipped shallow PLRNN under constant forcing; models, untrained and at their
 default size (a 0 in the table), under alpha 0.1, about the geometric middle of what training goes through. A solver
 that keeps a Jacobian for every step takes part where those T B M^2 numbers are few enough. A million steps are for
-`Auto` and `Shooting`, on accelerators also for `DEER`.
+`Auto` and `Shooting`; on accelerators, where `lax.scan` takes minutes for them, others are compared with `DEER`.
 """
 
 from __future__ import annotations
@@ -80,25 +80,25 @@ def plan(full: bool, seed: int) -> list[Run]:
 def measure(
     seed: int, model: str, latent_dim: int, hidden_dim: int, length: int, batch: int, alpha: float, repeats: int = 7
 ) -> list[Run]:
-    """A row for every program, the baseline first."""
+    """A row for every program."""
     sizes = {"latent_dim": latent_dim, "hidden_dim": hidden_dim} if latent_dim else {"observed_dim": 3}
     if not latent_dim and model.endswith("ShallowPLRNN"):
         sizes = SHALLOW
     network = getattr(gd.models, model)(**sizes, rngs=nnx.Rngs(seed))
-    names = choose(latent_dim, length, batch) if latent_dim else ["Auto"]
-    losses = {name: build_loss(network, alpha, name) for name in (BASELINE, *names)}
+    names = choose(latent_dim, length, batch) if latent_dim else [BASELINE, "Auto"]
+    losses = {name: build_loss(network, alpha, name) for name in names}
     x = sequences(length, batch, network.observed_dim, seed)
     parameters = nnx.split(network)[1]
     return time_losses(losses, {name: (parameters, x) for name in losses}, repeats)
 
 
 def choose(latent_dim: int, length: int, batch: int) -> list[str]:
-    """The solvers that take part."""
+    """The programs that take part, first the one that others are compared with."""
     accelerator = jax.devices()[0].platform != "cpu"
     if length >= 1_000_000:
-        return ["Auto", "Shooting", *(["DEER"] if accelerator else [])]
+        return ["DEER", "Auto", "Shooting", TEXTBOOK, "QuasiDEER"] if accelerator else [BASELINE, "Auto", "Shooting"]
     dense = length * batch * latent_dim**2 <= (2**31 if accelerator else 2**24)
-    return list(SOLVERS if dense else LIGHT)
+    return [BASELINE, *(SOLVERS if dense else LIGHT)]
 
 
 def build_loss(

@@ -1,0 +1,34 @@
+"""The call for an accelerator, in small, on whatever is here: it stops in time and keeps what it has."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from studies import gpu
+
+
+def test_precision_of_this_device():
+    found = gpu.measure_precision()
+    assert found["DEER"] < 1e-4
+    assert 0 < found["matrix product"] < 1e-2  # TF32 keeps ten bits
+
+
+def test_without_time_it_still_leaves_a_record(tmp_path, monkeypatch):
+    monkeypatch.setattr(gpu, "TESTS", ("--version",))
+    gpu.main(["--minutes", "0.01", "--longest", "1000", "--out", str(tmp_path)])
+    facts = json.loads((tmp_path / "gpu.json").read_text())
+    assert facts["device"]
+    assert facts["training"]["window"] == 100
+    assert 1 <= facts["training"]["updates"] < 2000
+    assert not (tmp_path / "gpu.csv").exists()
+
+
+def test_the_figure_stands_beside_the_stored_results():
+    solved = {"latent_dim": 3, "solver": "DEER", "status": "CONVERGED"}
+    rows = [{**solved, "length": T, "gradient": T / 1e6} for T in (10, 100)]
+    scan = {**solved, "solver": "lax.scan", "length": 10, "gradient": 5e-5}
+    assert gpu.compare_longest(pd.DataFrame([*rows, scan])) == {"DEER": pytest.approx(5)}
+    (ax,) = gpu.draw(pd.DataFrame(rows), "an abacus").axes
+    assert len(ax.lines) == 1 + 4
+    assert [run["length"] for run in gpu.plan(10_000)] == [1000, 10_000, 1000, 10_000]
