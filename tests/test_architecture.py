@@ -12,9 +12,8 @@ PACKAGE = Path(__file__).parent.parent / "gtfdeer"
 # Each room may import itself, the rooms named here, and nothing else of the package. Downwards only.
 BELOW_MODELS = {"_checks", "forcing", "solvers"}
 MAY_IMPORT = {
-    "_checks": set(),
-    "_contraction": {"_checks"},
-    "forcing": {"_checks", "_contraction"},
+    "_checks": {"_version"},
+    "forcing": {"_checks"},
     "solvers": {"_checks"},
     "data": {"_checks"},
     "measures": {"_checks"},

@@ -112,7 +112,11 @@ FITTING = {
     "a constant column": (lambda: fit(series(TABLE * [1, 0, 1])), V, ["column 1"]),
     "one time step": (lambda: fit(series(TABLE[:1], wide=True)), V, ["always"]),
     "a window longer than the data": (lambda: fit(window=201), V, ["201", "200"]),
-    "a window longer than any stretch": (lambda: fit(series(with_nan(TABLE, 100, 0)), window=150), V, ["150", "100"]),
+    "a window longer than any stretch": (
+        lambda: fit(series(with_nan(TABLE, slice(100, 150), slice(None))), window=150),
+        V,
+        ["150", "100"],
+    ),
     "a window of text": (lambda: fit(window="20"), T, ["'20'", "whole number"]),
     "a window of True": (lambda: fit(window=True), T, ["True", "whole number"]),
     "no updates": (lambda: fit(updates=0), V, ["updates is 0", "at least 1"]),

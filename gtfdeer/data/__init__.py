@@ -15,7 +15,7 @@ from ._scaling import Scaling
 from ._series import Series
 from ._simulate import simulate
 from ._systems import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, System
-from ._windows import window_starts
+from ._windows import segments_between_gaps, window_starts
 
 __all__ = [
     "BurstingNeuron",
@@ -32,6 +32,7 @@ __all__ = [
     "mutual_information_delay",
     "read_series",
     "rk4_step",
+    "segments_between_gaps",
     "simulate",
     "window_starts",
 ]

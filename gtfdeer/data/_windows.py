@@ -1,9 +1,9 @@
 """Where training windows may start in several recordings laid end to end.
 
-    start s is allowed  <=>  rows s, ..., s + length - 1 lie in one recording and none of them holds a NaN
+    start s is allowed  <=>  rows s, ..., s + length - 1 lie in one segment, and something was observed in row s
 
-or, across gaps, if row s is complete and at most half of the rows hold a NaN. With c_t the number of gap rows before
-t, a window has c_{s+length} - c_s of them: one cumulative sum and one comparison, O(total rows). No paper: counting.
+A segment ends where more rows in a row than a quarter of a window hold nothing at all. A shorter gap and a missing
+cell keep no window away: what is not observed is an innovation of zero (`gtfdeer.forcing`).
 """
 
 from __future__ import annotations
@@ -17,21 +17,18 @@ from .._checks import whole
 from ._series import Series
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Int
+    from jaxtyping import Int
 
 
-def window_starts(
-    series: Series | Sequence[Series], length: int, *, allow_missing: bool = False
-) -> Int[np.ndarray, " windows"]:
+def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndarray, " windows"]:
     """Return every allowed start, ascending, as int32 indices into the concatenated values.
 
     Args:
         series: one recording or several with the same columns.
         length: rows in a window, at least 1.
-        allow_missing: whether a window may hold gaps.
 
     Raises:
-        ValueError: if no window fits, with the longest stretch that there is; if columns differ.
+        ValueError: if no window fits, with the longest segment that there is; if columns differ.
         TypeError: for anything but series, or a length that is not a whole number.
 
     >>> window_starts([Series([1.0, 2.0, 3.0]), Series([4.0, np.nan, 6.0, 7.0])], 2)
@@ -43,36 +40,32 @@ def window_starts(
     total = sum(len(recording) for recording in recordings)
     if total > np.iinfo(np.int32).max:
         raise ValueError(f"the recordings hold {total} rows, more than int32 can count; pass fewer of them")
-
-    offsets = np.cumsum([0, *(len(recording) for recording in recordings)])
-    allowed = length // 2 if allow_missing else 0
-    found = [
-        offset + _starts_in_one(recording, length, allowed)
-        for offset, recording in zip(offsets, recordings, strict=False)
-    ]
-    starts = np.concatenate(found).astype(np.int32)
-    if starts.size == 0 and allow_missing:
+    starts, longest, offset = [np.zeros(0, np.int32)], 0, 0
+    for recording in recordings:
+        empty = np.asarray(np.isnan(recording.values).all(axis=1))
+        for start, stop in segments_between_gaps(recording, length // 4):
+            rows = np.arange(start, stop - length + 1)
+            starts.append((offset + rows[~empty[rows]]).astype(np.int32))
+            longest = max(longest, stop - start)
+        offset += len(recording)
+    found = np.concatenate(starts)
+    if found.size == 0:
         raise ValueError(
-            f"no window of {length} steps begins with a complete row and has half of its rows complete; "
-            "pass a shorter window"
+            f"the longest segment without a gap of more than {length // 4} rows has {longest} steps but "
+            f"window={length}; pass window={longest} or less"
         )
-    if starts.size == 0:
-        longest = max((stop - start for recording in recordings for start, stop in recording.segments()), default=0)
-        advice = (
-            f"pass window={longest} or less, or allow_missing=True"
-            if longest
-            else "pass a recording with complete rows"
-        )
-        raise ValueError(f"the longest stretch without a gap has {longest} steps but window={length}; {advice}")
-    return starts
+    return found
 
 
-def _starts_in_one(recording: Series, length: int, allowed: int) -> Int[np.ndarray, " windows"]:
-    """The starts within one recording whose window has up to `allowed` gap rows, from the running count of them."""
-    gap_rows: Bool[np.ndarray, " time"] = np.any(np.isnan(recording.values), axis=1)
-    before = np.concatenate([[0], np.cumsum(gap_rows)])
-    missing = before[length:] - before[:-length]
-    return np.flatnonzero((missing <= allowed) & ~gap_rows[: len(missing)])
+def segments_between_gaps(recording: Series, longest_gap: int) -> list[tuple[int, int]]:
+    """Return (start, stop) of the segments between gaps of more than `longest_gap` rows in which nothing was observed.
+
+    >>> segments_between_gaps(Series([1.0, np.nan, 3.0, np.nan, np.nan, 6.0]), 1)
+    [(0, 3), (5, 6)]
+    """
+    seen = np.flatnonzero(~np.isnan(recording.values).all(axis=1))
+    parts = np.split(seen, np.flatnonzero(np.diff(seen) > longest_gap + 1) + 1)
+    return [(int(part[0]), int(part[-1]) + 1) for part in parts if part.size]
 
 
 def _require_alike(recordings: list[Series]) -> None:

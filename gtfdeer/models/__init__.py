@@ -1,7 +1,7 @@
 """Models: flax nnx modules that keep one contract (`gtfdeer.models.Model`)."""
 
 from ._alrnn import AlmostLinearRNN
-from ._base import Model, RecurrentModel
+from ._base import Model, RecurrentModel, predict
 from ._counting import matched, parameter_count
 from ._gated import GRU, LSTM, VanillaRNN
 from ._linear import LRU, S5
@@ -30,4 +30,5 @@ __all__ = [
     "VanillaRNN",
     "matched",
     "parameter_count",
+    "predict",
 ]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import abc
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -17,7 +18,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import array, whole
-from ..forcing import Forced, bridge_gaps, force, force_jacobian
+from ..forcing import Corrected, Forced, correct, correct_jacobian, fill_gaps, force, force_jacobian
 from ..solvers import Solver
 from ..solvers._solve import Solution, solve
 from ._observation import IdentityObservation, Observation
@@ -26,14 +27,18 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
 __all__ = [
+    "PERIODS",
+    "RADIUS",
     "Model",
     "RecurrentModel",
     "check_input",
     "check_series",
     "check_state",
     "glorot",
+    "predict",
     "scaled_diagonal",
     "set_columns",
+    "spaced_angles",
 ]
 
 
@@ -83,10 +88,10 @@ class Model(nnx.Module):
     def forecast(
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> Float[Array, "time-1 observed"]:
-        """Predictions of `x[1:]` from the past under forcing of strength `alpha`; over gaps none (`bridge_gaps`).
+        """Predictions of `x[1:]` from the past under forcing of strength `alpha`; a missing cell (NaN) forces nothing.
 
         Args:
-            x: `(T, N)` observations, T >= 2, the first row complete; a row with a NaN is a gap.
+            x: `(T, N)` observations, T >= 2.
             alpha: a number, `(T - 1,)` per step, `(T - 1, M)` or `(1, M)` per unit, in [0, 1].
             solver: from `gtfdeer.solvers`.
             u: `(T, K)` external inputs; `u[t]` enters the step that ends at t. None without.
@@ -96,7 +101,8 @@ class Model(nnx.Module):
         """
         check_series(x, self.observed_dim)
         array(alpha, "alpha", least=0, most=1)
-        return self.teacher_forced(*bridge_gaps(x, alpha), solver, u)[0]
+        x, seen = fill_gaps(jnp.asarray(x))
+        return predict(self, x, alpha, solver, u, seen=seen)[0]
 
 
 class RecurrentModel(Model):
@@ -113,6 +119,11 @@ class RecurrentModel(Model):
         if not (isinstance(observation, type) and issubclass(observation, Observation)):
             raise TypeError(f"observation is {observation!r}; pass a class, such as gtfdeer.models.AffineObservation")
         self.latent_dim, self._observation_type = latent_dim, observation
+
+    def _free_units(self) -> int:
+        """How many units are not read out, where the readout names single units."""
+        one_to_one = issubclass(self._observation_type, IdentityObservation)
+        return max(0, self.latent_dim - self.observed_dim) if one_to_one else 0
 
     def _sizes(self) -> dict[str, Any]:
         """The keywords that every leaf has, for its `config`."""
@@ -137,28 +148,82 @@ class RecurrentModel(Model):
         return self.observation.initial_state(x)
 
     def teacher_forced(
-        self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
+        self,
+        x: Float[Array, "time observed"],
+        alpha: Any,
+        solver: Solver,
+        u: Any = None,
+        *,
+        gain: Float[Array, "latent observed"] | None = None,
+        seen: Float[Array, "time observed"] | None = None,
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
+        """As `Model.teacher_forced`; `gain` corrects all units, a cell that is not `seen` (0) corrects none."""
         check_series(x, self.observed_dim)
         array(alpha, "alpha", least=0, most=1)
         check_input(x, u, self.input_dim)
-        teacher = jax.lax.stop_gradient(jax.vmap(self.encode)(x))  # the teacher is data; only the start is learned
         guess = jax.lax.stop_gradient(jax.vmap(self.initial_state)(x))
+        u = None if u is None else u[1:]
+        if gain is not None:
+            step, jacobian, inputs = self._build_corrected(x, alpha, u, gain, seen)
+        elif seen is not None and not isinstance(self.observation, IdentityObservation):
+            step, jacobian, inputs = self._build_refilled(x, alpha, u, seen)
+        else:
+            step, jacobian, inputs = self._build_forced(x, alpha, u, seen)
+        solution = solve(step, self.initial_state(x[0]), inputs, solver=solver, guess=guess[1:], jacobian=jacobian)
+        return jax.vmap(self.decode)(solution.states), solution
+
+    def _build_forced(self, x: Array, alpha: Any, u: Any, seen: Array | None) -> tuple:
+        """Step, Jacobian and inputs of GTF; a missing cell forces nothing."""
+        teacher = jax.lax.stop_gradient(jax.vmap(self.encode)(x))  # the teacher is data; only the start is learned
         strength, units = self._strength(alpha, teacher[:-1])
+        if self.observed_dim < self.latent_dim and isinstance(self.observation, IdentityObservation):
+            units = units * self.observation.forced_units().astype(teacher.dtype)
+        if seen is not None:
+            strength = strength * jnp.pad(seen[:-1], ((0, 0), (0, self.latent_dim - self.observed_dim)))
         step, jacobian = force(self.step), force_jacobian(self.jacobian)
 
         def on_units(inputs: Forced) -> Forced:
             return inputs._replace(alpha=inputs.alpha * units)
 
-        solution = solve(
-            lambda z, inputs: step(z, on_units(inputs)),
-            self.initial_state(x[0]),
-            Forced(teacher[:-1], strength, None if u is None else u[1:]),
-            solver=solver,
-            guess=guess[1:],
-            jacobian=lambda z, inputs: jacobian(z, on_units(inputs)),
+        inputs = Forced(teacher[:-1], strength, u)
+        return lambda z, i: step(z, on_units(i)), lambda z, i: jacobian(z, on_units(i)), inputs
+
+    def _build_refilled(self, x: Array, alpha: Any, u: Any, seen: Array) -> tuple:
+        """The same where all units are forced together: the model's own prediction stands in a missing cell."""
+        zero = jnp.zeros(self.observed_dim, x.dtype)
+        inverse, readout = (
+            jax.lax.stop_gradient(jax.jacfwd(f)(v))
+            for f, v in ((self.encode, zero), (self.decode, jnp.zeros(self.latent_dim, x.dtype)))
         )
-        return jax.vmap(self.decode)(solution.states), solution
+        strength, units = self._strength(alpha, jnp.zeros((len(x) - 1, self.latent_dim), x.dtype))
+        step = force(self.step)
+
+        def refill(z: Array, inputs: Corrected) -> Forced:
+            filled = inputs.seen * inputs.x + (1 - inputs.seen) * self.decode(z)
+            z_hat = jnp.dot(inverse, filled, precision="highest")
+            return Forced(z_hat, units * inputs.alpha * jnp.max(inputs.seen), inputs.u)
+
+        def refilled_jacobian(z: Array, inputs: Corrected) -> Array:
+            forced = refill(z, inputs)
+            J = self.jacobian((1 - forced.alpha) * z + forced.alpha * forced.z_hat, inputs.u)
+            own = jnp.dot(inverse * (1 - inputs.seen), readout, precision="highest")
+            alpha = jnp.broadcast_to(forced.alpha, z.shape)
+            return jnp.dot(J, jnp.diag(1 - alpha) + alpha[:, None] * own, precision="highest")
+
+        inputs = Corrected(x[:-1], strength, seen[:-1], u)
+        return lambda z, i: step(z, refill(z, i)), refilled_jacobian, inputs
+
+    def _build_corrected(self, x: Array, alpha: Any, u: Any, gain: Array, seen: Array | None) -> tuple:
+        """Step, Jacobian and inputs in innovations form, with a learned gain."""
+        if gain.shape != (self.latent_dim, self.observed_dim):
+            raise ValueError(
+                f"gain has shape {gain.shape}; pass {(self.latent_dim, self.observed_dim)}, one row a latent "
+                "unit, one column an observed one"
+            )
+        strength, units = self._strength(alpha, jnp.zeros((len(x) - 1, self.latent_dim), x.dtype))
+        gain = units[:, None] * gain.astype(x.dtype)
+        inputs = Corrected(x[:-1], strength, None if seen is None else seen[:-1], u)
+        return correct(self.step, gain, self.decode), correct_jacobian(self.jacobian, gain, self.decode), inputs
 
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         return jax.vmap(self.jacobian)(jax.vmap(self.encode)(x), u)
@@ -166,7 +231,7 @@ class RecurrentModel(Model):
     def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> tuple[Array, Array]:
         """alpha as a product of `(T - 1, 1)` or `(T - 1, M)` over time, zero at the first step, and `(1,)` or `(M,)`.
 
-        What does not change with time is not kept for every time: the second is zero on units that must not be forced.
+        What does not change with time is not kept for every time.
         """
         came, alpha = jnp.shape(alpha), jnp.asarray(alpha, teacher.dtype)
         alpha = alpha[:, None] if alpha.ndim == 1 else alpha
@@ -176,12 +241,30 @@ class RecurrentModel(Model):
                 f"alpha has shape {came}; pass a number, ({steps},) per step, or ({steps}, {latent}) "
                 f"or (1, {latent}) per unit"
             )
-        partly_forced = isinstance(self.observation, IdentityObservation) and self.observed_dim < self.latent_dim
-        units = self.observation.forced_units().astype(alpha.dtype) if partly_forced else jnp.ones(1, alpha.dtype)
+        units = jnp.ones(1, alpha.dtype)
         if alpha.shape == (1, latent):
-            alpha, units = jnp.ones((), alpha.dtype), alpha[0] * units
+            alpha, units = jnp.ones((), alpha.dtype), alpha[0]
         alpha = jnp.broadcast_to(alpha, (steps, alpha.shape[-1] if alpha.ndim else 1))
         return alpha.at[0].set(0), units  # the first step leaves from the start itself
+
+
+def predict(
+    model: Model,
+    x: Float[Array, "time observed"],
+    alpha: Any,
+    solver: Solver,
+    u: Any = None,
+    *,
+    gain: Float[Array, "latent observed"] | None = None,
+    seen: Float[Array, "time observed"] | None = None,
+) -> tuple[Float[Array, "time-1 observed"], Solution]:
+    """Return `model.teacher_forced` with a gain and missing cells where the model knows of them.
+
+    A linear state-space model, or one of your own, is fed the filled observations, whatever was seen.
+    """
+    if isinstance(model, RecurrentModel):
+        return model.teacher_forced(x, alpha, solver, u, gain=gain, seen=seen)
+    return model.teacher_forced(x, alpha, solver, u)
 
 
 def scaled_diagonal(rngs: nnx.Rngs, size: int) -> Float[Array, " size"]:
@@ -189,6 +272,19 @@ def scaled_diagonal(rngs: nnx.Rngs, size: int) -> Float[Array, " size"]:
     R = jax.random.normal(rngs.params(), (size, size))
     K = jnp.dot(R.T, R, precision="highest") / size + jnp.eye(size)
     return jnp.diag(K) / jnp.linalg.eigvalsh(K)[-1]
+
+
+PERIODS = (100.0, 6_000.0)  # time steps: first periods of units that are not read out
+RADIUS = math.log(0.999 / 0.001)  # their first damping, 0.999 a step, as a sigmoid has it
+
+
+def spaced_angles(pairs: int, periods: Sequence[float]) -> Float[Array, " pairs"]:
+    """log(2 pi / period) for periods in the middle of as many parts of the range, on a logarithmic scale."""
+    low, high = periods
+    if not 2 <= low <= high < math.inf:
+        raise ValueError(f"periods is {tuple(periods)}; pass the shortest and the longest, such as {PERIODS}")
+    middles = (jnp.arange(pairs) + 0.5) / max(pairs, 1)
+    return math.log(2 * math.pi / low) - middles * math.log(high / low)
 
 
 def glorot(rngs: nnx.Rngs, rows: int, columns: int) -> Float[Array, "rows columns"]:

@@ -2,11 +2,12 @@
 
 from ._archive import remove_drafts, write_whole
 from ._config import TrainConfig
+from ._fit import fit, load, resume
 from ._info import info, notebook
 from ._json import name_parameters
 from ._loop import Progress
 from ._memory import available_memory, describe_device, usable_cores
-from ._reconstruction import Reconstruction, fit, load, resume
+from ._reconstruction import Reconstruction
 from ._rollout import rollout, rollout_for_comparison
 from ._scores import Scores
 from ._step import TrainState

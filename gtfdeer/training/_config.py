@@ -32,7 +32,6 @@ class TrainConfig:
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
     noise: float = 0.0
-    allow_missing: bool = False
     validations: int = 20
 
     def __post_init__(self) -> None:
@@ -50,8 +49,6 @@ class TrainConfig:
             raise TypeError(f"solver is {self.solver!r}; pass an instance such as gtfdeer.solvers.Auto()")
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
-        if not isinstance(self.allow_missing, bool):
-            raise TypeError(f"allow_missing is {self.allow_missing!r}; pass True or False")
         if isinstance(self.solver, Auto):  # it needs the batch size to estimate memory
             checked["solver"] = replace(self.solver, batch=checked["batch"])
         for name, value in checked.items():

@@ -1,9 +1,10 @@
 """One file format: a reconstruction, and in a checkpoint the whole training run beside it, as one `.npz`.
 
     header                 JSON: format, version, model class and its constructor's keywords, dt, name, ending ..
-    parameters/<path>      the model's parameters, of the best model so far
+    parameters/<path>      the model's parameters, of the best model so far;   gain, noise
     history/<name>         one array a recorded quantity
-    scaling/mean, std      of the data, where there is one;   first  the first training sample
+    scaling/mean, std      of the data, where there is one; inputs/mean, std  of the external inputs
+    first                  the first training sample
 
     state/<k>              checkpoints only: the leaves of `TrainState`
     data/<i>/values, u     checkpoints only: every recording;   key  of the run
@@ -29,7 +30,6 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
 from .._checks import key as check_key
 from .._checks import package, whole
@@ -76,12 +76,15 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         )
     e = rec.embedding
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
-    header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update")}
+    header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype")}
     header["embedding"] = None if e is None else [e.dimension, e.delay, e.chosen_by]
     arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
     arrays |= {f"history/{k}": np.asarray(v) for k, v in rec.history.items()} | {"first": np.asarray(rec.first)}
     if rec.scaling is not None:
         arrays |= {"scaling/mean": rec.scaling.mean, "scaling/std": rec.scaling.std}
+    if rec.input_scaling is not None:
+        arrays |= {"inputs/mean": rec.input_scaling.mean, "inputs/std": rec.input_scaling.std}
+    arrays |= {name: value for name in ("gain", "noise") if (value := getattr(rec, name)) is not None}
     if run is not None:
         series = [{"name": s.name, "dt": s.dt} for s in run.recordings]
         header["run"] = {"config": to_json(run.config), "every": run.every, "series": series}
@@ -185,7 +188,7 @@ def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRu
     inputs = [arrays[f"data/{i}/u"] for i in range(len(recordings))] if "data/0/u" in arrays else None
     inputs = check_inputs(model, inputs, [s.length for s in recordings])
     key = check_key(jax.random.wrap_key_data(jnp.asarray(arrays["key"]), impl=plain["key"]))
-    leaves, structure = jax.tree.flatten(init_state(config, nnx.split(model, nnx.Param, ...)[1]))
+    leaves, structure = jax.tree.flatten(init_state(config, model))
     found = [arrays[f"state/{k}"] for k in range(len(leaves))]
     for leaf, array in zip(leaves, found, strict=True):
         if array.shape != leaf.shape or array.dtype != leaf.dtype:
@@ -195,7 +198,8 @@ def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRu
     if {column.shape for column in history.values()} != {(int(state.update),)}:
         raise ValueError("the history is not as long as the run")
     every = whole(plain["every"], "every")
-    return TrainRun(model, recordings, inputs, config, key, state, history, fields["ending"], every)
+    scaled = fields["input_scaling"]
+    return TrainRun(model, recordings, inputs, config, key, state, history, fields["ending"], every, scaled)
 
 
 def _previous(path: Path) -> Path:
@@ -239,16 +243,30 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
     model = build_model(header, parameters.values())
     set_parameters(model, parameters)
     embedding, first, dt = header["embedding"], arrays["first"], float(header["dt"])
-    scaling = Scaling(arrays["scaling/mean"], arrays["scaling/std"]) if "scaling/mean" in arrays else None
+    scaling, input_scaling = (
+        Scaling(arrays[f"{name}/mean"], arrays[f"{name}/std"]) if f"{name}/mean" in arrays else None
+        for name in ("scaling", "inputs")
+    )
+    if input_scaling is not None and input_scaling.columns != model.input_dim:
+        raise ValueError(f"the inputs' scaling has {input_scaling.columns} columns for {model.input_dim}")
+    if header["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"the data's dtype is {header['dtype']!r}")
     columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
     fits = len(columns) == 1 and first.ndim == 1 and first.dtype.kind == "f" and np.isfinite(first).all()
     if not (fits and 0 < dt < np.inf):
         raise ValueError(
             f"a first sample {first.dtype}{list(first.shape)}, columns {sorted(columns)} and dt={dt} do not fit"
         )
+    sizes = {"gain": (model.latent_dim, model.observed_dim), "noise": (model.observed_dim,)}
+    for name in sizes.keys() & arrays.keys():
+        if arrays[name].shape != sizes[name] or arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{name} is no finite array of shape {sizes[name]}")
     return {
         "model": model,
+        **{name: arrays.get(name) for name in sizes},
         "scaling": scaling,
+        "input_scaling": input_scaling,
+        "dtype": header["dtype"],
         "dt": dt,
         "first": first,
         "name": str(header["name"]),

@@ -21,12 +21,12 @@ from flax import nnx
 from tqdm.auto import tqdm
 
 from .._checks import docs_url
-from ..data import Series, window_starts
+from ..data import Scaling, Series, window_starts
 from ..models import Model
 from ._config import TrainConfig
 from ._devices import fetch, jit_replicated, replicate
 from ._memory import require_countable, require_memory
-from ._step import CAPACITY, COUNTED, MAX_FAILURES, RECORDED, TrainState, run_updates
+from ._step import CAPACITY, COUNTED, MAX_FAILURES, TrainState, recorded, run_updates
 from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
@@ -87,6 +87,7 @@ class TrainRun:
         history: arrays, one entry an update.
         ending: "running", "finished", "interrupted", "stopped by a callback", or what went wrong.
         every: updates between two checkpoints.
+        input_scaling: what was done to the inputs, or None.
     """
 
     model: Model
@@ -98,11 +99,12 @@ class TrainRun:
     history: dict[str, np.ndarray] = field(default_factory=dict)
     ending: str = "running"
     every: int = 1000
+    input_scaling: Scaling | None = None
 
     def build_model(self, parameters: Any = None) -> Model:
-        """Return a copy of the model with other parameters, by default those of the state."""
+        """Return a copy of the model with other `Parameters`, by default those of the state."""
         graph, _, rest = nnx.split(self.model, nnx.Param, ...)
-        return nnx.merge(graph, self.state.parameters if parameters is None else parameters, rest)
+        return nnx.merge(graph, (self.state.parameters if parameters is None else parameters).model, rest)
 
 
 def train(
@@ -133,12 +135,13 @@ def train(
     config, callbacks = run.config, list(callbacks)
     graph, _, rest = nnx.split(run.model, nnx.Param, ...)
     given = replicate((rest, *_lay_out(run), run.key), mesh)
-    state, history = replicate(run.state, mesh), _History(run.history)
+    state, history = replicate(run.state, mesh), _History(run.history, recorded(config))
     begun, count, ending = int(state.update), 1, "finished"
     program = None
     if begun < config.updates:
         require_countable(config, run.model.latent_dim, run.model.observed_dim)
-        function = jit_replicated(partial(run_updates, config, graph, mesh), mesh)
+        gaps = any(np.isnan(s.values).any() for s in run.recordings)
+        function = jit_replicated(partial(run_updates, config, gaps, graph, mesh), mesh)
         program = function.lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
         require_memory(program, config, run.model.latent_dim, 1 if mesh is None else mesh.size)
 
@@ -155,8 +158,8 @@ def train(
         for callback in callbacks:
             callback(moment)
         if done in validation.validation_steps and done > int(state.best.validated):
-            best = validation.validate(run.build_model(now), done, fetch(state.best, mesh))
-            state = state._replace(best=replicate(best, mesh))
+            misfit = validation.validate(run.build_model(now), now.gain, float(state.best.misfit))
+            state = state._replace(best=replicate(fetch(state.best, mesh).update_with(now, done, misfit), mesh))
         return not moment.stopped
 
     every = run.every if save is not None else None
@@ -208,11 +211,8 @@ def check_callbacks(callbacks: Any) -> list[Callable[[Progress], Any]]:
 
 def _lay_out(run: TrainRun) -> tuple[Array, Array | None, Array]:
     """Return values and inputs of all recordings end to end, and where windows may start in them."""
-    allowed = run.config.allow_missing
-    starts = jnp.asarray(window_starts(run.recordings, run.config.window, allow_missing=allowed))
-    rows = np.concatenate([s.values for s in run.recordings])
-    # otherwise gaps are filled only so that the array is finite: window_starts keeps every window clear of them
-    values = jnp.asarray(rows if allowed else np.nan_to_num(rows), jnp.float32)
+    starts = jnp.asarray(window_starts(run.recordings, run.config.window))
+    values = jnp.asarray(np.concatenate([s.values for s in run.recordings]), jnp.float32)
     u = None if run.inputs is None else jnp.asarray(np.concatenate(run.inputs), jnp.float32)
     return values, u, starts
 
@@ -265,8 +265,8 @@ class _ProgressBar:
 class _History:
     """One entry an update, in arrays that double when full: an update costs the same late in a run as early."""
 
-    def __init__(self, begun: dict[str, np.ndarray]) -> None:
-        self._columns = {name: begun.get(name, np.zeros(0, np.float32)) for name in (*RECORDED, "seconds")}
+    def __init__(self, begun: dict[str, np.ndarray], names: Sequence[str]) -> None:
+        self._columns = {name: begun.get(name, np.zeros(0, np.float32)) for name in (*names, "seconds")}
 
     def record(self, done: int, count: int, records: dict[str, Array], seconds: float) -> None:
         """Enter `count` updates after the first `done`."""

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from flax import nnx
 
-from ..data import Scaling, Series
+from ..data import Scaling, Series, segments_between_gaps
 from ..models import Model
 
-__all__ = ["check_inputs", "check_recordings", "set_observed_dim"]
+if TYPE_CHECKING:
+    from jaxtyping import Float
+
+__all__ = [
+    "check_inputs",
+    "check_recordings",
+    "choose_window",
+    "longest_segment",
+    "scale_inputs",
+    "set_observed_dim",
+    "warn_of_unused",
+]
+
+_DEFAULT_WINDOW = 200
+_SHORT_SEGMENT = 100  # rows, below which a segment does not shorten the window of all others by itself
+_SHORT_GAP = 50  # rows: a quarter of the default window
+_FEW_ROWS = 1_000  # as `gtfdeer.training._validation`
 
 
 def check_recordings(series: Any, *, standardise: bool) -> list[Series]:
@@ -47,6 +64,56 @@ def _pool_scaling(recordings: list[Series]) -> Scaling | None:
     return Series(rows, dt=recordings[0].dt, name=names, wide=True).standardise().scaling
 
 
+def longest_segment(
+    recordings: Sequence[Series], inputs: Sequence[np.ndarray] | None = None
+) -> tuple[Float[np.ndarray, "time observed"], Float[np.ndarray, "time inputs"] | None]:
+    """Return values and inputs of the longest segment of all recordings; single cells in it may be NaN.
+
+    Where segments without an empty row are too short to compare a free run with, short gaps are part of a segment.
+    """
+    total = sum(len(s) for s in recordings)
+    for gap in (0, _SHORT_GAP):
+        found = [(b - a, i, a, b) for i, s in enumerate(recordings) for a, b in segments_between_gaps(s, gap)]
+        length, i, start, stop = max(found, key=lambda segment: segment[0])
+        if length >= min(_FEW_ROWS, total / 2):
+            break
+    return recordings[i].values[start:stop], None if inputs is None else inputs[i][start:stop]
+
+
+def choose_window(recordings: Sequence[Series]) -> int:
+    """Return the default window: half of the shortest segment, at most 200.
+
+    Segments that are not worth it, less than a twentieth of all rows together with the shorter ones, are left out.
+    """
+    window = _DEFAULT_WINDOW
+    while True:
+        lengths = sorted(b - a for s in recordings for a, b in segments_between_gaps(s, window // 4))
+        kept = np.cumsum(lengths) > 0.05 * sum(lengths)
+        shortest = lengths[0] if lengths[0] >= _SHORT_SEGMENT else lengths[int(np.argmax(kept))]
+        if window <= max(2, shortest // 2):
+            return window
+        window = max(2, shortest // 2)
+
+
+def warn_of_unused(recordings: Sequence[Series], window: int) -> None:
+    """Warn of segments in which no window fits, and of recordings too short to judge a free run by."""
+    lengths = [b - a for s in recordings for a, b in segments_between_gaps(s, window // 4)]
+    unused = [length for length in lengths if length < window]
+    if unused:
+        warnings.warn(
+            f"{len(unused)} of {len(lengths)} segments, {sum(unused):,} of {sum(lengths):,} rows, are shorter than "
+            f"window={window} and are not used; pass window={max(2, min(unused))} to use them",
+            stacklevel=3,
+        )
+    if sum(lengths) < _FEW_ROWS:
+        windows = sum(max(0, length - window + 1) for length in lengths)
+        warnings.warn(
+            f"{sum(lengths):,} rows, {windows:,} windows of {window}, are too few to judge a free run by, so the last "
+            f"update is kept; record {_FEW_ROWS:,} rows or more",
+            stacklevel=3,
+        )
+
+
 def set_observed_dim(model: Any, columns: int) -> Model:
     """Return the model, or, where it was built without `observed_dim`, a copy that observes this many columns.
 
@@ -69,8 +136,17 @@ def set_observed_dim(model: Any, columns: int) -> Model:
     return copy
 
 
+def scale_inputs(inputs: list[np.ndarray] | None) -> Scaling | None:
+    """Return mean and standard deviation of external inputs over all recordings; a constant column keeps its size."""
+    if inputs is None:
+        return None
+    rows = np.concatenate(inputs).astype(np.float64)
+    std = rows.std(axis=0)
+    return Scaling(rows.mean(axis=0), np.where(std > 0, std, 1))
+
+
 def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] | None:
-    """Return external inputs as float32 arrays `(T, K)`, one a recording of so many rows; None for a model without.
+    """Return external inputs as float64 arrays `(T, K)`, one a recording of so many rows; None for a model without.
 
     Raises:
         ValueError, TypeError: if they are not one finite row of real numbers a step.
@@ -85,12 +161,12 @@ def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] 
                 "time step"
             )
         return None
-    came = [np.asarray(a) for a in (u if isinstance(u, list | tuple) else [u])]
+    came = [_fill_mask(a) for a in (u if isinstance(u, list | tuple) else [u])]
     for array in came:
         if array.dtype.kind not in "fiub":
             kind = "complex numbers" if array.dtype.kind == "c" else f"{array.dtype}"
             raise TypeError(f"u holds {kind}; pass real numbers, one row a time step")
-    arrays = [a[:, None] if a.ndim == 1 else a for a in (array.astype(np.float32) for array in came)]
+    arrays = [a[:, None] if a.ndim == 1 else a for a in (array.astype(np.float64) for array in came)]
     shapes = [a.shape for a in arrays]
     shapes_came = str(shapes[0] if len(shapes) == 1 else shapes)
     if shapes != wanted and [shape[::-1] for shape in shapes] == wanted:
@@ -110,3 +186,8 @@ def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] 
         if not finite.all():
             raise ValueError(f"u is not finite in row {int(finite.argmin())}; pass finite numbers")
     return arrays
+
+
+def _fill_mask(u: Any) -> np.ndarray:
+    """Return an array; masked entries of a NumPy masked array are NaN."""
+    return np.ma.filled(u.astype(np.float64), np.nan) if isinstance(u, np.ma.MaskedArray) else np.asarray(u)

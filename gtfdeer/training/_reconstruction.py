@@ -1,46 +1,43 @@
 """A reconstruction: a trained model together with everything needed to use it in the units of the data.
 
-`fit` and `resume` make one, `simulate` runs it freely, `score` compares it with a test series, `save` and `load` keep
-it in a file.
+`simulate` runs it freely, `filter` finds the state behind a series, `forecast` goes on from its last row, `score`
+compares it with a test series, `save` keeps it in a file. `fit`, `resume` and `load` make one (`training._fit`).
 """
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
-import optax
-from flax import nnx
 
-from .._checks import docs_url, whole
 from .._checks import key as check_key
+from .._checks import whole
 from ..data import Embedding, Scaling, Series
-from ..forcing import DEFAULT, Schedule
-from ..models import Model
-from ..solvers import Auto, Solver
+from ..models import Model, parameter_count
 from . import _files
-from ._config import TrainConfig
-from ._devices import build_mesh
-from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
-from ._loop import Progress, TrainRun, check_callbacks, train
-from ._prepare import check_inputs, check_recordings, set_observed_dim
-from ._rollout import concatenate_until_interrupt, iterate_rollout, rollout, show_progress
+from ._equations import write_equations
+from ._filter import filter_series
+from ._json import name_parameters
+from ._prepare import check_inputs, longest_segment
+from ._rollout import (
+    concatenate_until_interrupt,
+    iterate_rollout,
+    require_bounded,
+    rollout,
+    rollout_side_by_side,
+    show_progress,
+)
 from ._scores import Scores, score_model
-from ._step import init_state
-from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
-    from jax.sharding import Mesh
     from jaxtyping import Array, Float
 
-__all__ = ["Reconstruction", "fit", "load", "resume"]
-
-_DEFAULT_WINDOW = 200
+__all__ = ["Reconstruction"]
 
 
 @dataclass(frozen=True)
@@ -58,6 +55,12 @@ class Reconstruction:
             "retried" and "sequential" (computed again, by `Sequential`), "skipped" (not applied).
         ending: how training ended, "finished" or the reason.
         update: after how many updates the model stood as it is kept here.
+        gain: `(M, N)` the gain s K that finds the state of a series (`filter`), learned with the model or, where it was
+            not, the multiple of the readout's pseudo-inverse that predicts the training data best; None for linear
+            state-space models.
+        noise: `(N,)` standard deviation of the model's one-step errors on the training data, standardised.
+        input_scaling: what was done to the external inputs, or None.
+        dtype: of the data, in which results are returned.
     """
 
     model: Model
@@ -69,18 +72,38 @@ class Reconstruction:
     history: dict[str, np.ndarray] = field(default_factory=dict, repr=False)
     ending: str = "finished"
     update: int = 0
+    gain: Float[np.ndarray, "latent observed"] | None = None
+    noise: Float[np.ndarray, " observed"] | None = None
+    input_scaling: Scaling | None = None
+    dtype: str = "float32"
 
-    def simulate(self, steps: int, start: Series | Any = None, u: Any = None) -> Float[np.ndarray, "time observed"]:
+    def __str__(self) -> str:
+        """Model, data, training, and the gain, a row for each latent unit."""
+        kind, sizes = type(self.model).__name__, f"M {self.model.latent_dim}, N {self.model.observed_dim}"
+        lines = [f"{kind} ({sizes}, {parameter_count(self.model):,} parameters) of {self.name!r}, dt {self.dt:g}"]
+        lines.append(f"training {self.ending}, the model after {self.update:,} updates")
+        if self.gain is not None:
+            with np.printoptions(precision=3, suppress=True, threshold=200):
+                lines.append(f"gain s K, the weight of each column's error in each unit:\n{self.gain}")
+        return "\n".join(lines)
+
+    def simulate(
+        self, steps: int, start: Series | Any = None, u: Any = None, *, noise: bool = False, key: Array | None = None
+    ) -> Float[np.ndarray, "time observed"]:
         """Run freely for `steps` steps and return the observations in data units; Ctrl-C keeps those that there are.
 
         Args:
             steps: how many.
-            start: a `Series`, whose first complete row is where the run begins, or one observation `(N,)` in data
-                units; None begins at the first training sample.
+            start: a `Series`, whose FIRST complete row is where the run begins (`forecast` goes on from its last), or
+                one observation `(N,)` in data units; None begins at the first training sample.
             u: `(steps, K)` external inputs for models that have them; `u[t]` enters the step that ends at row t.
+            noise: add Gaussian observation noise of the model's own size, `self.noise`: a recording as the training
+                data were. The orbit itself has none.
+            key: of that noise; by default `jax.random.key(0)`.
 
         Returns:
-            `(steps, N)`; row 0 is one step after the start. Fewer rows, and a warning, after Ctrl-C.
+            `(steps, N)` in the dtype of the data; row 0 is one step after the start. Fewer rows, and a warning, after
+            Ctrl-C.
 
         Raises:
             ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
@@ -93,24 +116,112 @@ class Reconstruction:
             start = self.first
         else:
             start = self._in_model_units(np.asarray(start))
-        pieces = iterate_rollout(self.model, steps, start, self._inputs(u, steps))
+        z = self.model.initial_state(jnp.asarray(start, jnp.float32))
+        pieces = iterate_rollout(self.model, steps, z, self._inputs(u, steps))
         values = concatenate_until_interrupt(show_progress(pieces, steps))
         if len(values) < steps:
             warnings.warn(f"interrupted after {len(values):,} of {steps:,} steps, which are returned", stacklevel=2)
-        finite = np.isfinite(values).all(axis=1)
-        if not finite.all():
-            raise ValueError(
-                f"the free run left all bounds after {int(finite.argmin())} of {steps} steps; start on the attractor, "
-                "train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
-                f"({docs_url('the-free-run-runs-away')})"
-            )
-        return values if self.scaling is None else self.scaling.undo(values)
+        require_bounded(values)
+        return self._in_data_units(self._add_noise(values, key) if noise else values)
+
+    def filter(self, series: Series, u: Any = None) -> Float[np.ndarray, "time latent"]:
+        """Find the state behind every row of a series: the network, corrected by the gain (`training._filter`).
+
+        Args:
+            series: in data units or standardised; a missing cell (NaN) corrects nothing.
+            u: `(T, K)` external inputs along the series, for models that have them.
+
+        Returns:
+            `(T, M)` latent states, in the model's units; an embedding loses its first rows.
+        """
+        standard = self.standardised(series)
+        inputs = self._inputs(u, len(series))
+        inputs = None if inputs is None else inputs[len(series) - len(standard) :]
+        return filter_series(self.model, standard.values, self.gain, inputs)[0]
+
+    def forecast(
+        self, series: Series, steps: int, u: Any = None, *, samples: int | None = None, key: Array | None = None
+    ) -> Float[np.ndarray, "time observed"] | Float[np.ndarray, "samples time observed"]:
+        """Go on from the LAST row of a series, from the state that `filter` finds there.
+
+        Args:
+            series: what is known, in data units or standardised; of an embedded model its raw columns.
+            steps: how many rows to forecast.
+            u: `(T + steps, K)` external inputs along the series and the forecast, for models that have them.
+            samples: size of an ensemble that shows how far to trust the forecast: each member starts from the series
+                with fresh observation noise, of the model's own size, and has such noise in its rows.
+            key: of that noise; by default `jax.random.key(0)`.
+
+        Returns:
+            `(steps, N)` in data units and dtype, or, with `samples`, `(samples, steps, N)`; of an embedded model the
+            raw columns. Row 0 is one step after the last row of the series.
+
+        Raises:
+            ValueError: if shapes do not fit, or the forecast leaves all bounds.
+
+        >>> import gtfdeer as gd
+        >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
+        >>> model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+        >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
+        >>> rec.forecast(series, 7).shape, rec.forecast(series, 7, samples=5).shape
+        ((7, 3), (5, 7, 3))
+        """
+        steps = whole(steps, "steps")
+        standard, inputs = self.standardised(series), self._inputs(u, len(series) + steps)
+        lost = len(series) - len(standard)
+        past, ahead = (None, None) if inputs is None else (inputs[lost : len(series)], inputs[len(series) :])
+        if samples is None:
+            z = filter_series(self.model, standard.values, self.gain, past)[0][-1]
+            values = np.concatenate(list(show_progress(iterate_rollout(self.model, steps, z, ahead), steps)))
+        else:
+            key = check_key(jax.random.key(0) if key is None else key)
+            members = [
+                filter_series(self.model, self._add_noise(standard.values, one), self.gain, past)[0][-1]
+                for one in jax.random.split(key, whole(samples, "samples"))
+            ]
+            values = self._add_noise(rollout_side_by_side(self.model, steps, np.stack(members), ahead), key)
+        require_bounded(values.reshape(-1, values.shape[-1]) if samples is None else np.moveaxis(values, 1, 0))
+        values = self._in_data_units(values)
+        return values if self.embedding is None else values[..., : values.shape[-1] // self.embedding.dimension]
+
+    def to_numpy(self) -> dict[str, np.ndarray]:
+        """Return everything that a step of the model needs as arrays: parameters by name, and the scaling.
+
+        With them `simulate` is a loop in NumPy, here for a shallow PLRNN with identity observation:
+
+        >>> import gtfdeer as gd
+        >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
+        >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+        >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
+        >>> p = rec.to_numpy()
+        >>> z, rows = p["first"], []
+        >>> for _ in range(10):
+        ...     z = p["A"] * z + p["W1"] @ np.maximum(p["W2"] @ z + p["h2"], 0) + p["h1"]
+        ...     rows.append(p["std"] * z + p["mean"])
+        >>> bool(np.allclose(rows, rec.simulate(10), rtol=1e-4))
+        True
+        """
+        arrays = {name.replace("/", "."): value for name, value in name_parameters(self.model).items()}
+        arrays |= {"first": self.first, "dt": np.asarray(self.dt)}
+        arrays |= {name: value for name in ("gain", "noise") if (value := getattr(self, name)) is not None}
+        ones = np.ones(self.model.observed_dim)
+        scaling = Scaling(0 * ones, ones) if self.scaling is None else self.scaling
+        return arrays | {"mean": scaling.mean, "std": scaling.std}
+
+    def equations(self, *, latex: bool = False) -> str:
+        """Return one step of a PLRNN as text, or as LaTeX; small ones with all numbers (`training._equations`).
+
+        Raises:
+            TypeError: for another family, whose step has no such short form.
+        """
+        return write_equations(self.model, latex=latex)
 
     def score(self, test: Series, *, steps: int = 20, floor: Series | None = None, u: Any = None) -> Scores:
         """Judge the free run and the short forecasts against a test series; prints as a table.
 
         Args:
-            test: a `Series` in data units or standardised (its scaling is known); its longest gap-free stretch counts.
+            test: a `Series` in data units or standardised (its scaling is known); its longest segment without a long
+                gap counts.
             steps: n of the prediction error PE(n).
             floor: another recording of the same system: its scores against `test` are what a perfect model would
                 get. By default the two halves of `test` are compared, which only approximates it.
@@ -125,11 +236,10 @@ class Reconstruction:
         steps = whole(steps, "steps")
         series = self.standardised(test)
         inputs = self._inputs(u, len(test))
-        start, stop = max(series.segments(), key=lambda segment: segment[1] - segment[0])
-        if inputs is not None:
-            inputs = inputs[len(test) - len(series) :][start:stop]  # an embedding loses the first rows
-        other = None if floor is None else self.standardised(floor).longest_segment().values
-        return score_model(self.model, series.values[start:stop], self.dt, steps=steps, floor=other, u=inputs)
+        aligned = None if inputs is None else [inputs[len(test) - len(series) :]]  # an embedding loses the first rows
+        values, inputs = longest_segment([series], aligned)
+        other = None if floor is None else longest_segment([self.standardised(floor)])[0]
+        return score_model(self.model, values, self.dt, self.gain, steps=steps, floor=other, u=inputs)
 
     def save(self, path: str | Path) -> None:
         """Write one `.npz`: arrays, a JSON header, no pickle; whole or not at all. TypeError: a class of your own."""
@@ -162,166 +272,26 @@ class Reconstruction:
 
     def _inputs(self, u: Any, rows: int) -> np.ndarray | None:
         checked = check_inputs(self.model, u, [rows])
-        return None if checked is None else checked[0]
+        if checked is None:
+            return None
+        return checked[0] if self.input_scaling is None else self.input_scaling.apply(checked[0])
+
+    def _add_noise(self, values: np.ndarray, key: Array | None) -> np.ndarray:
+        key = check_key(jax.random.key(0) if key is None else key)
+        size = 0.0 if self.noise is None else self.noise
+        return values + size * np.asarray(jax.random.normal(key, values.shape), values.dtype)
+
+    def _in_data_units(self, values: np.ndarray) -> np.ndarray:
+        exact = values.astype(np.float64)
+        return (exact if self.scaling is None else self.scaling.undo(exact)).astype(self.dtype)
 
     def _in_model_units(self, start: np.ndarray) -> np.ndarray:
         if start.dtype.kind not in "fiub":
             kind = "complex numbers" if start.dtype.kind == "c" else f"{start.dtype}"
             raise TypeError(f"start holds {kind}; pass a Series or one observation ({self.model.observed_dim},)")
-        start = start.astype(np.float32)
+        start = start.astype(np.float64)
         if start.shape != (self.model.observed_dim,) or not np.isfinite(start).all():
             raise ValueError(
                 f"start has shape {start.shape}; pass a Series or one finite observation ({self.model.observed_dim},)"
             )
         return start if self.scaling is None else self.scaling.apply(start)
-
-
-def fit(
-    model: Model,
-    series: Series | Sequence[Series],
-    *,
-    window: int | None = None,
-    batch: int = 16,
-    updates: int = 20_000,
-    forcing: Schedule | None = None,
-    solver: Solver | None = None,
-    learning_rate: float = 1e-2,
-    optimiser: optax.GradientTransformation | None = None,
-    noise: float = 0.0,
-    allow_missing: bool = False,
-    u: Any = None,
-    standardise: bool = True,
-    validations: int = 20,
-    callbacks: Iterable[Callable[[Progress], Any]] = (),
-    checkpoint: str | Path | None = None,
-    every: int = 1000,
-    devices: int | Sequence[Any] | None = None,
-    key: Array | None = None,
-    progress: bool = True,
-) -> Reconstruction:
-    """Train a copy of `model` on a recording, or several, by Generalized Teacher Forcing; Ctrl-C keeps what it learned.
-
-    Args:
-        model: from `gtfdeer.models`. One built without `observed_dim` observes the columns of the series.
-        series: a `Series` or a list of them, of any lengths; windows straddle neither ends nor gaps.
-        window: time steps of a training sequence; None takes 200, or half the longest stretch where that is shorter.
-        batch: sequences in an update.
-        updates: how many.
-        forcing: alpha over training; by default `gtfdeer.forcing.DEFAULT`, annealed from 1 to 0.03.
-        solver: how a sequence is solved; by default `Auto()`.
-        learning_rate: first learning rate of the default optimiser, see `gtfdeer.training.TrainConfig`.
-        optimiser: any optax transformation, instead of the default one.
-        noise: standard deviation of noise added to the network's input, in standardised units.
-        allow_missing: also take windows of which up to half the rows are missing (NaN): there alpha and loss are zero.
-        u: `(T, K)` external inputs (a list of arrays for several series); the model needs `input_dim=K`.
-        standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
-        validations: how often, in the second half of training, free runs are judged against the training data, so that
-            the best moment is kept (`gtfdeer.training._validation`); 0 keeps the last. Not with external inputs.
-        callbacks: called a few times a second with a `gtfdeer.training.Progress`.
-        checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
-            `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
-        every: updates between two checkpoints; one more is written at the end, however it comes.
-        devices: how many of `jax.devices()`, or which, share each batch evenly; None takes JAX's
-            default device. The result is that of one device up to the rounding of sums.
-        key: `jax.random.key(seed)` for windows and noise; by default seed 0.
-        progress: show a progress bar.
-
-    Returns:
-        A `Reconstruction`.
-
-    Raises:
-        ValueError, TypeError: if model, data and settings do not fit together, in one sentence.
-        MemoryError: if an update needs more memory than is left.
-    """
-    recordings = check_recordings(series, standardise=standardise)
-    longest = max(s.length if allow_missing else stop - start for s in recordings for start, stop in s.segments())
-    config = TrainConfig(
-        window=min(_DEFAULT_WINDOW, max(2, longest // 2)) if window is None else window,
-        batch=batch,
-        updates=updates,
-        forcing=DEFAULT if forcing is None else forcing,
-        solver=Auto() if solver is None else solver,
-        learning_rate=learning_rate,
-        optimiser=optimiser,
-        noise=noise,
-        allow_missing=allow_missing,
-        validations=validations,
-    )
-    mesh = build_mesh(devices, config.batch)
-    model = set_observed_dim(model, recordings[0].columns)
-    inputs = check_inputs(model, u, [s.length for s in recordings])
-    key = check_key(jax.random.key(0) if key is None else key)
-    state = init_state(config, nnx.split(model, nnx.Param, ...)[1])
-    run = TrainRun(model, recordings, inputs, config, key, state, every=whole(every, "every", example=1000))
-    path = None if checkpoint is None else checkpoint_path(checkpoint)
-    if checkpoint is not None and path != Path(checkpoint):
-        raise ValueError(f"checkpoint is {str(checkpoint)!r}, the name of a previous one; pass {str(path)!r}")
-    return _train(run, path, callbacks, progress, mesh)
-
-
-def resume(
-    path: str | Path,
-    *,
-    callbacks: Iterable[Callable[[Progress], Any]] = (),
-    devices: int | Sequence[Any] | None = None,
-    progress: bool = True,
-) -> Reconstruction:
-    """Go on with a run that `fit(..., checkpoint=path)` began, to the very result that it would have had.
-
-    Parameters, optimiser, schedule, keys, history ("seconds" apart) and the choice of the best model are those of a
-    run that was never stopped, bit for bit on the same machine. The file holds the data, too. Checkpoints go on being
-    written to the same path; of two runs that write to one path, the last whole file wins.
-
-    Args:
-        path: of the checkpoint, or of the one before it, `run.previous.npz`.
-        callbacks, devices: as in `fit`; they are not part of a checkpoint. Bit for bit holds on the same devices.
-        progress: show a progress bar.
-
-    Returns:
-        The same as `fit`; at once, if that run was finished.
-
-    Raises:
-        FileNotFoundError, ValueError: if there is no such file, or it is damaged; the sentence names the older one.
-    """
-    own = checkpoint_path(path)
-    run = load_run(Path(path))
-    return _train(run, own, callbacks, progress, build_mesh(devices, run.config.batch))
-
-
-def load(path: str | Path) -> Reconstruction:
-    """Read what `Reconstruction.save` wrote, or the best model of a checkpoint; runs no code from the file.
-
-    Raises:
-        FileNotFoundError, ValueError: if there is no such file, or it is not a reconstruction of this version or older.
-    """
-    return Reconstruction(**_files.load(path))
-
-
-def _train(run: TrainRun, path: Path | None, callbacks: Any, progress: bool, mesh: Mesh | None) -> Reconstruction:
-    callbacks = check_callbacks(callbacks)
-    if path is not None:
-        check_checkpoint(path, run)
-    # a free run with external inputs would need inputs that were never recorded
-    validations = run.config.validations if run.inputs is None else 0
-    longest = max((s.longest_segment() for s in run.recordings if s.segments()), key=len)
-    validation = BestCheckpoint(longest.values, run.config.updates, validations)
-    save = None if path is None else lambda run: save_checkpoint(path, _reconstruct(run), run)
-    return _reconstruct(train(run, validation, callbacks=callbacks, save=save, progress=progress, mesh=mesh))
-
-
-def _reconstruct(run: TrainRun) -> Reconstruction:
-    """Return the best model of a run, or, where none was validated, the last one."""
-    best, series = run.state.best, run.recordings[0]
-    update = int(best.update) or int(run.state.update)
-    first = next(s.values[start] for s in run.recordings for start, _ in s.segments())
-    return Reconstruction(
-        model=run.build_model(best.parameters if int(best.update) else None),
-        scaling=series.scaling,
-        dt=series.dt,
-        first=np.asarray(first, np.float32),
-        name=series.name,
-        embedding=series.embedding,
-        history=run.history,
-        ending=run.ending,
-        update=update,
-    )

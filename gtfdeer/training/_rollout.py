@@ -17,12 +17,21 @@ import numpy as np
 from flax import nnx
 from tqdm.auto import tqdm
 
+from .._checks import docs_url
 from ..models import Model
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["concatenate_until_interrupt", "iterate_rollout", "rollout", "rollout_for_comparison", "show_progress"]
+__all__ = [
+    "concatenate_until_interrupt",
+    "iterate_rollout",
+    "require_bounded",
+    "rollout",
+    "rollout_for_comparison",
+    "rollout_side_by_side",
+    "show_progress",
+]
 
 _PIECE = 16_384  # steps: a tenth of a second for small models on a CPU
 _DELAY = 2.0  # seconds before a bar is shown
@@ -40,11 +49,37 @@ def rollout(model: Model, steps: int, start: Any, u: Any = None) -> Float[np.nda
     Returns:
         `(steps, N)` observations.
     """
-    return np.concatenate(list(iterate_rollout(model, steps, start, u)))
+    z = model.initial_state(jnp.asarray(start, jnp.float32))
+    return np.concatenate(list(iterate_rollout(model, steps, z, u)))
+
+
+def rollout_side_by_side(
+    model: Model, steps: int, states: Float[np.ndarray, "starts latent"], u: Any = None
+) -> Float[np.ndarray, "starts time observed"]:
+    """Run a model freely from several states under the same inputs, `(S, steps, N)`, in one program."""
+    graph, parameters = nnx.split(model)
+    inputs = None if u is None else jnp.asarray(u, jnp.float32)
+    return np.asarray(_run_many(graph, int(steps), parameters, jnp.asarray(states), inputs))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run_many(graph: Any, steps: int, parameters: Any, states: Array, inputs: Array | None) -> Array:
+    return jax.vmap(lambda z: _run(graph, steps, parameters, z, inputs)[1])(states)
+
+
+def require_bounded(values: Float[np.ndarray, "time ..."]) -> None:
+    """Refuse a free run that left all bounds; the sentence says after how many steps."""
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"the free run left all bounds after {int(finite.argmin())} of {len(values)} steps; start on the "
+            "attractor, train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
+            f"({docs_url('the-free-run-runs-away')})"
+        )
 
 
 def rollout_for_comparison(
-    model: Model, reference: Float[np.ndarray, "time observed"], u: Any = None
+    model: Model, reference: Float[np.ndarray, "time observed"], u: Any = None, z: Float[Array, " latent"] | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run freely by the published protocol and return as many rows of the reference and of the run, to be compared.
 
@@ -53,25 +88,27 @@ def rollout_for_comparison(
 
     Args:
         model: from `gtfdeer.models`.
-        reference: `(T, N)` without gaps, in the model's units.
+        reference: `(T, N)` in the model's units.
         u: `(T, K)` external inputs along the reference, or None.
+        z: `(M,)` the state of its first row; None takes the model's `initial_state`.
     """
+    z = model.initial_state(jnp.asarray(reference[0], jnp.float32)) if z is None else z
     length, dropped = len(reference), len(reference) // 4
     if u is not None:
         steps = length - 1
-        run = show_progress(iterate_rollout(model, steps, reference[0], u[1:]), steps)
+        run = show_progress(iterate_rollout(model, steps, z, u[1:]), steps)
         return reference[1:], np.concatenate(list(run))
-    run = show_progress(iterate_rollout(model, length + dropped, reference[0]), length + dropped)
+    run = show_progress(iterate_rollout(model, length + dropped, z), length + dropped)
     return reference, np.concatenate(list(run))[dropped:]
 
 
 def iterate_rollout(
-    model: Model, steps: int, start: Any, u: Any = None
+    model: Model, steps: int, z: Float[Array, " latent"], u: Any = None
 ) -> Iterator[Float[np.ndarray, "piece observed"]]:
-    """Yield the same run piece by piece; one program serves all pieces and all runs longer than one."""
+    """Yield a run from the state z piece by piece; one program serves all pieces and all runs longer than one."""
     graph, parameters = nnx.split(model)
     size = min(int(steps), _PIECE)
-    z = model.initial_state(jnp.asarray(start, jnp.float32))
+    z = jnp.asarray(z)
     for done in range(0, int(steps), size):
         inputs = None if u is None else _pad(np.asarray(u[done : done + size], np.float32), size)
         z, x = _run(graph, size, parameters, z, inputs)

@@ -21,15 +21,17 @@ from flax import nnx
 from .. import measures
 from .._checks import docs_url
 from ..models import Model
+from ._filter import filter_series
 from ._rollout import rollout_for_comparison
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Scores", "score_model"]
+__all__ = ["Scores", "complete_rows", "interpolate", "score_model"]
 
 _EXPONENT_STARTS, _EXPONENT_PERIODS = 8, 500  # orbits, and oscillations of the data over all of them
 _EXPONENT_STEPS = 50_000, 5_000_000  # the fewest and the most that they take together
+_WARM_UP = 1_000  # rows that the filter takes to find units that are not observed, at most
 _MAX_OUTSIDE = 0.05  # share of generated points, beyond that of true ones, above which the table says so (ours)
 
 
@@ -112,17 +114,20 @@ def score_model(
     model: Model,
     reference: Float[np.ndarray, "time observed"],
     dt: float,
+    gain: Float[np.ndarray, "latent observed"] | None = None,
     *,
     steps: int = 20,
     floor: Float[np.ndarray, "time2 observed"] | None = None,
     u: Float[np.ndarray, "time inputs"] | None = None,
 ) -> Scores:
-    """Score `model` against a standardised, gap-free reference.
+    """Score `model` against a standardised reference.
 
     Args:
         model: from `gtfdeer.models`.
-        reference: `(T, N)` the test series.
+        reference: `(T, N)` the test series. Where cells are missing (NaN), D_stsp is of the complete rows, PE of the
+            cells that are there, and D_H of values interpolated in time.
         dt: its sampling step in units of time.
+        gain: s K, with which the states that forecasts begin with are found (`gtfdeer.training._filter`).
         steps: n of PE(n).
         floor: another recording of the same system; None compares the two halves of the reference.
         u: `(T, K)` external inputs along the reference, or None.
@@ -134,25 +139,45 @@ def score_model(
     shortest = max(2 * steps, 100)
     if length < shortest:
         raise ValueError(f"the test series has {length} steps without a gap; pass at least {shortest}")
-    seen, generated = rollout_for_comparison(model, reference, u)
+    states, _ = filter_series(model, reference, gain, u)
+    warm = 0 if u is not None or gain is None else min(_WARM_UP, length // 10)
+    seen, generated = rollout_for_comparison(model, reference, u, states[warm])
     bounded = bool(np.isfinite(generated).all())
-    halves = floor is None
+    forecasts, persisted = _forecasts(model, states[:-steps], steps, u), reference[:-steps]
     ours, other = _cut_alike(reference, floor)
     exponents = _estimate_exponents(model, generated, dt) if bounded and u is None else None
     return Scores(
-        D_stsp=measures.state_space_divergence(seen, generated) if bounded else float("inf"),
-        D_H=measures.power_spectrum_error(seen, generated) if bounded else 1.0,
-        PE=measures.prediction_error(reference, _forecasts(model, reference, steps, u), steps=steps),
+        D_stsp=measures.state_space_divergence(complete_rows(seen), generated) if bounded else float("inf"),
+        D_H=measures.power_spectrum_error(interpolate(seen), generated) if bounded else 1.0,
+        PE=_mean_squared(forecasts - reference[steps:]),
         lambda_max=None if exponents is None else float(exponents.mean()),
         lambda_max_spread=None if exponents is None else float(exponents.std(ddof=1) / len(exponents) ** 0.5),
-        outside=measures.outside_fraction(seen, generated),
-        floor_D_stsp=measures.state_space_divergence(ours, other),
-        floor_D_H=measures.power_spectrum_error(ours, other),
-        floor_outside=measures.outside_fraction(ours, other),
-        PE_persistence=measures.prediction_error(reference, reference[:-steps], steps=steps),
-        floor_source="the two halves of the test series" if halves else "another recording of the same system",
+        outside=measures.outside_fraction(complete_rows(seen), generated),
+        floor_D_stsp=measures.state_space_divergence(complete_rows(ours), complete_rows(other)),
+        floor_D_H=measures.power_spectrum_error(interpolate(ours), interpolate(other)),
+        floor_outside=measures.outside_fraction(complete_rows(ours), complete_rows(other)),
+        PE_persistence=_mean_squared(persisted - reference[steps:]),
+        floor_source="the two halves of the test series" if floor is None else "another recording of the same system",
         steps=steps,
     )
+
+
+def complete_rows(x: Float[np.ndarray, "time observed"]) -> Float[np.ndarray, "rows observed"]:
+    """Return the rows in which nothing is missing."""
+    return x[~np.isnan(x).any(axis=1)]
+
+
+def interpolate(x: Float[np.ndarray, "time observed"]) -> Float[np.ndarray, "time observed"]:
+    """Return `x` with missing cells filled in linearly in time, column by column."""
+    if not np.isnan(x).any():
+        return x
+    rows = np.arange(len(x))
+    columns = [np.interp(rows, rows[seen], column[seen]) for column in x.T for seen in [~np.isnan(column)]]
+    return np.stack(columns, axis=1).astype(x.dtype)
+
+
+def _mean_squared(errors: np.ndarray) -> float:
+    return float(np.nanmean(errors.astype(np.float64) ** 2))
 
 
 def _cut_alike(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
@@ -164,25 +189,24 @@ def _cut_alike(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndar
     return reference[:common], floor[:common]
 
 
-def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
-    """Return in row t the forecast of `reference[t + steps]` from `reference[t]` alone."""
+def _forecasts(model: Model, states: np.ndarray, steps: int, u: Any) -> np.ndarray:
+    """Return in row t the forecast of row t + steps from the state of row t."""
     graph, parameters = nnx.split(model)
 
     @jax.jit
-    def forecast(parameters: Any, x: Array, u: Array | None) -> Array:
+    def forecast(parameters: Any, z: Array, u: Array | None) -> Array:
         model = nnx.merge(graph, parameters)
-        z = jax.vmap(model.initial_state)(x)
         for_each = 0 if u is not None else None
 
         def step(z: Array, k: Array) -> tuple[Array, None]:
-            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
+            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, states.shape[0])
             return jax.vmap(model.step, in_axes=(0, for_each))(z, now), None
 
         z, _ = jax.lax.scan(step, z, jnp.arange(steps))
         return jax.vmap(model.decode)(z)
 
     inputs = None if u is None else jnp.asarray(u, jnp.float32)
-    return np.asarray(forecast(parameters, jnp.asarray(reference[:-steps], jnp.float32), inputs))
+    return np.asarray(forecast(parameters, jnp.asarray(states), inputs))
 
 
 def _estimate_exponents(model: Model, x: Float[np.ndarray, "time observed"], dt: float) -> np.ndarray | None:

@@ -2,10 +2,10 @@
 
     loss = mean over batch, time and columns of (x_pred_t - x_t)^2,    t = 2..T of every window
 
-x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). In a gap, where windows may hold any,
-nothing is forced (`gtfdeer.forcing.bridge_gaps`) and no error counted. Where a solve fails, or loss or gradient are not
-finite, the same update is computed again by `Sequential`. One that is not finite even then is not applied. Both are
-counted.
+x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). A missing cell forces nothing and counts no
+error. A learned gain K (`gtfdeer.forcing.LearnedGain`) is trained by the same loss, until it is frozen. Where a solve
+fails, or loss or gradient are not finite, the same update is computed again by `Sequential`. One that is not finite
+even then is not applied. Both are counted.
 
 An update depends on the state before it and on its number, never on how many share a loop: the result does not depend
 on the speed of the machine.
@@ -22,7 +22,8 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 
-from ..forcing import bridge_gaps
+from ..forcing import LearnedGain, fill_gaps
+from ..models import Model, predict
 from ..solvers import Sequential, Solution, Solver, Status
 from ._config import TrainConfig
 from ._devices import shard_batch
@@ -40,6 +41,7 @@ __all__ = [
     "TrainState",
     "fallbacks",
     "init_state",
+    "recorded",
     "run_updates",
     "solve_with_fallback",
 ]
@@ -50,11 +52,20 @@ COUNTED = ("retried", "sequential", "skipped")
 RECORDED = ("loss", "alpha", "iterations", *COUNTED)
 
 
+class Parameters(NamedTuple):
+    """What the loss is minimised over."""
+
+    model: PyTree
+    """The parameters of the model."""
+    gain: Float[Array, "latent observed"] | None
+    """K, where it is learned, else None."""
+
+
 class Best(NamedTuple):
     """The best model that validation has seen so far.
 
     Attributes:
-        parameters: its parameters; the first ones before any validation.
+        parameters: its `Parameters`; the first ones before any validation.
         update: after how many updates it stood; 0 before any validation.
         misfit: D_stsp + D_H of its worst free run; inf before any validation.
         validated: after how many updates the last validation was.
@@ -64,6 +75,13 @@ class Best(NamedTuple):
     update: Int[Array, ""]
     misfit: Float[Array, ""]
     validated: Int[Array, ""]
+
+    def update_with(self, parameters: Parameters, update: int, misfit: float) -> Best:
+        """Return the better one of this and the parameters that stand after `update` updates."""
+        count = jnp.asarray(update, self.update.dtype)
+        if misfit < float(self.misfit):
+            return Best(parameters, count, jnp.asarray(misfit, self.misfit.dtype), count)
+        return self._replace(validated=count)
 
 
 class TrainState(NamedTuple):
@@ -84,12 +102,22 @@ class TrainState(NamedTuple):
     best: Best
 
 
-def init_state(config: TrainConfig, parameters: PyTree) -> TrainState:
+def init_state(config: TrainConfig, model: Model) -> TrainState:
     """Return the state before the first update. No type is weak: what comes back from a file has the same types."""
+    gain = None
+    if isinstance(config.forcing, LearnedGain):
+        gain = config.forcing.first_gain(model.encode, model.decode, (model.latent_dim, model.observed_dim))
+    parameters = Parameters(nnx.split(model, nnx.Param, ...)[1], gain)
     best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
-    optimiser = config.build_optimiser().init(parameters)
+    transformation: Any = config.build_optimiser()
+    optimiser = transformation.init(parameters)
     state = TrainState(parameters, optimiser, config.forcing.start(), jnp.asarray(0), jnp.asarray(0), best)
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
+
+
+def recorded(config: TrainConfig) -> tuple[str, ...]:
+    """Return the names of what is recorded of every update: with a learned gain also "gain", s |K|."""
+    return (*RECORDED, "gain") if isinstance(config.forcing, LearnedGain) else RECORDED
 
 
 def fallbacks(solver: Solver) -> tuple[Solver, ...]:
@@ -103,10 +131,13 @@ def fallbacks(solver: Solver) -> tuple[Solver, ...]:
 
 
 def run_updates(
-    config: TrainConfig, graph, mesh: Mesh | None, rest, values, u, starts, key, state: TrainState, count
+    config: TrainConfig, gaps: bool, graph, mesh: Mesh | None, rest, values, u, starts, key, state: TrainState, count
 ) -> tuple[TrainState, dict[str, Array]]:
-    """Do up to `count` updates, fewer where too many fail; one program for all counts up to `CAPACITY`."""
-    records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in RECORDED}
+    """Do up to `count` updates, fewer where too many fail; one program for all counts up to `CAPACITY`.
+
+    `gaps` says whether any of the values is missing.
+    """
+    records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in recorded(config)}
     first = state.update
 
     def unfinished(carry: tuple[TrainState, dict]) -> Bool[Array, ""]:
@@ -115,41 +146,54 @@ def run_updates(
 
     def body(carry: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
         state, records = carry
-        after, record = _update(config, graph, mesh, rest, values, u, starts, key, state)
+        after, record = _update(config, gaps, graph, mesh, rest, values, u, starts, key, state)
         return after, {name: records[name].at[state.update - first].set(record[name]) for name in records}
 
     return jax.lax.while_loop(unfinished, body, (state, records))
 
 
-def _update(config: TrainConfig, graph, mesh, rest, values, u, starts, key, state: TrainState) -> tuple:
+def _update(config: TrainConfig, gaps: bool, graph, mesh, rest, values, u, starts, key, state: TrainState) -> tuple:
     key_starts, key_noise = jax.random.split(jax.random.fold_in(key, state.update))
     chosen = jax.random.choice(key_starts, starts, (config.batch,))
     x = shard_batch(_cut(values, chosen, config.window), mesh)
     x_u = None if u is None else shard_batch(_cut(u, chosen, config.window), mesh)
     x_in = x + config.noise * jax.random.normal(key_noise, x.shape) if config.noise else x
 
-    model = nnx.merge(graph, state.parameters, rest)
+    x_in, seen = jax.vmap(fill_gaps)(x_in) if gaps else (x_in, None)
+    model = nnx.merge(graph, state.parameters.model, rest)
 
     def jacobians() -> Float[Array, "batch time latent latent"]:
-        complete = jax.vmap(lambda x: bridge_gaps(x, 1.0)[0])(x_in) if config.allow_missing else x_in
-        return jax.vmap(model.teacher_jacobians)(complete[:, :-1], None if x_u is None else x_u[:, 1:])
+        return jax.vmap(model.teacher_jacobians)(x_in[:, :-1], None if x_u is None else x_u[:, 1:])
 
-    forcing = config.forcing.advance(state.forcing, state.update, config.updates, jacobians, model)
-    alpha = config.forcing.alpha(forcing)
+    schedule, moment = config.forcing, (state.forcing, state.update, config.updates, jacobians, model)
+    if isinstance(schedule, LearnedGain):
+        forcing = schedule.advance(*moment, gain=state.parameters.gain)
+        learns: Any = schedule.learns(state.update, config.updates)
+    else:
+        forcing, learns = schedule.advance(*moment), True
+    alpha = schedule.alpha(forcing)
 
     def attempt(solver: Solver) -> tuple:
-        loss = partial(_loss, config.allow_missing, graph, rest, x, x_in, x_u, alpha, solver)
+        loss = partial(_loss, graph, rest, x, x_in, seen, x_u, alpha, solver)
         (value, (code, iterations, fallback)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
 
     (value, _, iterations, _, gradient), retried = solve_with_fallback(config.solver, attempt)
     finite = _is_finite(value, gradient)
-    changes, optimiser = config.build_optimiser().update(gradient, state.optimiser, state.parameters)
-    parameters = optax.apply_updates(state.parameters, changes)
+    gradient = _freeze_gain(gradient, learns)
+    transformation: Any = config.build_optimiser()
+    changes, optimiser = transformation.update(gradient, state.optimiser, state.parameters)
+    changes = _freeze_gain(changes, learns)
+    parameters: Any = optax.apply_updates(state.parameters, changes)  # pyright: ignore[reportArgumentType]
+    if isinstance(schedule, LearnedGain):
+        shortened = schedule.shorten(parameters.gain, state.update, config.updates)
+        parameters = parameters._replace(gain=jnp.where(learns, shortened, parameters.gain))
     parameters, optimiser = jax.tree.map(
         partial(jnp.where, finite), (parameters, optimiser), (state.parameters, state.optimiser)
     )
     record = {"loss": value, "alpha": jnp.mean(alpha), "iterations": iterations}
+    if parameters.gain is not None:
+        record["gain"] = alpha * jnp.linalg.norm(parameters.gain, 2)
     record |= {"retried": retried, "sequential": retried, "skipped": ~finite}
     failures = jnp.where(finite, 0, state.failures + 1)
     return TrainState(parameters, optimiser, forcing, state.update + 1, failures, state.best), record
@@ -175,20 +219,23 @@ def _is_finite(*trees: PyTree) -> Bool[Array, ""]:
     return jax.tree.reduce(jnp.logical_and, jax.tree.map(lambda x: jnp.all(jnp.isfinite(x)), trees))
 
 
+def _freeze_gain(parameters: Parameters, learns: Any) -> Parameters:
+    """Return gradients or changes with those of K set to zero once it is learned no more; the others as they are."""
+    return parameters._replace(gain=jax.tree.map(lambda K: jnp.where(learns, K, 0), parameters.gain))
+
+
 def _loss(
-    allow_missing: bool, graph, rest, x, x_in, u, alpha, solver: Solver, parameters: PyTree
+    graph, rest, x, x_in, seen, u, alpha, solver: Solver, parameters: Parameters
 ) -> tuple[Array, tuple[Array, Array, Array]]:
-    model = nnx.merge(graph, parameters, rest)
+    model = nnx.merge(graph, parameters.model, rest)
 
-    def predict(x: Array, u: Any) -> tuple[Array, Solution]:
-        complete, strength = bridge_gaps(x, alpha) if allow_missing else (x, alpha)
-        return model.teacher_forced(complete, strength, solver, u)
+    def predict_window(x: Array, seen: Array | None, u: Any) -> tuple[Array, Solution]:
+        return predict(model, x, alpha, solver, u, gain=parameters.gain, seen=seen)
 
-    predicted, solution = jax.vmap(predict, in_axes=(0, None if u is None else 0))(x_in, u)
+    predicted, solution = jax.vmap(predict_window)(x_in, seen, u)
     error = predicted - x[:, 1:]
-    if allow_missing:
-        seen = ~jnp.isnan(x[:, 1:])
-        loss = jnp.sum(jnp.where(seen, error, 0) ** 2) / jnp.sum(seen)
+    if seen is not None:
+        loss = jnp.sum(jnp.where(jnp.isnan(x[:, 1:]), 0, error) ** 2) / jnp.maximum(jnp.sum(seen[:, 1:]), 1)
     else:
         loss = jnp.mean(error**2)
     return loss, (solution.code, solution.iterations, solution.fallback)

@@ -255,14 +255,20 @@ def test_teacher_jacobians_are_those_at_the_teacher_states(family):
 # --- forecasts under forcing, against a loop in NumPy ---
 
 
-def forecast_by_hand(kind, model, x, alpha, u):
-    """z_1 = start(x_1), z_2 = F(z_1), then z_t = F((1 - alpha) z_{t-1} + alpha encode(x_{t-1})) on the forced units."""
+def forecast_by_hand(kind, model, x, alpha, u, gain=None):
+    """z_1 = start(x_1), z_2 = F(z_1), then the teacher: (1 - alpha) z + alpha encode(x), or z + alpha K (x - C z).
+
+    What is missing (NaN) is what the model itself predicts; where nothing was seen nothing is forced.
+    """
     step, decode, encode, start = by_hand(kind)
-    alpha = alpha * forced_units(kind.observation)
+    alpha = alpha if gain is not None else alpha * forced_units(kind.observation)
     z, predictions = start(x[0]), []
     for t in range(T - 1):
-        if t > 0:
-            z = (1 - alpha[t]) * z + alpha[t] * encode(x[t])
+        if t > 0 and not np.isnan(x[t]).all():
+            own = np.asarray(decode(z))
+            filled = np.where(np.isnan(x[t]), own, x[t])
+            shift = encode(filled) - z if gain is None else gain @ (filled - own)
+            z = z + alpha[t] * shift
         z = step(z, u[t + 1])
         predictions.append(decode(z))
     return np.stack(predictions)
@@ -306,16 +312,21 @@ def test_forecast_equals_a_loop_by_hand(kind):
 
 @every_forced_kind
 @pytest.mark.usefixtures("x64")
-def test_nothing_is_forced_in_a_gap(kind):
+def test_a_missing_cell_forces_nothing_and_a_gain_corrects_every_unit(kind):
     (model, forecast), (x, u) = double(kind), data_for(kind)
     missing = x.copy()
     missing[GAPS, 1] = np.nan
+    missing[GAPS[0]] = np.nan
     for name in ("scalar", "full", "sparse", "per time and unit"):
         alpha = np.array(np.broadcast_to(np.asarray(ALPHAS[name], float), (T - 1, M)))
-        found = forecast(missing, alpha, u)
-        alpha[GAPS] = 0
-        expected = forecast_by_hand(kind, model, x, alpha, u)
-        np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-11, err_msg=name)  # float64, 11 steps
+        expected = forecast_by_hand(kind, model, missing, alpha, u)
+        # float64, 11 steps
+        np.testing.assert_allclose(forecast(missing, alpha, u), expected, rtol=1e-11, atol=1e-11, err_msg=name)
+    gain = np.random.default_rng(1).normal(size=(M, x.shape[1])) / 5
+    filled, seen = gd.forcing.fill_gaps(jnp.asarray(missing))
+    found, _ = model.teacher_forced(filled, 0.7, gd.solvers.DEER(), u, gain=jnp.asarray(gain), seen=seen)
+    expected = forecast_by_hand(kind, model, missing, np.full((T - 1, M), 0.7), u, gain)
+    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)  # DEER's tolerance in float64
 
 
 @pytest.mark.usefixtures("x64")
@@ -658,7 +669,6 @@ def test_a_recording_with_gaps_inputs_and_more_columns_than_units_is_learned_und
         window=15,
         batch=4,
         updates=11,
-        allow_missing=True,
         forcing=gd.forcing.Adaptive(every=5, decay=0.5, estimator=ESTIMATORS[family]),
         solver=solvers.Sequential(),
         progress=False,

@@ -364,7 +364,7 @@ def with_gaps(series):
     sizes = {"latent_dim": 4, "hidden_dim": 5, "observation": gd.models.AffineObservation, "observed_dim": 3}
     model = gd.models.ClippedShallowPLRNN(**sizes, rngs=nnx.Rngs(0))
     alpha = np.linspace(0.3, 0.9, QUICK["window"] - 1, dtype=np.float32)
-    settings = {"allow_missing": True, "forcing": gd.forcing.Constant(alpha), "solver": gd.solvers.Shooting(length=4)}
+    settings = {"forcing": gd.forcing.Constant(alpha), "solver": gd.solvers.Shooting(length=4)}
     return model, pieces, settings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
@@ -43,18 +44,70 @@ def test_across_gaps_a_model_learns_from_what_there_is(kind, forcing, lorenz):
     sizes = {"hidden_dim": 20} if kind is gd.models.ShallowPLRNN else {"width": 8, "depth": 1}
     model = kind(latent_dim=3, observed_dim=3, **sizes, rngs=nnx.Rngs(0))
     full, gaps = lorenz.standardise(), with_gaps(lorenz)
-    with pytest.raises(ValueError, match="pass window=25 or less, or allow_missing=True"):
-        quick(model, gaps, forcing=forcing)
-    rec = quick(model, gaps, forcing=forcing, batch=16, updates=200, allow_missing=True)
+    rec = quick(model, gaps, forcing=forcing, batch=16, updates=200)
     assert rec.history["skipped"].sum() == 0
     x = np.asarray(full.values[:50], np.float32)
     before, after = (np.mean((m.forecast(x, 0.5, gd.solvers.Sequential()) - x[1:]) ** 2) for m in (model, rec.model))
     assert after < 0.5 * before
 
 
-def test_across_gaps_that_are_not_there_is_the_same_training(lorenz):
-    plain, across = (quick(plrnn(), lorenz, allow_missing=across).history["loss"] for across in (False, True))
-    np.testing.assert_allclose(plain, across, rtol=1e-4)  # float32: the mean over one more order of sums
+def test_one_missing_cell_in_a_recording_hardly_changes_training(lorenz):
+    values = lorenz.values.copy()
+    values[0, 0] = np.nan
+    holed = gd.data.Series(values, dt=lorenz.dt, scaling=lorenz.scaling)
+    plain, other = (quick(plrnn(), series, standardise=False).history["loss"] for series in (lorenz, holed))
+    np.testing.assert_allclose(plain, other, rtol=1e-4)  # float32: the mean over one more order of sums
+
+
+def test_a_learned_gain_is_a_filter_that_is_kept(lorenz, tmp_path):
+    noisy = lorenz.with_noise(0.2, key=jax.random.key(5))
+    rec = quick(plrnn(), noisy, forcing=gd.forcing.LearnedGain(last=0.1), updates=41, batch=16)
+    s, size = rec.history["alpha"], rec.history["gain"] / rec.history["alpha"]
+    assert (s[:20] == 1).all()
+    assert (np.diff(size[:20]) != 0).all()  # learned
+    assert (size <= 1.001 * 0.1 ** (np.arange(41) / 40))[:20].all()  # float32
+    np.testing.assert_allclose(size[20:], size[20], rtol=1e-5)  # frozen
+    np.testing.assert_allclose(rec.history["gain"][-1], 0.1, rtol=1e-5)
+    assert (np.diff(s[22:]) < 0).all()
+    rec.save(tmp_path / "model.npz")
+    kept = gd.load(tmp_path / "model.npz")
+    np.testing.assert_array_equal(kept.gain, rec.gain)
+    np.testing.assert_array_equal(kept.forecast(noisy, 5), rec.forecast(noisy, 5))
+    states, rows = rec.filter(noisy), rec.standardised(noisy).values
+    step = jax.vmap(rec.model.step)(jnp.asarray(states[:-1]))
+    by_hand = step + (rows[1:] - np.asarray(jax.vmap(rec.model.decode)(step))) @ rec.gain.T
+    np.testing.assert_allclose(states[1:], by_hand, atol=1e-4)  # float32
+    assert "gain" in str(rec)
+
+
+def test_the_forecast_goes_on_from_the_last_row_and_an_ensemble_spreads(lorenz):
+    rec = quick(plrnn(), lorenz, updates=40)
+    ahead = rec.forecast(lorenz, 30)
+    z = jnp.asarray(rec.filter(lorenz)[-1])
+    for row in ahead[:3]:
+        z = rec.model.step(z)
+        np.testing.assert_allclose(row, rec.scaling.undo(np.asarray(rec.model.decode(z))), rtol=1e-4)  # float32
+    members = rec.forecast(lorenz, 30, samples=6)
+    assert members.shape == (6, 30, 3)
+    assert (members.std(axis=0) > 0).all()
+
+
+def test_inputs_are_standardised_as_the_series_is(lorenz):
+    u = np.sin(np.arange(lorenz.length) / 7)[:, None]
+    model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=8, input_dim=1, rngs=nnx.Rngs(0))
+    first, other = (quick(model, lorenz, u=v, updates=20) for v in (u, 1e4 * u + 1e6))
+    np.testing.assert_allclose(first.history["loss"], other.history["loss"], rtol=1e-3)  # float32
+    runs = first.simulate(20, u=u[:20]), other.simulate(20, u=1e4 * u[:20] + 1e6)
+    np.testing.assert_allclose(*runs, rtol=1e-3)
+
+
+def test_the_default_window_uses_the_short_trials(lorenz):
+    trials = [gd.data.Series(lorenz.values[i : i + 150], dt=lorenz.dt) for i in range(0, 600, 150)]
+    whole, short = gd.data.Series(lorenz.values[:500], dt=lorenz.dt), trials
+    alone, together = (quick(plrnn(), data, window=None, updates=5) for data in (whole, [whole, *short]))
+    assert not np.array_equal(alone.history["loss"], together.history["loss"])
+    with pytest.warns(UserWarning, match="4 of 5 segments, 600 of 1,100 rows, are shorter than window=180"):
+        quick(plrnn(), [whole, *short], window=180, updates=1)
 
 
 def test_the_history_has_one_entry_an_update(lorenz):

@@ -228,7 +228,7 @@ anything = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
 )
 ENTRIES = ["model", "config", "run", "run__key", "run__series", "ending", "update", "run__every", "format_version"]
-FIELDS = ["window", "batch", "updates", "forcing", "solver", "noise", "allow_missing", "validations", "solver__fields"]
+FIELDS = ["window", "batch", "updates", "forcing", "solver", "noise", "validations", "solver__fields"]
 ENTRIES += [f"set__{name}" for name in FIELDS]
 ENTRIES += ["config__latent_dim", "config__hidden_dim", "run__config", "embedding", "dt"]
 

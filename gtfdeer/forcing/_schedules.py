@@ -1,139 +1,20 @@
-"""Generalized Teacher Forcing (GTF): what is fed to the next step, and how strongly.
-
-    z_t = F((1 - alpha_t) z_{t-1} + alpha_t z_hat_{t-1}),        J_forced = J_F (1 - alpha_t)
-
-alpha = 0 is a free run, alpha = 1 one-step prediction; in between, the forced map forgets at the rate at which
-`(1 - alpha) J` contracts, although F itself may be chaotic. alpha may differ between times `(T,)` and between
-units `(T, M)`; sparse forcing is a 0/1 alpha.
-Hess, Monfared, Brenner, Durstewitz, "Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv
-2306.04406. How small alpha may become is the matter of `gtfdeer._contraction`, whose names are at home here, too.
-"""
+"""How strongly: alpha, or the scale s of a learned gain, over training."""
 
 from __future__ import annotations
 
 import abc
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
-from ._checks import array, real, whole
-from ._contraction import (
-    Bounded,
-    Contraction,
-    arithmetic_mean,
-    batch_maximum,
-    contraction,
-    explog_approx,
-    jacobian_upper_bound,
-    optimal_alpha,
-    product_upper_bound,
-    spectral_norm,
-)
+from .._checks import array, real, whole
+from ._contraction import arithmetic_mean, jacobian_upper_bound, optimal_alpha
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, PyTree
-
-__all__ = [
-    "Adaptive",
-    "Annealed",
-    "Bounded",
-    "Constant",
-    "Contraction",
-    "Forced",
-    "Schedule",
-    "arithmetic_mean",
-    "batch_maximum",
-    "bridge_gaps",
-    "contraction",
-    "explog_approx",
-    "force",
-    "force_jacobian",
-    "jacobian_upper_bound",
-    "optimal_alpha",
-    "product_upper_bound",
-    "sparse",
-    "spectral_norm",
-]
-
-
-class Forced(NamedTuple):
-    """The inputs of a forced step; with a leading time axis, the inputs of a forced `gtfdeer.solve`."""
-
-    z_hat: Any
-    """`(M,)` the teacher's state before the step."""
-    alpha: Any
-    """`()`, `(1,)` or `(M,)` forcing strength in [0, 1]."""
-    u: Any = None
-    """External input of the step, or None."""
-
-
-def force(step: Callable[[Any, Any], Any]) -> Callable[[Any, Forced], Any]:
-    """Wrap `step(z, u)` into a forced step `(z, Forced(z_hat, alpha, u)) -> F((1 - alpha) z + alpha z_hat, u)`.
-
-    >>> forced = force(lambda z, u: 2 * z)
-    >>> forced(jnp.array([4.0]), Forced(z_hat=jnp.array([1.0]), alpha=0.5))
-    Array([5.], dtype=float32)
-    """
-    return lambda z, inputs: step(_blend(z, inputs), inputs.u)
-
-
-def force_jacobian(jacobian: Callable[[Any, Any], Any]) -> Callable[[Any, Forced], Any]:
-    """The Jacobian of the forced step from the Jacobian of the step: it carries the factor `1 - alpha`."""
-
-    def forced(z: Array, inputs: Forced) -> Float[Array, "latent latent"]:
-        return jacobian(_blend(z, inputs), inputs.u) * (1 - jnp.broadcast_to(inputs.alpha, z.shape))
-
-    return forced
-
-
-def _blend(z: Array, inputs: Forced) -> Array:
-    return (1 - inputs.alpha) * z + inputs.alpha * inputs.z_hat
-
-
-def bridge_gaps(x: Float[Array, "time observed"], alpha: Any) -> tuple[Array, Array]:
-    """Observations and forcing with nothing missing: in a gap alpha is 0, so that what stands there does not matter.
-
-    Args:
-        x: `(T, N)`; a row with a NaN is a gap. The first row is complete, or nothing can start.
-        alpha: a number, `(T - 1,)` per step, `(T - 1, M)` or `(1, M)` per unit.
-
-    Returns:
-        x with the last complete row in place of a gap, and alpha per step, zero where the teacher's row is a gap. A
-        model that is fed x whatever alpha is (a linear state-space model) is fed what was seen last.
-
-    >>> x, alpha = bridge_gaps(jnp.array([[1.0], [jnp.nan], [3.0]]), 0.5)
-    >>> x[:, 0], alpha
-    (Array([1., 1., 3.], dtype=float32), Array([0.5, 0. ], dtype=float32))
-    """
-    x = jnp.asarray(x)
-    seen = ~jnp.any(jnp.isnan(x), axis=1)
-    last = jax.lax.cummax(jnp.where(seen, jnp.arange(len(x)), 0))
-    alpha = jnp.asarray(alpha, x.dtype)
-    steps = seen[:-1].astype(x.dtype)
-    fits = alpha.ndim == 0 or (alpha.ndim <= 2 and alpha.shape[0] in (1, len(steps)))
-    if not fits:
-        return x[last], alpha  # the model that it is meant for says which shapes do
-    return x[last], alpha * (steps[:, None] if alpha.ndim == 2 else steps)
-
-
-def sparse(length: int, interval: int) -> Float[Array, " time"]:
-    """Sparse forcing: alpha is 1 at every `interval`-th of `length` time steps, the first one included, else 0.
-
-    Mikhaeil, Monfared, Durstewitz, "On the difficulty of learning chaotic dynamics with RNNs", NeurIPS 2022
-    (arXiv 2110.07238): an interval of about ln 2 / lambda_max steps.
-
-    >>> sparse(7, 3)
-    Array([1., 0., 0., 1., 0., 0., 1.], dtype=float32)
-    """
-    if interval < 1 or length < 1:
-        raise ValueError(f"length is {length} and interval {interval}; pass positive numbers of time steps")
-    return (jnp.arange(length) % interval == 0).astype(jnp.float32)
-
-
-# --- Schedules: alpha over training ---
+    from jaxtyping import Array, PyTree
 
 
 class Schedule(abc.ABC):
@@ -276,6 +157,92 @@ class Adaptive(Schedule):
 
     def _decay(self, updates: int) -> Any:
         return self.decay if self.decay is not None else jnp.exp(-self.every / jnp.maximum(updates / 50, 500.0))
+
+
+@dataclass(frozen=True)
+class LearnedGain(Schedule):
+    """The gain K (M, N) of the correction `z + s K (x - C z)` is learned with the model, by the same loss.
+
+        |K| <= a_k and s = 1 while K is learned,  then K is frozen and s = min(1, a_k / |K|)
+
+    with |K| the largest singular value and a_k = first (last / first)^(k / (updates - 1)), the strength of `Annealed`
+    as an upper bound. At s = 1 the K that predicts best is the stationary Kalman gain of the noisy system (the
+    innovations form of prediction-error identification: Ljung, System Identification, 2nd ed., ch. 7; Anderson and
+    Moore, Optimal Filtering, ch. 9): it weighs every column by its noise and corrects units that are not observed.
+    Then s falls, so that the model must go on alone for longer. On clean data, where K alone would end in one-step
+    regression, the bound makes this annealed forcing. A stationary Kalman filter forgets, so DEER and Shooting converge
+    in few iterations. For nonlinear networks only: in a linear state-space model the gain is part of its transition.
+    Close by: KAFFEE (Herz et al., arXiv 2605.31547) trains by an extended Kalman filter, whose gain moves with the
+    state.
+
+    Args:
+        first, last: the bound a at the first and at the last update, in (0, 1].
+        learn: share of all updates during which K is learned, in [0, 1].
+        gain: `(M, N)` K before the first update; None begins with half the pseudo-inverse of C, and a small random
+            correction of the units that are not observed.
+
+    >>> schedule = LearnedGain(first=1.0, last=0.01)
+    >>> schedule.alpha(schedule.advance(schedule.start(), 75, 101, None, gain=0.4 * jnp.eye(3))).round(3)
+    Array(0.079, dtype=float32)
+    """
+
+    first: float = 1.0
+    last: float = 0.05
+    learn: float = 0.5
+    gain: Any = None
+
+    def __post_init__(self) -> None:
+        for name in ("first", "last"):
+            real(getattr(self, name), name, above=0, most=1, example=0.05)
+        real(self.learn, "learn", least=0, most=1, example=0.5)
+        if self.gain is not None:
+            array(self.gain, "gain", ("M", "N"))
+
+    def start(self) -> Array:
+        return jnp.asarray(1.0, jnp.float32)
+
+    def alpha(self, state: Array) -> Array:
+        return state
+
+    def advance(
+        self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None, *, gain: Any = None
+    ) -> Array:
+        falling = jnp.minimum(1, self._bound(update, updates) / jnp.linalg.norm(jnp.asarray(gain, jnp.float32), 2))
+        return jnp.where(self.learns(update, updates), 1, falling).astype(jnp.float32)
+
+    def learns(self, update: Array, updates: int) -> Array:
+        """Whether K is still learned."""
+        return update / jnp.maximum(updates - 1, 1) < self.learn
+
+    def shorten(self, gain: Array, update: Array, updates: int) -> Array:
+        """K, shortened to the bound where it is longer."""
+        return gain * jnp.minimum(1, self._bound(update, updates) / jnp.linalg.norm(gain, 2))
+
+    def _bound(self, update: Array, updates: int) -> Array:
+        return self.first * (self.last / self.first) ** (update / jnp.maximum(updates - 1, 1))
+
+    def first_gain(self, encode: Callable[[Any], Any], decode: Callable[[Any], Any], sizes: tuple[int, int]) -> Array:
+        """K before the first update, `(M, N)`, for a model with this linear teacher signal and readout.
+
+        Raises:
+            ValueError: if `gain` was passed and is no M x N matrix.
+        """
+        latent, observed = sizes
+        if self.gain is not None:
+            gain = jnp.asarray(self.gain, jnp.float32)
+            if gain.shape != sizes:
+                raise ValueError(
+                    f"gain has shape {gain.shape}; pass {sizes}, one row a latent unit, one column an observed one"
+                )
+            return gain
+        pseudo_inverse = jax.jacfwd(encode)(jnp.zeros(observed))
+        readout = jax.jacfwd(decode)(jnp.zeros(latent))
+        noise = _FREE_GAIN * jax.random.normal(jax.random.key(0), sizes)
+        unobserved = noise - jnp.dot(pseudo_inverse, jnp.dot(readout, noise, precision="highest"), precision="highest")
+        return _FIRST_GAIN * pseudo_inverse + unobserved
+
+
+_FIRST_GAIN, _FREE_GAIN = 0.5, 0.02  # ours: observed units half corrected, the others hardly
 
 
 DEFAULT = Annealed(least_updates=2000)

@@ -2,8 +2,7 @@
 
 A good alpha is as small as contraction allows. With s an estimate of the size of F's Jacobians at the teacher
 states, `alpha* = max(0, 1 - 1/s)` brings the size of the forced Jacobians to one: Hess, Monfared, Brenner, Durstewitz,
-"Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv 2306.04406. Public as names of
-`gtfdeer.forcing`.
+"Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv 2306.04406.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 
-from ._checks import array
+from .._checks import array
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float

@@ -1,0 +1,108 @@
+"""The state behind a series: a nonlinear network that is corrected by its own innovations, as in training.
+
+    z_t = F(z~_{t-1}),    z~_t = z_t + s K (x_t - C z_t),    a missing cell is an innovation of zero
+
+K is the gain that was learned with the model or, where none was, the pseudo-inverse C^+; s is the factor with which the
+next observation of the training data is predicted best (a scalar Kalman gain, found by trying). A linear state-space
+model is fed the observations, as it was trained; a model of one's own begins anew at every row.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from ..forcing import fill_gaps
+from ..models import Model, RecurrentModel, StateSpaceModel
+
+if TYPE_CHECKING:
+    from jaxtyping import Array, Float
+
+__all__ = ["filter_series", "observer_gain", "one_step_noise", "tune_gain"]
+
+_ROWS = 10_000  # of the training data from which noise and gain are taken
+_OBSERVER = 0.2  # strength of the correction where no gain was learned: ours, near a Kalman gain at 5 % noise
+_FACTORS = np.geomspace(0.02, 1, 13)  # |s K|, tried
+
+
+def filter_series(
+    model: Model,
+    x: Float[np.ndarray, "time observed"],
+    gain: Float[np.ndarray, "latent observed"] | None,
+    u: Any = None,
+) -> tuple[Float[np.ndarray, "time latent"], Float[np.ndarray, "time observed"]]:
+    """Return the corrected state at every row of `x`, and the prediction of every row from the rows before it.
+
+    Args:
+        model: from `gtfdeer.models`.
+        x: `(T, N)` in the model's units; NaN where nothing was observed.
+        gain: s K, `(M, N)`; None for a model without.
+        u: `(T, K)` external inputs, or None.
+
+    Returns:
+        States `(T, M)` and predictions `(T, N)`; the first prediction is the first observation itself.
+    """
+    graph, parameters = nnx.split(model)
+    inputs = None if u is None else jnp.asarray(u, jnp.float32)
+    states, predicted = _filter(graph, parameters, jnp.asarray(x, jnp.float32), gain, inputs)
+    return np.asarray(states), np.asarray(predicted)
+
+
+@partial(jax.jit, static_argnums=0)
+def _filter(graph: Any, parameters: Any, x: Array, gain: Any, u: Any) -> tuple[Array, Array]:
+    model = nnx.merge(graph, parameters)
+    x, seen = fill_gaps(x)
+    first = model.initial_state(x[0])
+
+    def correct(z: Array, x: Array, seen: Array) -> Array:
+        if isinstance(model, StateSpaceModel):  # its state holds the observation itself
+            return z.at[: model.observed_dim].set(jnp.where(seen > 0, x, model.decode(z)))
+        if gain is None:  # a model of one's own
+            return model.initial_state(jnp.where(seen > 0, x, model.decode(z)))
+        return z + jnp.dot(jnp.asarray(gain, z.dtype), seen * (x - model.decode(z)), precision="highest")
+
+    def step(z: Array, row: tuple) -> tuple[Array, tuple[Array, Array]]:
+        x, seen, u = row
+        z = model.step(z, u)
+        corrected = correct(z, x, seen)
+        return corrected, (corrected, model.decode(z))
+
+    rows = (x[1:], seen[1:], None if u is None else u[1:])
+    _, (states, predicted) = jax.lax.scan(step, first, rows)
+    return jnp.concatenate([first[None], states]), jnp.concatenate([x[:1], predicted])
+
+
+def observer_gain(model: Model, gain: Any) -> Any:
+    """Return the learned gain or, where none was learned, a fifth of the readout's pseudo-inverse."""
+    if gain is None and isinstance(model, RecurrentModel):
+        return _OBSERVER * jax.jacfwd(model.encode)(jnp.zeros(model.observed_dim))
+    return gain
+
+
+def one_step_noise(
+    x: Float[np.ndarray, "time observed"], predicted: Float[np.ndarray, "time observed"]
+) -> Float[np.ndarray, " observed"]:
+    """Return the standard deviation of the one-step errors of `filter_series` in each column."""
+    errors = np.where(np.isfinite(predicted), predicted - x, 0)[1:]
+    return np.nan_to_num(np.nanstd(errors, axis=0)).astype(np.float32)
+
+
+def tune_gain(
+    model: Model, x: Float[np.ndarray, "time observed"], gain: Any, u: Any = None
+) -> Float[np.ndarray, "latent observed"] | None:
+    """Return s K, |s K| <= 1, with the s that predicts the next row of `x` best; None for a state-space model."""
+    if not isinstance(model, RecurrentModel):
+        return None
+    if gain is None:
+        gain = jax.jacfwd(model.encode)(jnp.zeros(model.observed_dim))
+    gain, x, u = np.asarray(gain), x[:_ROWS], None if u is None else u[:_ROWS]
+    gain = gain / max(np.linalg.norm(gain, 2), np.finfo(np.float32).tiny)
+    with np.errstate(all="ignore"):  # a factor with which the filter overflows is not taken
+        errors = [np.nanmean((filter_series(model, x, s * gain, u)[1] - x) ** 2) for s in _FACTORS]
+    finite = np.where(np.isfinite(errors), errors, np.inf)
+    return (_FACTORS[int(np.argmin(finite))] * gain).astype(np.float32)
