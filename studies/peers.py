@@ -9,8 +9,8 @@
                     system is made of such terms (S. Brunton, J. Proctor, J. N. Kutz, PNAS 2016)
 
 Trained on one noisy run, judged on a clean, independent one: D_stsp, D_H and the largest exponent of a free run, and
-the valid time: until a forecast from a clean start is off by `THRESHOLD` standard deviations (root mean square over
-columns), median of 20 starts. Needs `pip install -e '.[peers]'`.
+the valid time of forecasts, median of 20 clean starts (`gd.measures.valid_prediction_time`). Needs
+`pip install -e '.[peers]'`.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SEEDS = (1, 5)
-THRESHOLD, STARTS, WARMUP = 0.4, 20, 300
+STARTS, WARMUP = 20, 300
 
 
 class Case(NamedTuple):
@@ -220,16 +220,9 @@ def choose_starts(test: np.ndarray) -> tuple[np.ndarray, int]:
 
 
 def valid_time(test: np.ndarray, starts: np.ndarray, forecasts: np.ndarray, dt: float) -> float:
-    """Median time until the forecasts are off by `THRESHOLD` standard deviations.
-
-    >>> truth = np.zeros((30, 2))
-    >>> valid_time(truth, np.array([5]), np.linspace(0, 1, 11)[None, :, None] * np.ones(2), dt=0.1)
-    0.4
-    """
+    """Median over the starts of `gd.measures.valid_prediction_time`."""
     truth = np.stack([test[start : start + forecasts.shape[1]] for start in starts])
-    good = np.sqrt(np.mean((forecasts - truth) ** 2, axis=-1)) < THRESHOLD
-    steps = np.where(good.all(axis=1), good.shape[1], np.argmin(good, axis=1))
-    return float(np.median(steps) * dt)
+    return float(np.median(gd.measures.valid_prediction_time(truth, forecasts, dt=dt).times))
 
 
 def draw(table: pd.DataFrame) -> Figure:
