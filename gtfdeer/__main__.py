@@ -117,7 +117,8 @@ def simulate(options: Namespace) -> None:
     else:
         dimension, delay = (rec.embedding.dimension, rec.embedding.delay) if rec.embedding else (1, 0)
         columns = range(1, orbit.shape[1] // dimension + 1)
-        names = [f"x{k}_lag{lag * delay}" if delay else f"x{k}" for lag in range(dimension) for k in columns]
+        raw = rec.column_names or [f"x{k}" for k in columns]
+        names = [f"{name}_lag{lag * delay}" if delay else name for lag in range(dimension) for name in raw]
         table = np.column_stack([rec.dt * np.arange(1, len(orbit) + 1), orbit])
         np.savetxt(content, table, fmt="%.9g", delimiter=",", header=",".join(["time", *names]), comments="")
     gd.training.write_whole(options.out, content.getvalue())
@@ -148,7 +149,7 @@ def report(options: Namespace) -> None:
         model=os.path.abspath(options.model),
         test=os.path.abspath(options.recording),
         floor=options.floor and os.path.abspath(options.floor),
-        reading={**_pick(options, gd.data.read_series), "dt": test.dt / options.coarsen},
+        reading={**_pick(options, gd.data.read_series), "dt": test.dt / max(1, options.coarsen)},
         steps=getattr(options, "steps", 20),
         coarsen=options.coarsen,
         truth=options.truth,
@@ -323,7 +324,7 @@ def _read(path: str, options: Namespace, **settings: Any) -> list[gd.data.Series
 def _read_as_trained(path: str, rec: gd.Reconstruction, options: Namespace) -> gd.data.Series:
     """A recording sampled as the training data were, unless it, or --dt, says otherwise; then `rec` refuses it."""
     try:
-        found = _read(path, options, dt=rec.dt / max(1, options.coarsen))
+        found = _read(path, options, dt=rec.dt / max(rec.coarsened, options.coarsen))
     except ValueError:  # its own clock contradicts
         found = _read(path, options)
     if len(found) > 1:

@@ -40,6 +40,7 @@ class Series:
         wide: says that more columns than time steps are meant; such a table is otherwise refused.
         column_names: what the columns are called, or () where nobody said.
         time_unit: of `dt`, such as "s", or "" where nobody said.
+        coarsened: how many rows of the recording each row is the mean of.
 
     Raises:
         TypeError: for values that are not real numbers, a `dt` that is not a number, wrong kinds of fields.
@@ -63,6 +64,7 @@ class Series:
     wide: bool = False
     column_names: tuple[str, ...] = ()
     time_unit: str = ""
+    coarsened: int = 1
 
     def __post_init__(self) -> None:
         if hasattr(self.values, "iloc") or hasattr(self.values, "coords"):
@@ -195,7 +197,8 @@ class Series:
             raise ValueError(f"{self!r} is embedded already; coarsen the original series")
         count = self.length // factor
         means = self.values[: count * factor].reshape(count, factor, -1).mean(axis=1, dtype=np.float64)
-        return replace(self, values=means.astype(self.values.dtype), dt=self.dt * factor, wide=True)
+        done = {"dt": self.dt * factor, "coarsened": self.coarsened * factor}
+        return replace(self, values=means.astype(self.values.dtype), wide=True, **done)
 
     def select(self, columns: int | str | Sequence[int | str]) -> Series:
         """The series with these columns only, by place from 0 or by name, in this order; `embedding` is forgotten."""

@@ -76,7 +76,8 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         )
     e = rec.embedding
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
-    header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype")}
+    header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype", "coarsened")}
+    header["column_names"] = list(rec.column_names)
     header["embedding"] = None if e is None else [e.dimension, e.delay, e.chosen_by]
     arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
     arrays |= {f"history/{k}": np.asarray(v) for k, v in rec.history.items()} | {"first": np.asarray(rec.first)}
@@ -86,7 +87,7 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         arrays |= {"inputs/mean": rec.input_scaling.mean, "inputs/std": rec.input_scaling.std}
     arrays |= {name: value for name in ("gain", "noise") if (value := getattr(rec, name)) is not None}
     if run is not None:
-        series = [{"name": s.name, "dt": s.dt} for s in run.recordings]
+        series = [{"name": s.name, "dt": s.dt, "column_names": list(s.column_names)} for s in run.recordings]
         header["run"] = {"config": to_json(run.config), "every": run.every, "series": series}
         header["run"]["key"] = str(jax.random.key_impl(run.key))
         arrays |= {f"state/{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(run.state))}
@@ -180,7 +181,16 @@ def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRu
         raise ValueError("its settings are none of gtfdeer's")
     model, scaling = fields["model"], fields["scaling"]
     recordings = [
-        Series(arrays[f"data/{i}/values"], s["dt"], s["name"], scaling, fields["embedding"], wide=True)
+        Series(
+            arrays[f"data/{i}/values"],
+            s["dt"],
+            s["name"],
+            scaling,
+            fields["embedding"],
+            wide=True,
+            column_names=tuple(map(str, s["column_names"])),
+            coarsened=fields["coarsened"],
+        )
         for i, s in enumerate(plain["series"])
     ]
     if not recordings or {s.columns for s in recordings} != {model.observed_dim}:
@@ -249,6 +259,7 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
     )
     if input_scaling is not None and input_scaling.columns != model.input_dim:
         raise ValueError(f"the inputs' scaling has {input_scaling.columns} columns for {model.input_dim}")
+    names = tuple(map(str, header["column_names"]))
     if header["dtype"] not in ("float32", "float64"):
         raise ValueError(f"the data's dtype is {header['dtype']!r}")
     columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
@@ -267,6 +278,8 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
         "scaling": scaling,
         "input_scaling": input_scaling,
         "dtype": header["dtype"],
+        "coarsened": whole(header["coarsened"], "coarsened"),
+        "column_names": names,
         "dt": dt,
         "first": first,
         "name": str(header["name"]),

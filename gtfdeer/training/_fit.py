@@ -191,6 +191,8 @@ def _reconstruct(run: TrainRun) -> Reconstruction:
         noise=one_step_noise(rows, filter_series(model, rows, gain, u)[1]),
         input_scaling=run.input_scaling,
         dtype=series.values.dtype.name,
+        column_names=_name_raw_columns(series),
+        coarsened=series.coarsened,
         scaling=series.scaling,
         dt=series.dt,
         first=np.asarray(first[0]),
@@ -200,3 +202,11 @@ def _reconstruct(run: TrainRun) -> Reconstruction:
         ending=run.ending,
         update=update,
     )
+
+
+def _name_raw_columns(series: Series) -> tuple[str, ...]:
+    """Return the names of the columns before an embedding, whose first block is the recording itself."""
+    if series.embedding is None:
+        return series.column_names
+    raw = series.column_names[: series.columns // series.embedding.dimension]
+    return tuple(name.removesuffix("_lag0") for name in raw)

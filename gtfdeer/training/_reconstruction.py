@@ -61,6 +61,9 @@ class Reconstruction:
         noise: `(N,)` standard deviation of the model's one-step errors on the training data, standardised.
         input_scaling: what was done to the external inputs, or None.
         dtype: of the data, in which results are returned.
+        column_names: of the training data, before an embedding, or (); a series whose columns are named is brought into
+            this order.
+        coarsened: rows of the recording that were averaged for each row of the training data.
     """
 
     model: Model
@@ -76,6 +79,8 @@ class Reconstruction:
     noise: Float[np.ndarray, " observed"] | None = None
     input_scaling: Scaling | None = None
     dtype: str = "float32"
+    column_names: tuple[str, ...] = ()
+    coarsened: int = 1
 
     def __str__(self) -> str:
         """Model, data, training, and the gain, a row for each latent unit."""
@@ -246,12 +251,14 @@ class Reconstruction:
         _files.save(path, self)
 
     def standardised(self, series: Series) -> Series:
-        """A series in the units that the model lives in, delay-embedded as the training data were."""
+        """A series prepared as the training data were: columns in order, coarsened, delay-embedded, in model units."""
         if not isinstance(series, Series):
             raise TypeError(
                 f"series is a {type(series).__name__}; pass a Series, made by "
                 f"gtfdeer.data.read_series(values, dt={self.dt})"
             )
+        if series.embedding is None:
+            series = self._prepare(series)
         if self.embedding is not None and series.embedding is None and series.columns < self.model.observed_dim:
             series = series.delay_embed(self.embedding.dimension, self.embedding.delay)
         if series.columns != self.model.observed_dim:
@@ -265,6 +272,20 @@ class Reconstruction:
                 "resample it, or pass its true dt"
             )
         return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
+
+    def _prepare(self, series: Series) -> Series:
+        """Coarsen a raw recording as the training data were, and put its named columns into their order."""
+        factor = self.coarsened // series.coarsened
+        if factor > 1 and np.isclose(series.dt * factor, self.dt, rtol=1e-4):
+            series = series.coarsen(factor)
+        if not (self.column_names and series.column_names) or series.column_names == self.column_names:
+            return series
+        if missing := [name for name in self.column_names if name not in series.column_names]:
+            raise ValueError(
+                f"series has the columns {', '.join(series.column_names)} but the model was trained on "
+                f"{', '.join(self.column_names)}; pass a series with {', '.join(missing)}"
+            )
+        return series.select(self.column_names)
 
     def rollout(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""

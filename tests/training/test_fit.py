@@ -286,3 +286,24 @@ def test_a_log_file_gets_a_line_every_tenth_of_the_way(lorenz, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert 2 <= len(lines) <= 10
     assert lines[-1].startswith("update 20 of 20: loss ")
+
+
+def test_the_file_keeps_the_preparation(lorenz, tmp_path):
+    named = gd.data.Series(lorenz.values, dt=lorenz.dt, column_names=("x", "y", "z"))
+    rec = quick(plrnn(), named.coarsen(3), updates=60)
+    rec.save(tmp_path / "model.npz")
+    rec = gd.load(tmp_path / "model.npz")
+    expected = rec.score(named.coarsen(3)).PE
+    coarsened, reordered = rec.score(named), rec.score(named.select(["z", "x", "y"]))
+    assert (coarsened.PE, reordered.PE) == (expected, expected)
+    with pytest.raises(ValueError, match="columns x, y, w but the model was trained on x, y, z; pass a series with z"):
+        rec.score(gd.data.Series(lorenz.values, dt=lorenz.dt, column_names=("x", "y", "w")))
+
+
+def test_counts_far_from_zero_keep_their_digits(lorenz):
+    counts = np.round(1e9 + 200 * lorenz.standardise().values.astype(np.float64)).astype(np.int64)
+    near, far = (quick(plrnn(), gd.data.read_series(v, dt=0.01), updates=40) for v in (counts - 10**9, counts))
+    runs = near.simulate(50), far.simulate(50) - 1e9
+    np.testing.assert_allclose(*runs, atol=0.5)  # of 200: float32 of the network
+    starts = [rec.simulate(1, start=row)[0] for rec, row in ((near, counts[7] - 10**9), (far, counts[7]))]
+    np.testing.assert_allclose(starts[1] - 1e9, starts[0], atol=0.5)
