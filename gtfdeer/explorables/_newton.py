@@ -2,15 +2,15 @@
 
     z^(k+1) = one iteration of the solver from z^(k),    until nothing moves, all is rounding, or something overflows
 
-The stopping rule is that of `gtfdeer.solve`; here every iterate is kept. alpha and the guess are arguments of the
-program, so that only a new length, solver or task compiles.
+The iterations are the solver's own; here every iterate is kept. alpha and the guess are arguments of the program, so
+that only a new length, solver or task compiles.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -21,18 +21,17 @@ from ..solvers import Problem, solve
 from ._task import Task
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Float
 
 __all__ = ["MOST", "SOLVERS", "TOLERANCE", "Iterates", "newton_program"]
 
 MOST = 40  # iterations that are kept
 TOLERANCE = 1e-5
-# one iteration each: the program below counts them
-SOLVERS: dict[str, solvers.Solver] = {
-    "DEER": solvers.DEER(tol=TOLERANCE, max_iterations=1),
-    "QuasiDEER": solvers.QuasiDEER(tol=TOLERANCE, max_iterations=1),
-    "ELK": solvers.ELK(tol=TOLERANCE, max_iterations=1),
-    "Shooting": solvers.Shooting(tol=TOLERANCE, max_sweeps=1),
+SOLVERS: dict[str, solvers.Iterative] = {
+    "DEER": solvers.DEER(tol=TOLERANCE, max_iterations=MOST),
+    "QuasiDEER": solvers.QuasiDEER(tol=TOLERANCE, max_iterations=MOST),
+    "ELK": solvers.ELK(tol=TOLERANCE, max_iterations=MOST),
+    "Shooting": solvers.Shooting(tol=TOLERANCE, max_sweeps=MOST),
 }
 
 
@@ -68,55 +67,31 @@ class Iterates:
         return int(wrong.argmax()) if wrong.any() else len(wrong)
 
 
-class _Move(NamedTuple):
-    """One iteration: where it leads, its residual, the solver's own memory, and what the count and the end rest on."""
-
-    states: Array
-    residual: Array
-    damping: Array
-    accepted: Any
-    counted: Array
-
-
 def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any], Iterates]:
     """A function of alpha and guess `(T, M)`; it compiles when it is first called."""
     forced = forcing.force(task.step)
     one = SOLVERS[solver]
 
-    def residual(z: Any, inputs: Any) -> Any:
-        return jnp.max(jnp.abs(_problem(forced, task.start, inputs).images(z) - z))
-
-    def move(z: Any, damping: Any, inputs: Any) -> _Move:
-        if isinstance(one, solvers.ELK):  # its damping goes on from one iteration to the next
-            return _damped(one, _problem(forced, task.start, inputs), z, damping)
-        answer = solve(forced, task.start, inputs, solver=one, guess=z)
-        return _Move(answer.states, answer.residual, damping, True, answer.iterations)
-
     @jax.jit
     def run(alpha: Any, guess: Any) -> tuple:
         inputs = task.inputs(alpha, length)
+        problem = Problem(lambda _, z, u: forced(z, u), None, ((), ()), task.start, inputs)
 
-        def unfinished(carry: tuple) -> Any:
-            k, *_, done = carry
-            return ~done & (k < MOST)
+        def residual(z: Any) -> Any:
+            return jnp.max(jnp.abs(problem.map_steps(z) - z))
 
         def iteration(carry: tuple) -> tuple:
-            k, z, damping, states, residuals, _ = carry
-            new = move(z, damping, inputs)
-            moved, size = jnp.max(jnp.abs(new.states - z)), 1 + jnp.max(jnp.abs(new.states))
-            k = k + new.counted
-            still = (new.counted == 0) | (new.accepted & (moved <= TOLERANCE * size))
-            done = still | ~jnp.isfinite(jnp.sum(new.states)) | ~jnp.isfinite(new.residual)
-            states, residuals = states.at[k].set(new.states), residuals.at[k].set(new.residual)
-            return k, new.states, new.damping, states, residuals, done
+            state, states, residuals = carry
+            state = one.step(problem, state)
+            k = state.iterations
+            return state, states.at[k].set(state.states), residuals.at[k].set(residual(state.states))
 
         states = jnp.zeros((MOST + 1, *guess.shape), guess.dtype).at[0].set(guess)
-        residuals = jnp.zeros(MOST + 1, guess.dtype).at[0].set(residual(guess, inputs))
-        damping = jnp.asarray(one.damping if isinstance(one, solvers.ELK) else 0.0, guess.dtype)
-        first = (jnp.asarray(0), guess, damping, states, residuals, jnp.asarray(False))
-        k, _, _, states, residuals, _ = jax.lax.while_loop(unfinished, iteration, first)
+        residuals = jnp.zeros(MOST + 1, guess.dtype).at[0].set(residual(guess))
+        begin = (one.init(problem, guess), states, residuals)
+        state, states, residuals = jax.lax.while_loop(lambda carry: ~one.done(carry[0]), iteration, begin)
         truth = solve(forced, task.start, inputs, solver=solvers.Sequential()).states
-        return k, states, residuals, truth
+        return state.iterations, states, residuals, truth
 
     def program(alpha: float, guess: Any) -> Iterates:
         k, states, residuals, truth = (np.asarray(x) for x in run(np.float32(alpha), guess))
@@ -124,22 +99,6 @@ def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any
         return Iterates(states, residuals, truth, _verdict(states[-1], residuals[-1]))
 
     return program
-
-
-def _problem(step: Callable[[Any, Any], Any], start: Any, inputs: Any) -> Problem:
-    return Problem(lambda _, z, u: step(z, u), None, ((), ()), start, inputs)
-
-
-def _damped(elk: solvers.ELK, problem: Problem, z: Array, damping: Array) -> _Move:
-    """One iteration of ELK, as `ELK.run` does it: a move that lowers no residual is not taken, but counts."""
-    r = problem.images(z) - z
-    new = elk.move(problem, z, r, damping)
-    after = problem.images(new) - new
-    better = jnp.sum(after**2) < jnp.sum(r**2)  # false for NaN
-    damping = jnp.maximum(jnp.where(better, damping / elk.change, damping * elk.change), 1e-30)
-    rounding = 4 * jnp.finfo(z.dtype).eps * (1 + jnp.max(jnp.abs(z)))
-    counted = jnp.where(jnp.max(jnp.abs(r)) > rounding, 1, 0)
-    return _Move(jnp.where(better, new, z), jnp.max(jnp.abs(jnp.where(better, after, r))), damping, better, counted)
 
 
 def _verdict(last: Float[np.ndarray, "time latent"], residual: float) -> Status:

@@ -2,11 +2,9 @@
 
 from . import scan
 from ._auto import Auto
-from ._base import Problem, Solver
+from ._base import Iterative, Problem, Solver
 from ._benchmark import Timing, benchmark
-from ._deer import DEER
-from ._elk import ELK
-from ._quasi import QuasiDEER
+from ._newton import DEER, ELK, QuasiDEER
 from ._sequential import Sequential
 from ._shooting import Shooting
 from ._solve import Solution, Status, iterates, solve
@@ -15,6 +13,7 @@ __all__ = [
     "DEER",
     "ELK",
     "Auto",
+    "Iterative",
     "Problem",
     "QuasiDEER",
     "Sequential",

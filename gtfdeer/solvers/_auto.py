@@ -10,9 +10,9 @@ On CPUs this was measured (2 cores, M 3, 10 and 30): at T 1024 `Sequential` is a
 they follow from memory and from what has been published.
 
 How fast the map forgets is seen while solving: `Shooting` corrects its windows by Newton's method where plain sweeps
-crawl. Where the chosen solver itself does not hold its answer for solved (the last residuals of Newton's method, the
+crawl. Where the chosen solver itself does not converge (the last residuals of Newton's method, the
 edges of the windows), the answer is computed step by step, and `Solution.fallback` says so.
-Gradients come from the chosen solver's adjoint, which is exact for any trajectory.
+Gradients come from the chosen solver, and are exact for any trajectory.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import whole
-from ._base import Attempt, Problem, Solver, check_cap, tolerance_for
-from ._batching import shared
-from ._deer import DEER
+from ._base import Problem, Solver, SolverResult, check_cap, largest, tolerance_for
+from ._columns import any_in_batch
+from ._newton import DEER
 from ._sequential import Sequential
 from ._shooting import Shooting
 from .scan import this_device
 
 if TYPE_CHECKING:
     from jax.typing import DTypeLike
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Float, PyTree
 
 __all__ = ["Auto", "choose"]
 
@@ -62,24 +62,28 @@ class Auto(Solver):
         check_cap(self.tol, self.max_iterations, "max_iterations")
         whole(self.batch, "batch")
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> SolverResult:
         length, latent_dim = guess.shape
         chosen = self.choice(length, latent_dim, guess.dtype)
-        attempt = chosen.run(problem, guess)
+        result = chosen.run(problem, guess)
         if isinstance(chosen, Sequential):
-            return attempt
-        return jax.lax.cond(
-            shared(~attempt.met),
-            lambda: Sequential().run(problem, guess)._replace(iterations=attempt.iterations + 1, fallback=True),
-            lambda: attempt._replace(met=jnp.asarray(True)),
-        )
+            return result
 
-    def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
+        def fall_back() -> SolverResult:
+            states = Sequential().run(problem, guess).states
+            residual = largest(problem.map_steps(states) - states)
+            return result._replace(
+                states=states, iterations=result.iterations + 1, residual=residual, exact=True, fallback=True
+            )
+
+        return jax.lax.cond(any_in_batch(~result.converged), fall_back, lambda: result)
+
+    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
         length, latent_dim = states.shape
-        return self.choice(length, latent_dim, states.dtype).adjoint(problem, states, cotangents)
+        return self.choice(length, latent_dim, states.dtype).gradient(problem, states, cotangents)
 
-    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
-        return self.choice(length, latent_dim, dtype).keeps_its_loop(length, latent_dim, dtype)
+    def differentiates_scan(self, length: int, latent_dim: int, dtype: Any) -> bool:
+        return self.choice(length, latent_dim, dtype).differentiates_scan(length, latent_dim, dtype)
 
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)

@@ -4,8 +4,12 @@ The problem is one nonlinear recurrence, written as a system of T equations for 
 
     z_t = f(z_{t-1}, u_t),    t = 1..T,    z_0 given;        r_t(z) = f(z_{t-1}, u_t) - z_t = 0
 
-A solver is a frozen dataclass with two verbs: `run` the whole solve, and solve the `adjoint` recurrence at the solution
-(for gradients). Solvers know no model and no forcing.
+A solver is a frozen dataclass. It runs a whole solve, and gives the gradient at the solution; one that iterates does so
+by `init`, `step` and `done`, in one loop for all of them. Solvers know no model and no forcing.
+
+    state = solver.init(problem, guess)
+    while not solver.done(state):
+        state = solver.step(problem, state)          # state.states is the iterate, (T, M)
 """
 
 from __future__ import annotations
@@ -20,28 +24,27 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import real, whole
-from ._batching import shared, together
-from ._columns import columns
+from ._columns import any_in_batch, batched, vmap_last
 from .scan import on_cpu
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
 __all__ = [
-    "Attempt",
-    "NewtonLike",
+    "Iterative",
     "Problem",
     "Solver",
-    "alone",
+    "SolverResult",
     "check_cap",
+    "chunk_size",
     "default_tolerance",
-    "fixed_point",
-    "folded",
+    "from_chunks",
+    "iterate",
     "largest",
     "rounding",
-    "stretch",
+    "single_cpu",
+    "to_chunks",
     "tolerance_for",
-    "unfolded",
 ]
 
 
@@ -80,14 +83,14 @@ class Problem:
         """`x_2, .., x_T, last`: what belongs to the next step."""
         return jnp.concatenate([x[1:], last[None]])
 
-    def images(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
+    def map_steps(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
         """`f(z_{t-1}, u_t)` for all t at once."""
         return _for_all_times(self.pure_step, self.constants[0], self.previous(states), self.inputs)
 
     def jacobians(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent latent"]:
         """`J_t = df/dz` at `z_{t-1}` for all t at once; `(T, M)` where they were given as diagonal."""
         jacobian, constants = self._jacobian()
-        size = max(stretch(), _FOR_JACOBIANS)
+        size = max(chunk_size(), _FOR_JACOBIANS)
         return _for_all_times(jacobian, constants, self.previous(states), self.inputs, size)
 
     def diagonals(self, states: Float[Array, "time latent"]) -> Float[Array, "time latent"]:
@@ -106,7 +109,7 @@ class Problem:
 
         return _for_all_times(diagonal, constants, self.previous(states), self.inputs)
 
-    def pullbacks(
+    def vjps(
         self, states: Float[Array, "time latent"], adjoints: Float[Array, "time latent"]
     ) -> Float[Array, "time latent"]:
         """`J_t^T l_t` for all t at once, by vector-Jacobian products."""
@@ -123,13 +126,15 @@ class Problem:
         return self.pure_jacobian, self.constants[1]
 
 
-class Attempt(NamedTuple):
+class SolverResult(NamedTuple):
     """Where a solver ended."""
 
     states: Float[Array, "time latent"]
     iterations: Int[Array, ""]
-    met: Bool[Array, ""]
-    """The solver's own view of whether this solves the problem; the judge is `solve`'s."""
+    converged: Bool[Array, ""]
+    """The solver's own flag; `solve` re-checks it."""
+    residual: Float[Array, ""] | None = None
+    """`max |f(z_{t-1}, u_t) - z_t|` of these states where the solver knows it; otherwise `solve` computes it."""
     exact: Bool[Array, ""] | bool = False
     """Whether it was computed step by step, so that it satisfies its equation by construction."""
     fallback: Bool[Array, ""] | bool = False
@@ -140,79 +145,74 @@ class Solver(abc.ABC):
     """A way to solve `z_t = f(z_{t-1}, u_t)` for all t; its settings are the fields of a frozen dataclass."""
 
     @abc.abstractmethod
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
-        """The whole solve, from the first iterate `(T, M)` on."""
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> SolverResult:
+        """Return the result of a whole solve, from the first iterate `(T, M)` on."""
 
     @abc.abstractmethod
-    def adjoint(
+    def gradient(
         self, problem: Problem, states: Float[Array, "time latent"], cotangents: Float[Array, "time latent"]
-    ) -> Float[Array, "time latent"]:
-        """Solve `l_t = g_t + J_{t+1}^T l_{t+1}` backwards, at the solution; exact for every solver."""
+    ) -> tuple[PyTree, Array, PyTree]:
+        """Return the gradients of constants, start and inputs from that of the solution; exact for every solver."""
 
     @abc.abstractmethod
     def tolerance(self, dtype: Any) -> float:
-        """The relative residual up to which a trajectory counts as converged."""
+        """Return the relative residual up to which a trajectory counts as converged."""
 
-    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
+    def differentiates_scan(self, length: int, latent_dim: int, dtype: Any) -> bool:
         """Whether the gradient goes back through the loop itself, which then keeps what each step computed."""
         return False
 
 
-@dataclass(frozen=True)
-class NewtonLike(Solver):
-    """Solvers that move a whole trajectory at a time, `z <- move(z, r(z))`, until nothing is left to move.
+class Iterative(Solver):
+    """A solver that improves a whole trajectory until nothing is left to improve.
 
-    What they have in common; their settings are dataclass fields of their own.
+    Its state is a pytree with the present iterate, `state.states` `(T, M)`, and the count, `state.iterations`.
     """
 
-    tol: float | None
-    max_iterations: int
-
-    def __post_init__(self) -> None:
-        check_cap(self.tol, self.max_iterations, "max_iterations")
+    @abc.abstractmethod
+    def init(self, problem: Problem, guess: Float[Array, "time latent"]) -> Any:
+        """Return the state before the first iteration."""
 
     @abc.abstractmethod
-    def move(
-        self, problem: Problem, states: Float[Array, "time latent"], residuals: Float[Array, "time latent"]
-    ) -> Float[Array, "time latent"]:
-        """The next iterate, from an iterate and its residuals."""
+    def step(self, problem: Problem, state: Any) -> Any:
+        """Return the state after one iteration."""
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
-        return fixed_point(
-            lambda z, r, memory: (self.move(problem, z, r), memory, True),
-            lambda z: problem.images(z) - z,
-            guess,
-            memory=None,
-            tol=self.tolerance(guess.dtype),
-            max_iterations=self.max_iterations,
-        )
+    @abc.abstractmethod
+    def done(self, state: Any) -> Bool[Array, ""]:
+        """Whether it has converged, met its cap, or overflowed."""
 
-    def tolerance(self, dtype: Any) -> float:
-        return tolerance_for(self.tol, dtype)
+    @abc.abstractmethod
+    def finish(self, problem: Problem, state: Any) -> SolverResult:
+        """Return the result of the last state."""
 
 
-def stretch() -> int:
+def iterate(step: Callable[[Any], Any], done: Callable[[Any], Array], state: Any) -> Any:
+    """Step until done; under `vmap` until all members of the batch are."""
+    return jax.lax.while_loop(lambda state: any_in_batch(~done(state)), step, state)
+
+
+def chunk_size() -> int:
     """Time steps that are worked on at once: as many as fit into a cache on CPUs, as fill the device elsewhere."""
     return 256 if on_cpu() else 65_536
 
 
-def folded(elements: PyTree, size: int | None = None) -> tuple[PyTree, PyTree]:
-    """`(T, ..)` as stretches `(K, S, ..)`, by default of `stretch()`, and the rest, which fills none."""
+def to_chunks(elements: PyTree, size: int | None = None) -> tuple[PyTree, PyTree]:
+    """`(T, ..)` as chunks `(K, S, ..)`, by default of `chunk_size()`, and the rest, which fills none."""
     length = len(jax.tree.leaves(elements)[0])
-    size = min(length, size or stretch())
+    size = min(length, size or chunk_size())
     count = length // size
-    stretches = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), elements)
-    return stretches, jax.tree.map(lambda x: x[count * size :], elements)
+    chunks = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), elements)
+    return chunks, jax.tree.map(lambda x: x[count * size :], elements)
 
 
-def unfolded(stretches: Array) -> Array:
+def from_chunks(chunks: Array) -> Array:
     """`(K, S, ..)` as `(K S, ..)`."""
-    count, size, *shape = stretches.shape
-    return stretches.reshape(count * size, *shape)
+    count, size, *shape = chunks.shape
+    return chunks.reshape(count * size, *shape)
 
 
-def alone() -> bool:
-    """Whether one CPU does the work: one trajectory after the other is faster there, stretches that fit into its cache.
+def single_cpu() -> bool:
+    """Whether one CPU does the work: one trajectory after the other is faster there, chunks that fit into its cache.
 
     Devices that share a batch would have to gather it for that.
     """
@@ -226,25 +226,25 @@ def _for_all_times(
     inputs: Any,
     size: int | None = None,
 ) -> Array:
-    """`function(constants, z, u)` for every time, a stretch after the other; a whole batch as one long trajectory."""
+    """`function(constants, z, u)` for every time, one chunk after the other; a whole batch as one long trajectory."""
 
-    def at_once(constants: PyTree, stretch: PyTree) -> Array:
-        last = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), stretch)
-        return jnp.moveaxis(columns(partial(function, constants))(*last), -1, 0)
+    def at_once(constants: PyTree, chunk: PyTree) -> Array:
+        last = jax.tree.map(lambda x: jnp.moveaxis(x, 0, -1), chunk)
+        return jnp.moveaxis(vmap_last(partial(function, constants))(*last), -1, 0)
 
     def one(constants: PyTree, trajectory: PyTree) -> Array:
-        stretches, rest = folded(trajectory, size)
-        found = unfolded(jax.lax.map(partial(at_once, constants), stretches))
+        chunks, rest = to_chunks(trajectory, size)
+        found = from_chunks(jax.lax.map(partial(at_once, constants), chunks))
         return jnp.concatenate([found, at_once(constants, rest)]) if len(jax.tree.leaves(rest)[0]) else found
 
     def of_all(constants: PyTree, trajectories: PyTree) -> Array:
-        if not alone():
+        if not single_cpu():
             return jax.vmap(partial(one, constants))(trajectories)
         batch, length = jax.tree.leaves(trajectories)[0].shape[:2]
         found = one(constants, jax.tree.map(lambda x: x.reshape(batch * length, *x.shape[2:]), trajectories))
         return found.reshape(batch, length, *found.shape[1:])
 
-    return together(of_all)(constants, (states, inputs))
+    return batched(of_all)(constants, (states, inputs))
 
 
 def largest(x: Array) -> Float[Array, ""]:
@@ -272,50 +272,3 @@ def check_cap(tol: float | None, cap: int, name: str) -> None:
     if tol is not None:
         real(tol, "tol", above=0, example="1e-5, or None for the default of the dtype")
     whole(cap, name)
-
-
-def fixed_point(
-    move: Callable[[Array, Array, Any], tuple[Array, Any, Any]],
-    residuals: Callable[[Array], Array],
-    guess: Array,
-    memory: Any,
-    *,
-    tol: float,
-    max_iterations: int,
-) -> Attempt:
-    """Repeat `z + move(z, r(z))` until the moves or the residual vanish, something overflows, or the cap is met.
-
-    It ends early when the residual has reached rounding: chaos amplifies rounding, so that moves may then never
-    get smaller, although nothing is left to improve.
-
-    Args:
-        move: maps iterate, its residuals and a memory of the solver's own to the next iterate, the next memory, and
-            whether the iterate was accepted; one that was not goes on whatever it moved by.
-        residuals: `r(z) = f(z) - z`, `(T, M)`.
-        guess: `(T, M)` first iterate.
-        memory: the solver's own state; any pytree.
-        tol: relative size of a move below which the iteration ends.
-        max_iterations: the cap.
-
-    Returns:
-        The last iterate, the number of iterations done, and whether its residual is within `tol`.
-    """
-    least = rounding(guess.dtype)
-
-    def unfinished(carry: tuple) -> Array:
-        z, r, moved, _, count = carry
-        scale = 1 + largest(z)
-        still_moving = moved > tol * scale
-        above_rounding = largest(r) > least * scale
-        finite = jnp.isfinite(largest(r)) & jnp.isfinite(scale)
-        return shared(still_moving & above_rounding & finite) & (count < max_iterations)
-
-    def iteration(carry: tuple) -> tuple:
-        z, r, _, memory, count = carry
-        new, memory, accepted = move(z, r, memory)
-        moved = jnp.where(accepted, largest(new - z), jnp.inf)
-        return new, residuals(new), moved, memory, count + 1
-
-    first = (guess, residuals(guess), jnp.asarray(jnp.inf, guess.dtype), memory, jnp.asarray(0))
-    z, r, _, _, count = jax.lax.while_loop(unfinished, iteration, first)
-    return Attempt(z, count, largest(r) <= tol * (1 + largest(z)))

@@ -1,8 +1,8 @@
-"""A function of vectors, applied to the columns of matrices.
+"""Batches: a function of vectors applied to the columns of matrices, and what a batch under `vmap` does in one call.
 
     Y = [f(x_1), .., f(x_C)],    X = [x_1, .., x_C]
 
-The meaning is that of `jax.vmap(f, in_axes=-1, out_axes=-1)`. The difference is where the columns lie: `vmap` moves
+`vmap_last(f)` means `jax.vmap(f, in_axes=-1, out_axes=-1)`. The difference is where the columns lie: `vmap` moves
 them to the front at the first sum with something that all columns share, here they stay innermost in memory, so that
 `W x` becomes one product `W X` and everything else one loop along a row. With hundreds of columns XLA is faster on
 CPUs that way: a step of a shPLRNN with 256 columns 1.8 times (M 3, H 50) and 1.5 times (M 30, H 200), the gradient with
@@ -15,6 +15,7 @@ rest.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from jax.extend.core import Jaxpr, JaxprEqn
     from jaxtyping import Array, PyTree
 
-__all__ = ["columns", "summed"]
+__all__ = ["any_in_batch", "batched", "vmap_last", "vmap_last_sum", "vmap_last_terms"]
 
 _ARITHMETIC = {"abs", "add", "div", "max", "min", "mul", "neg", "pow", "rem", "sign", "square", "sub"}
 _FUNCTIONS = {"atan2", "cos", "erf", "exp", "exp2", "expm1", "integer_pow", "log", "log1p", "logistic"}
@@ -34,10 +35,60 @@ _COMPARISONS = {"and", "eq", "ge", "gt", "is_finite", "le", "lt", "ne", "not", "
 _ENTRYWISE = _ARITHMETIC | _FUNCTIONS | _COMPARISONS | {"add_any", "clamp", "convert_element_type", "copy", "select_n"}
 
 
-def columns(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
+@jax.custom_batching.custom_vmap
+def any_in_batch(condition: Array) -> Array:
+    """Return the condition; under `vmap` whether it holds for any member of the batch, the same for all.
+
+    Without it `vmap` makes a loop choose, every time round and for its whole state, between old and new.
+    """
+    return condition
+
+
+@any_in_batch.def_vmap
+def _of_a_batch(axis_size: int, in_batched: list, condition: Array) -> tuple[Array, bool]:
+    return any_in_batch(jnp.any(condition)), False
+
+
+def batched(function: Callable[[PyTree, PyTree], PyTree]) -> Callable[[PyTree, PyTree], PyTree]:
+    """A function of one trajectory from `function(common, trajectories)` of many, B along the first axis.
+
+    Under `vmap` the whole batch goes to `function` in one call, unless its members differ in what is common to them.
+
+    >>> summed = batched(lambda common, x: (x + common).sum(axis=1))
+    >>> jax.vmap(summed, in_axes=(None, 0))(1.0, jnp.ones((2, 3)))
+    Array([6., 6.], dtype=float32)
+    """
+
+    @jax.custom_batching.custom_vmap
+    def many(common: PyTree, trajectories: PyTree) -> PyTree:
+        return function(common, trajectories)
+
+    @many.def_vmap
+    def more(size: int, in_batched: list, common: PyTree, trajectories: PyTree) -> tuple[PyTree, PyTree]:
+        if any(jax.tree.leaves(in_batched[0])):
+            axes = jax.tree.map(lambda mapped: 0 if mapped else None, tuple(in_batched))
+            found = jax.vmap(function, in_axes=axes)(common, trajectories)
+            return found, jax.tree.map(lambda _: True, found)
+
+        def whole(x: Array, mapped: bool) -> Array:
+            x = x if mapped else jnp.broadcast_to(x, (size, *x.shape))
+            return x.reshape(size * x.shape[1], *x.shape[2:])
+
+        found = many(common, jax.tree.map(whole, trajectories, in_batched[1]))
+        found = jax.tree.map(lambda x: x.reshape(size, len(x) // size, *x.shape[1:]), found)
+        return found, jax.tree.map(lambda _: True, found)
+
+    def one(common: PyTree, trajectory: PyTree) -> PyTree:
+        found = many(common, jax.tree.map(lambda x: x[None], trajectory))
+        return jax.tree.map(lambda x: x[0], found)
+
+    return one
+
+
+def vmap_last(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
     """`function` of `(..., C)` arrays, column by column; pytrees in and out, as `function` has them.
 
-    >>> columns(lambda x, u: jnp.array([[0.0, 1.0], [2.0, 0.0]]) @ x + u)(jnp.eye(2), jnp.ones((2, 2)))
+    >>> vmap_last(lambda x, u: jnp.array([[0.0, 1.0], [2.0, 0.0]]) @ x + u)(jnp.eye(2), jnp.ones((2, 2)))
     Array([[1., 2.],
            [3., 1.]], dtype=float32)
     """
@@ -49,21 +100,39 @@ def columns(function: Callable[..., PyTree]) -> Callable[..., PyTree]:
     return many
 
 
-def summed(function: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[PyTree, PyTree]]:
-    """As `columns`, for a function with two results, of which the first is summed over all columns.
+def vmap_last_terms(function: Callable[..., tuple[PyTree, PyTree]], *arguments: PyTree) -> tuple[list, Any, PyTree]:
+    """As `vmap_last`, for a function with two results, of which the first is to be summed over columns, later.
+
+    Returns:
+        terms: arrays `(..., C)` that determine the sum, such as the factors `a` and `b` of outer products `a b^T`.
+        add: the sum from the terms; also from those of several calls, side by side along the last axis.
+        second: the second result, `(..., C)`.
+    """
+    evaluation, structure = _Evaluation.of(function, arguments)
+    first, second = jax.tree.unflatten(structure, evaluation.outputs)
+    terms: list[Array] = []
+    adders = jax.tree.map(partial(evaluation.sum_later, terms), first)
+
+    def add(terms: list[Array]) -> PyTree:
+        return jax.tree.map(lambda adder: adder(terms), adders)
+
+    return terms, add, jax.tree.map(evaluation.each, second)
+
+
+def vmap_last_sum(function: Callable[..., tuple[PyTree, PyTree]]) -> Callable[..., tuple[PyTree, PyTree]]:
+    """As `vmap_last`, for a function with two results, of which the first is summed over all columns.
 
     Outer products, as gradients with respect to matrices have them, become one product:
     `sum_c a_c b_c^T = A B^T`.
 
-    >>> summed(lambda a, b: (jnp.outer(a, b), a + b))(jnp.ones((2, 5)), jnp.ones((2, 5)))[0]
+    >>> vmap_last_sum(lambda a, b: (jnp.outer(a, b), a + b))(jnp.ones((2, 5)), jnp.ones((2, 5)))[0]
     Array([[5., 5.],
            [5., 5.]], dtype=float32)
     """
 
     def many(*arguments: PyTree) -> tuple[PyTree, PyTree]:
-        evaluation, structure = _Evaluation.of(function, arguments)
-        first, second = jax.tree.unflatten(structure, evaluation.outputs)
-        return jax.tree.map(evaluation.total, first), jax.tree.map(evaluation.each, second)
+        terms, add, second = vmap_last_terms(function, *arguments)
+        return add(terms), second
 
     return many
 
@@ -104,19 +173,28 @@ class _Evaluation:
         """One entry a column."""
         return _spread(self.value(variable), self.count)
 
-    def total(self, variable: Any) -> Array:
-        """The sum over all columns, taken as early as linear operations allow."""
+    def sum_later(self, terms: list[Array], variable: Any) -> Callable[[list[Array]], Array]:
+        """Append what the sum over all columns needs to `terms`; the sum as a function of such terms.
+
+        It is taken as early as linear operations allow.
+        """
         equation = None if isinstance(variable, Literal) else self._made_by.get(variable)
+        name = "" if equation is None else equation.primitive.name
+        place = len(terms)
         if equation is not None:
-            name, operands = equation.primitive.name, equation.invars
+            if name == "broadcast_in_dim" and isinstance(zero := equation.invars[0], Literal) and not zero.val:
+                aval: Any = variable.aval  # no gradient: zeros, however many columns
+                return lambda _: jnp.zeros(aval.shape, aval.dtype)
             if name == "dot_general" and not any(map(any, equation.params["dimension_numbers"])):
-                left, right = (self.each(v) for v in operands)
-                along = ((left.ndim - 1,), (right.ndim - 1,)), ((), ())
-                return _bind(equation, [left, right], {"dimension_numbers": along})[0].array
+                operands = [self.each(v) for v in equation.invars]
+                terms.extend(operands)
+                along = tuple((x.ndim - 1,) for x in operands), ((), ())
+                return lambda terms: _bind(equation, terms[place : place + 2], {"dimension_numbers": along})[0].array
             if name in ("add_any", "transpose", "reshape", "convert_element_type"):
-                return _bind(equation, [self.total(v) for v in operands])[0].array
-        value = self.value(variable)
-        return jnp.sum(value.array, axis=-1) if value.each else value.array * self.count
+                adders = [self.sum_later(terms, v) for v in equation.invars]
+                return lambda terms: _bind(equation, [adder(terms) for adder in adders])[0].array
+        terms.append(self.each(variable))
+        return lambda terms: jnp.sum(terms[place], axis=-1)
 
 
 def _spread(value: _Value, count: int) -> Array:

@@ -14,11 +14,11 @@ import jax
 import jax.numpy as jnp
 
 from . import scan
-from ._adjoint import dense_adjoint, vjp_adjoint
-from ._base import Attempt, Problem, Solver, default_tolerance
+from ._adjoint import dense_adjoint, gradient_from, vjp_adjoint
+from ._base import Problem, Solver, SolverResult, default_tolerance
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float
+    from jaxtyping import Array, Float, PyTree
 
 __all__ = ["Sequential"]
 
@@ -39,21 +39,23 @@ class Sequential(Solver):
     Array([1.  , 1.5 , 1.75], dtype=float32)
     """
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> SolverResult:
         def step(z: Array, u: Any) -> tuple[Array, Array]:
             z = problem.step(z, u)
             return z, z
 
         states = jax.lax.scan(step, problem.z0, problem.inputs)[1]
-        return Attempt(states, jnp.asarray(1), met=jnp.asarray(True), exact=True)
+        return SolverResult(states, jnp.asarray(1), converged=jnp.asarray(True), exact=True)
 
-    def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
+    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
         if states.shape[1] <= _SMALL:
-            return dense_adjoint(problem, states, cotangents, scan.sequential)
-        return vjp_adjoint(problem, states, cotangents)
+            adjoints = dense_adjoint(problem, states, cotangents, scan.sequential)
+        else:
+            adjoints = vjp_adjoint(problem, states, cotangents)
+        return gradient_from(problem, states, adjoints)
 
-    def keeps_its_loop(self, length: int, latent_dim: int, dtype: Any) -> bool:
+    def differentiates_scan(self, length: int, latent_dim: int, dtype: Any) -> bool:
         return length < _SHORT and latent_dim > _SMALL
 
     def tolerance(self, dtype: Any) -> float:
-        return default_tolerance(dtype)  # not asked for: its attempts are exact
+        return default_tolerance(dtype)  # not asked for: its results are exact

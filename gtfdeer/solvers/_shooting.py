@@ -1,11 +1,11 @@
-"""Multiple shooting: cut time into windows, walk all windows at once, and mend their edges until they meet.
+"""Multiple shooting: cut time into windows, integrate all windows at once, and correct their starts until edges meet.
 
 The unknowns are the C window starts s_c. With F_c the map of a whole window,
 
     s_{c+1} = F_c(s_c),    c = 1..C-1;        s_1 = z_0
 
-1. guess the starts from the teacher signal and walk all windows side by side (T / C steps deep);
-2. each window's end is the next window's new start; walk again, but only until the new states have merged with
+1. guess the starts from the teacher signal and integrate all windows side by side (T / C steps deep);
+2. each window's end is the next window's new start; integrate again, but only until the new states have merged with
    the old ones: under forcing an error of the start is forgotten at a rate rho < 1, and the rest stays as it is;
 3. where starts are forgotten slowly (slow latent units that are not forced), correct them by Newton's method,
    d_{c+1} = P_c d_c + F_c(s_c) - s_{c+1} with P_c the window's Jacobian product: one small affine scan. On CPUs with
@@ -14,35 +14,147 @@ The unknowns are the C window starts s_c. With F_c the map of a whole window,
 After k sweeps the first k windows are exact, so that it always ends. No Jacobian of every step, `T M` numbers of
 memory. A batch of trajectories (`vmap`) is so many windows more: all of them are columns of one matrix.
 
+The gradient is the same backwards. The adjoint recurrence is linear, so that the first sweep goes through all windows
+as if nothing came from their right, and the next ones send through what did come, until it has died out. Each step
+adds its share to the parameters' gradient on the way: hidden layers are never kept.
+
 Bock & Plitt, "A multiple shooting algorithm for direct solution of optimal control problems", IFAC 1984;
 Lions, Maday, Turinici, "Résolution d'EDP par un schéma en temps pararéel", 2001 (its relative, parareal).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from .._checks import whole
-from ._adjoint import vjp_adjoint
-from ._base import Attempt, Problem, Solver, check_cap, default_tolerance, tolerance_for
-from ._batching import shared
-from ._windows import walk_windows
+from . import scan
+from ._adjoint import floating
+from ._base import (
+    Iterative,
+    Problem,
+    SolverResult,
+    check_cap,
+    default_tolerance,
+    iterate,
+    largest,
+    rounding,
+    tolerance_for,
+)
+from ._columns import any_in_batch, batched, vmap_last, vmap_last_terms
+from .scan import on_cpu
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Float, PyTree
+    from jaxtyping import Array, Bool, Float, Int, PyTree
 
-__all__ = ["Shooting", "windowed_adjoint"]
+__all__ = ["Shooting", "window_length", "windowed_gradient"]
 
+_STRIDE = 8  # steps between two looks at whether new and old states have merged
+_SLOW = 0.1  # a plain sweep that leaves more than this share of the mismatch calls for a Newton correction
+_CORRECTED = 8  # latent units up to which a correction, a tangent for each of them, costs less than step by step
+_TRIED = 2  # sweeps after which the pace tells whether plain ones lead anywhere
 _ADJOINT_SWEEPS = 8  # after which one walk step by step costs less
 
 
+def window_length(steps: int, batch: int = 1) -> int:
+    """Windows long enough that correcting their starts is cheap, short enough that many run side by side.
+
+    With N = T B steps in all and windows of L steps, a sweep takes L times what a step costs however few columns it
+    has, and merging costs N / L columns again and again: the best L grows like the square root of N.
+    """
+    best = max(64, min(512, math.isqrt(2 * steps * batch)))
+    return min(steps, -(-best // _STRIDE) * _STRIDE)
+
+
 @dataclass(frozen=True)
-class Shooting(Solver):
-    """Multiple shooting under forcing: two to three walks of `length` steps instead of one of T.
+class _Windows:
+    """How B trajectories of T steps lie in C columns of L rows: those of the first trajectory, of the second, .."""
+
+    batch: int
+    steps: int
+    length: int
+
+    @property
+    def each(self) -> int:
+        """Windows of one trajectory."""
+        return -(-self.steps // self.length)
+
+    @property
+    def stride(self) -> int:
+        return max(d for d in range(1, _STRIDE + 1) if self.length % d == 0)
+
+    def split(self, x: Float[Array, "batch time ..."]) -> Float[Array, "step ... columns"]:
+        """One column a window, the last of each trajectory filled up with its last entry."""
+        missing = self.each * self.length - self.steps
+        filled = jnp.concatenate([x, jnp.broadcast_to(x[:, -1:], (len(x), missing, *x.shape[2:]))], axis=1)
+        return jnp.moveaxis(filled.reshape(self.batch * self.each, self.length, *x.shape[2:]), 0, -1)
+
+    def join(self, rows: Float[Array, "step ... columns"]) -> Float[Array, "batch time ..."]:
+        joined = jnp.moveaxis(rows, -1, 0).reshape(self.batch, self.each * self.length, *rows.shape[1:-1])
+        return joined[:, : self.steps]
+
+    def by_trajectory(self, x: Float[Array, "... columns"]) -> Float[Array, "... batch each"]:
+        return x.reshape(*x.shape[:-1], self.batch, self.each)
+
+    def after(self, ends: Float[Array, "latent columns"], first: Float[Array, "latent batch"]) -> Array:
+        """What the windows begin with: the end of the one before, the first of each trajectory with `first`."""
+        ends = self.by_trajectory(ends)
+        return jnp.concatenate([first[..., None], ends[..., :-1]], axis=-1).reshape(*ends.shape[:-2], -1)
+
+    def before(self, starts: Float[Array, "latent columns"]) -> Array:
+        """What comes into the windows from the right, the last of each trajectory nothing."""
+        starts = self.by_trajectory(starts)
+        nothing = jnp.zeros_like(starts[..., :1])
+        return jnp.concatenate([starts[..., 1:], nothing], axis=-1).reshape(*starts.shape[:-2], -1)
+
+    def largest(self, x: Float[Array, "... columns"]) -> Float[Array, " batch"]:
+        """`max |x|` of each trajectory."""
+        return jax.vmap(largest, in_axes=-2)(self.by_trajectory(x))
+
+    def largest_of_rows(self, rows: Float[Array, "some latent columns"], at: Any) -> Float[Array, " batch"]:
+        """The same for rows from `at` on, without those that only fill up."""
+        if self.steps % self.length:
+            row = at + jnp.arange(len(rows))[:, None, None]
+            in_last = jnp.arange(rows.shape[-1]) % self.each == self.each - 1
+            rows = jnp.where(in_last & (row >= self.steps % self.length), 0, rows)
+        return self.largest(rows)
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["z0", "inputs", "starts", "rows", "iterations", "reach", "size", "mismatch", "pace"],
+    meta_fields=["windows"],
+)
+@dataclass(frozen=True)
+class _State:
+    """Where the sweeps over B trajectories stand; C columns are the windows of the first, the second, .."""
+
+    windows: _Windows
+    z0: Float[Array, "latent batch"]
+    inputs: PyTree  # (L, .., C)
+    starts: Float[Array, "latent columns"]
+    rows: Float[Array, "step latent columns"]  # states, from the starts on
+    iterations: Int[Array, ""]
+    reach: Int[Array, ""]  # rows that the next sweep has to renew: behind the last of them two generations meet
+    size: Float[Array, " batch"]  # 1 + max |z|, what tolerances are relative to
+    mismatch: Float[Array, " batch"]  # max |end of a window - start of the next|
+    pace: Float[Array, " batch"]  # mismatch / mismatch one sweep before
+
+    @property
+    def states(self) -> Float[Array, "time latent"]:
+        """The iterate, of one trajectory."""
+        return self.windows.join(self.rows)[0]
+
+
+@dataclass(frozen=True)
+class Shooting(Iterative):
+    """Multiple shooting under forcing: windows side by side, `length` steps deep instead of T.
 
     Args:
         length: steps in a window; `None` chooses from T and the batch (`window_length`).
@@ -65,56 +177,263 @@ class Shooting(Solver):
         if self.length is not None:
             whole(self.length, "length", example="None, for the default")
 
-    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> Attempt:
-        states, sweeps, settled = walk_windows(
-            problem.pure_step,
-            problem.constants[0],
-            problem.z0,
-            problem.inputs,
-            guess,
-            length=self.length,
-            tol=self.tolerance(guess.dtype),
-            max_sweeps=self.max_sweeps,
-        )
-        return Attempt(states, sweeps, settled)
+    def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> SolverResult:
+        def of_all(constants: PyTree, trajectories: tuple) -> tuple:
+            step = vmap_last(partial(problem.pure_step, constants))
+            return self._results(step, iterate(partial(self._sweep, step), self.done, self._begin(*trajectories)))
 
-    def adjoint(self, problem: Problem, states: Array, cotangents: Array) -> Float[Array, "time latent"]:
-        tol = min(self.tolerance(states.dtype), default_tolerance(states.dtype))
-        return windowed_adjoint(problem, states, cotangents, length=self.length, tol=tol)
+        return SolverResult(*batched(of_all)(problem.constants[0], (problem.z0, problem.inputs, guess)))
+
+    def init(self, problem: Problem, guess: Float[Array, "time latent"]) -> _State:
+        return self._begin(*jax.tree.map(lambda x: x[None], (problem.z0, problem.inputs, guess)))
+
+    def step(self, problem: Problem, state: _State) -> _State:
+        return self._sweep(vmap_last(problem.step), state)
+
+    def done(self, state: _State) -> Bool[Array, ""]:
+        return jnp.all(self._settled(state) | self._hopeless(state)) | (state.iterations >= self.max_sweeps)
+
+    def finish(self, problem: Problem, state: _State) -> SolverResult:
+        return SolverResult(*(x[0] for x in self._results(vmap_last(problem.step), state)))
+
+    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        return windowed_gradient(problem, states, cotangents, length=self.length, tol=self.tolerance(states.dtype))
 
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 
+    def _begin(self, z0: Array, inputs: PyTree, guess: Float[Array, "batch time latent"]) -> _State:
+        batch, steps, _ = guess.shape
+        length = min(steps, self.length or window_length(steps, batch))
+        w = _Windows(batch, steps, length)
+        one, rows = jnp.ones(batch, guess.dtype), w.split(guess)
+        starts, inputs = w.after(rows[-1], z0.T), jax.tree.map(w.split, inputs)
+        return _State(w, z0.T, inputs, starts, rows, jnp.asarray(0), jnp.asarray(length), one, math.inf * one, one)
 
-def windowed_adjoint(
+    def _sweep(self, step: Callable, s: _State) -> _State:
+        """New starts from the ends; integrate again from them."""
+        w, plain = s.windows, s.windows.after(s.rows[-1], s.z0)
+        starts = plain
+        if _corrects(s):
+            slow = jnp.any(s.pace > _SLOW) & (s.iterations > 1)
+            starts = jax.lax.cond(any_in_batch(slow), lambda: _correct(step, s, plain), lambda: plain)
+        rows, reach, size = self._integrate(step, s, starts)
+        mismatch = w.largest(w.after(rows[-1], s.z0) - starts)
+        return replace(
+            s,
+            starts=starts,
+            rows=rows,
+            iterations=s.iterations + 1,
+            reach=reach % w.length,
+            size=size,
+            mismatch=mismatch,
+            pace=jnp.where(s.iterations == 0, 1, mismatch / s.mismatch),
+        )
+
+    def _integrate(self, step: Callable, s: _State, starts: Array) -> tuple[Array, Array, Array]:
+        """The states of all windows from these starts, the number of rows that are new, and `1 + max |z|`.
+
+        After the first sweep they are followed only until they have merged with the old ones.
+        """
+        w, first = s.windows, s.windows.largest(starts - s.starts)
+
+        def walk(z: Array, inputs: PyTree) -> tuple[Array, Array]:
+            return jax.lax.scan(lambda z, u: 2 * (step(z, u),), z, inputs)
+
+        def all_rows() -> tuple[Array, Array, Array]:
+            rows = walk(starts, s.inputs)[1]
+            return rows, jnp.asarray(w.length), 1 + w.largest_of_rows(rows, 0)
+
+        def apart(carry: tuple) -> Array:
+            i, *_, moved = carry
+            close = s.size * _close(moved, first, i, self.tolerance(moved.dtype))
+            return (i < w.length) & any_in_batch((i < s.reach) | jnp.any(~(moved <= close)))
+
+        def go_on(carry: tuple) -> tuple:
+            i, z, rows, size, _ = carry
+            z, new = walk(z, jax.tree.map(lambda u: jax.lax.dynamic_slice_in_dim(u, i, w.stride), s.inputs))
+            moved = w.largest(z - jax.lax.dynamic_index_in_dim(rows, i + w.stride - 1, keepdims=False))
+            size = jnp.maximum(size, 1 + w.largest_of_rows(new, i))
+            return i + w.stride, z, jax.lax.dynamic_update_slice_in_dim(rows, new, i, 0), size, moved
+
+        def until_merged() -> tuple[Array, Array, Array]:
+            i, _, rows, size, _ = jax.lax.while_loop(apart, go_on, (jnp.asarray(0), starts, s.rows, s.size, first))
+            return rows, i, size
+
+        return jax.lax.cond(s.iterations == 0, all_rows, until_merged)
+
+    def _settled(self, s: _State) -> Bool[Array, " batch"]:
+        """Whether what the edges can still change is within the tolerance."""
+        remaining = s.mismatch / jnp.maximum(1 - s.pace, 1e-6)  # geometric series of what is still to come
+        rest = self.tolerance(s.size.dtype) * s.size
+        met = (s.mismatch <= rounding(s.size.dtype) * s.size) | ((remaining <= rest) & (s.pace < 1))
+        return met & jnp.isfinite(s.mismatch) & jnp.isfinite(s.size)
+
+    def _hopeless(self, s: _State) -> Bool[Array, " batch"]:
+        """Whether, at the pace of the last sweep, more of them would be needed than are allowed."""
+        if _corrects(s):
+            return jnp.zeros_like(s.mismatch, bool)
+        allowed = self.tolerance(s.size.dtype) * s.size * jnp.maximum(1 - s.pace, 1e-6)
+        needed = jnp.log(allowed / s.mismatch) / jnp.log(jnp.clip(s.pace, 1e-6, 1 - 1e-6))
+        needed = jnp.minimum(needed, s.windows.each - s.iterations)  # by then every window is exact
+        return (s.iterations >= _TRIED) & (needed > self.max_sweeps - s.iterations)
+
+    def _results(self, step: Callable, s: _State) -> tuple[Array, Array, Array, Array]:
+        """States, sweeps, whether they settled, and the residual, of each trajectory.
+
+        Inside a window every state is the step of the one before, but for the row where new states met old ones.
+        """
+        w = s.windows
+
+        def violation(before: Array, row: Any) -> Float[Array, " batch"]:
+            u, z = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, row, keepdims=False), (s.inputs, s.rows))
+            return w.largest_of_rows((step(before, u) - z)[None], row)
+
+        met = jax.lax.dynamic_index_in_dim(s.rows, jnp.maximum(s.reach - 1, 0), keepdims=False)
+        inside = jnp.where(s.reach > 0, violation(met, s.reach), 0)
+        residual = jnp.maximum(violation(w.after(s.rows[-1], s.z0), 0), inside)
+        return w.join(s.rows), jnp.broadcast_to(s.iterations, residual.shape), self._settled(s), residual
+
+
+def _corrects(s: _State) -> bool:
+    return not on_cpu() or len(s.z0) <= _CORRECTED
+
+
+def _close(moved: Array, first: Array, steps: Any, tol: float) -> Float[Array, " batch"]:
+    """How close, relative to their size, two runs have to come to be one for all time, if `first` became `moved`."""
+    tiny = float(jnp.finfo(moved.dtype).tiny)  # stands for a first distance of zero
+    rate = jnp.where(steps > 0, (moved / jnp.maximum(first, tiny)) ** (1 / jnp.maximum(steps, 1)), 0)
+    return jnp.maximum(tol / 10 * (1 - rate), rounding(moved.dtype))
+
+
+def _correct(step: Callable, s: _State, plain: Array) -> Float[Array, "latent columns"]:
+    """Starts corrected by the windows' own Jacobians; plain ones where that overflows."""
+    w, latent = s.windows, len(s.z0)
+    basis = jnp.broadcast_to(jnp.eye(latent, dtype=plain.dtype)[..., None], (latent, *plain.shape))
+
+    def one(tangents: Array, element: tuple) -> tuple[Array, None]:  # (K, M, C), row k: the image of e_k
+        z, u = element
+        push = jax.linearize(lambda z: step(z, u), z)[1]
+        return jax.vmap(push)(tangents), None
+
+    before = jnp.concatenate([s.starts[None], s.rows[:-1]])
+    tangents, _ = jax.lax.scan(one, basis, (before, s.inputs))
+    P = jnp.moveaxis(w.by_trajectory(tangents), (0, 1), (3, 2))  # (B, each, M, M)
+    P = jnp.concatenate([jnp.zeros_like(P[:, :1]), P[:, :-1]], axis=1)
+    gap = jnp.moveaxis(w.by_trajectory(plain - s.starts), 0, -1)
+    moves = jax.vmap(partial(scan.affine, method=scan.sequential))(P, gap)
+    corrected = s.starts + jnp.moveaxis(moves, -1, 0).reshape(plain.shape)
+    finite = jnp.isfinite(w.largest(corrected))
+    return jnp.where(jnp.repeat(finite, w.each), corrected, plain)
+
+
+def windowed_gradient(
     problem: Problem, states: Array, cotangents: Array, *, length: int | None = None, tol: float
-) -> Float[Array, "time latent"]:
-    """`l_t = g_t + J_{t+1}^T l_{t+1}`: one more recurrence, linear, that forgets as fast; walked the same way.
+) -> tuple[PyTree, Array, PyTree]:
+    """Gradients of constants, start and inputs at the solution, all windows at once.
 
     Where errors are not forgotten within a few sweeps it goes step by step instead: gradients know no cap.
     """
+    tol = min(tol, default_tolerance(states.dtype))
 
-    def back(constants: PyTree, after: Array, element: tuple) -> Array:  # l_{t+1} to l_t
-        z, u, g = element
-        return g + jax.vjp(lambda z: problem.pure_step(constants, z, u), z)[1](after)[0]
+    def of_all(constants: PyTree, trajectories: tuple) -> tuple:
+        batch, steps, _ = trajectories[2].shape
+        back = partial(_sweep_back, problem.pure_step, constants, *trajectories, tol)
+        whole = _Windows(batch, steps, steps)
+        windows = replace(whole, length=min(steps, length or window_length(steps, batch)))
+        found, settled = back(windows)
+        if windows == whole:
+            return found
+        return jax.lax.cond(any_in_batch(~jnp.all(settled)), lambda: back(whole)[0], lambda: found)
 
-    # l_t needs J_{t+1}, the Jacobian at z_t under u_{t+1}. l_T needs none: J_T, which is known to exist, times zero.
-    at = states.at[-1].set(problem.previous(states)[-1])
-    under = jax.tree.map(lambda u: problem.following(u, u[-1]), problem.inputs)
-    backwards = jax.tree.map(lambda x: x[::-1], (at, under, cotangents))
-    adjoints, _, settled = walk_windows(
-        back,
-        problem.constants[0],
-        jnp.zeros_like(problem.z0),
-        backwards,
-        backwards[2],
-        length=length,
-        tol=tol,
-        max_sweeps=_ADJOINT_SWEEPS,
-        offset=0.0,
-    )
-    return jax.lax.cond(
-        shared(~settled),
-        lambda: vjp_adjoint(problem, states, cotangents),
-        lambda: adjoints[::-1],
-    )
+    trajectory = problem.z0, problem.inputs, states, cotangents
+    of_constants, of_start, of_inputs = batched(of_all)(problem.constants[0], trajectory)
+    rebuild_constants, rebuild_inputs = (floating(tree)[1] for tree in (problem.constants[0], problem.inputs))
+    return rebuild_constants(of_constants, None), of_start, rebuild_inputs(of_inputs, None)
+
+
+def _sweep_back(
+    function: Callable,
+    constants: PyTree,
+    z0: Array,
+    inputs: PyTree,
+    states: Array,
+    cotangents: Array,
+    tol: float,
+    w: _Windows,
+) -> tuple[tuple[list, Array, list], Bool[Array, " batch"]]:
+    """The gradients of floating-point leaves for each trajectory, and whether all that came in has died out."""
+    constants, rebuild_constants = floating(constants)
+    fixed = [x for x in jax.tree.leaves(inputs) if not jnp.issubdtype(x.dtype, jnp.inexact)]
+    inputs, rebuild_inputs = floating(inputs)
+    before = jnp.concatenate([z0[:, None], states[:, :-1]], axis=1)
+    elements = jax.tree.map(w.split, (before, inputs, fixed))
+    missing = w.each * w.length - w.steps
+    g = replace(w, steps=w.steps + missing).split(jnp.pad(cotangents, ((0, 0), (0, missing), (0, 0))))
+    adders = []
+
+    def pull(z: Array, u: list, fixed: list, adjoint: Array) -> tuple[list, tuple[Array, list]]:
+        def image(constants: list, z: Array, u: list) -> Array:
+            return function(rebuild_constants(constants), z, rebuild_inputs(u, fixed))
+
+        of_constants, of_z, of_u = jax.vjp(image, constants, z, u)[1](adjoint)
+        return of_constants, (of_z, of_u)
+
+    def one(from_right: Array, element: tuple) -> tuple[Array, tuple]:
+        *known, g = element
+        terms, add, (of_z, of_u) = vmap_last_terms(pull, *known, from_right + g)
+        adders.append(add)
+        return of_z, (terms, of_u, from_right + g)
+
+    def of_each(x: Float[Array, "some ... columns"]) -> Float[Array, "batch ... some_each"]:
+        x = jnp.moveaxis(jnp.moveaxis(w.by_trajectory(x), -2, 0), 1, -2)
+        return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+
+    def sweep(carry: tuple) -> tuple:
+        count, entered, _, *totals, size = carry
+        first = w.largest(entered)
+
+        def alive(carry: tuple) -> Array:
+            i, _, _, _, size, moved = carry
+            close = size * _close(moved, first, w.length - i, tol)
+            return (i > 0) & any_in_batch((count == 0) | jnp.any(~(moved <= close)))
+
+        def go_on(carry: tuple) -> tuple:
+            i, a, of_constants, of_inputs, size, _ = carry
+            i = i - w.stride
+            *known, direct = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, w.stride), (*elements, g))
+            direct = jnp.where(count == 0, direct, 0)
+            a, (terms, of_u, adjoints) = jax.lax.scan(one, a, (*known, direct), reverse=True)
+            more = jax.vmap(adders[-1])([of_each(x) for x in terms])
+            of_constants = jax.tree.map(jnp.add, of_constants, more)
+            of_inputs = jax.tree.map(lambda x, new: _add_rows(x, new, i), of_inputs, of_u)
+            return i, a, of_constants, of_inputs, jnp.maximum(size, w.largest(adjoints)), w.largest(a)
+
+        of_constants, of_start, of_inputs = totals
+        begin = (jnp.asarray(w.length), entered, of_constants, of_inputs, size, first)
+        i, a, of_constants, of_inputs, size, _ = jax.lax.while_loop(alive, go_on, begin)
+        a = jnp.where(i > 0, 0, a)  # what has died out on the way is left out
+        of_start = of_start + w.by_trajectory(a)[..., 0].T
+        return count + 1, w.before(a), first, of_constants, of_start, of_inputs, size
+
+    def settled(carry: tuple) -> Bool[Array, " batch"]:
+        _, entering, _, _, _, _, size = carry
+        return w.largest(entering) <= rounding(size.dtype) * size
+
+    def done(carry: tuple) -> Bool[Array, ""]:
+        count, entering, entered, *_ = carry
+        grows = (count > 1) & jnp.any(~settled(carry) & ~(w.largest(entering) < entered))
+        return (count > 0) & (jnp.all(settled(carry)) | grows | (count > _ADJOINT_SWEEPS))
+
+    nothing, none = jnp.zeros_like(before[:, 0]), jnp.zeros(w.batch, before.dtype)
+    of_constants = [jnp.zeros((w.batch, *x.shape), x.dtype) for x in constants]
+    totals = of_constants, nothing, jax.tree.map(jnp.zeros_like, elements[1])
+    begin = (jnp.asarray(0), jnp.zeros_like(g[0]), none, *totals, none)
+    last = iterate(sweep, done, begin)
+    _, _, _, of_constants, of_start, of_inputs, _ = last
+    return (of_constants, of_start, [w.join(x) for x in of_inputs]), settled(last)
+
+
+def _add_rows(x: Array, new: Array, at: Any) -> Array:
+    old = jax.lax.dynamic_slice_in_dim(x, at, len(new))
+    return jax.lax.dynamic_update_slice_in_dim(x, old + new, at, 0)

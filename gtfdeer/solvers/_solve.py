@@ -10,14 +10,14 @@ The gradient never runs through the iterations. At the solution the implicit-fun
 
 (arXiv 2309.12252, section 3.1; any textbook on adjoint methods). Approximations in a solver steer the path of its
 iteration, never this. Differentiation is reverse mode, first order. Where one step after the other is short, the same
-gradient comes from the loop itself (`Solver.keeps_its_loop`).
+gradient comes from the loop itself (`Solver.differentiates_scan`).
 """
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +27,10 @@ from jax.core import Tracer
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
 from .._checks import docs_url
-from ._adjoint import parameter_gradient
 from ._auto import Auto
-from ._base import Attempt, NewtonLike, Problem, Solver, largest
-from ._deer import DEER
-from ._shooting import Shooting
+from ._base import Iterative, Problem, Solver, SolverResult, largest
+from ._newton import DEER
+from ._sequential import Sequential
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,7 +76,8 @@ class Solution:
         states: `(T, M)`, `states[t] = step(states[t-1], inputs[t])` where `status` is CONVERGED.
         code: the status as an integer array (batched under `vmap`).
         iterations: how many the solver did.
-        residual: `max_t |z_t - f(z_{t-1}, u_t)|`, recomputed from the returned states.
+        residual: `max_t |z_t - f(z_{t-1}, u_t)|` of the returned states. `Shooting` computes it where its windows meet:
+            inside a window every state is the step of the one before by construction.
         fallback: whether `Auto` computed it step by step, after what it had chosen failed.
     """
 
@@ -159,29 +159,28 @@ def iterates(
             "iterates cannot run under jit, vmap or grad: only a solve that has run says how many there are; call it "
             "outside of them, one trajectory at a time"
         )
-    last = jax.jit(solver.run)(problem, guess)
-    stopped = jax.jit(lambda k: _stopped(solver, k, problem.length, guess).run(problem, guess).states)
-    found = [guess, *(stopped(k) for k in range(1, int(last.iterations)))]
-    return jnp.stack([*found, last.states] if int(last.iterations) else found)
-
-
-def _stopped(solver: Solver, after: Any, length: int, guess: Array) -> Solver:
-    """The solver that iterates, its cap lowered."""
-    match solver:
-        case Auto():
-            return _stopped(solver.choice(length, guess.shape[1], guess.dtype), after, length, guess)
-        case Shooting():
-            return replace(solver, max_sweeps=after)
-        case NewtonLike():
-            return replace(solver, max_iterations=after)
-    return solver
+    found, falls_back = [guess], isinstance(solver, Auto)
+    if isinstance(solver, Auto):
+        length, latent_dim = guess.shape
+        solver = solver.choice(length, latent_dim, guess.dtype)
+    if isinstance(solver, Iterative):
+        init, step = jax.jit(solver.init), jax.jit(solver.step)
+        state: Any = init(problem, guess)
+        while not solver.done(state):
+            state = step(problem, state)
+            found.append(state.states)
+        result = jax.jit(solver.finish)(problem, state)
+        found[-1] = result.states
+        if result.converged or not falls_back:
+            return jnp.stack(found)
+    return jnp.stack([*found, jax.jit(Sequential().run)(problem, guess).states])
 
 
 def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
     length, latent_dim = guess.shape
-    if solver.keeps_its_loop(length, latent_dim, guess.dtype):
-        return _judge(problem, solver, solver.run(problem, guess))  # JAX differentiates the loop itself
-    attempt: Any = _trajectory(
+    if solver.differentiates_scan(length, latent_dim, guess.dtype):
+        return _verify(problem, solver, solver.run(problem, guess))  # JAX differentiates the loop itself
+    result: Any = _trajectory(
         solver,
         problem.pure_step,
         problem.pure_jacobian,
@@ -190,7 +189,7 @@ def _solved(solver: Solver, problem: Problem, guess: Array) -> Solution:
         problem.inputs,
         guess,
     )
-    return _judge(problem, solver, attempt)
+    return _verify(problem, solver, result)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1, 2))
@@ -201,33 +200,32 @@ def _trajectory(
 
 
 def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
-    attempt: Any = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
-    return attempt, (constants, z0, inputs, attempt.states)
+    result: Any = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
+    return result, (constants, z0, inputs, result.states)
 
 
 def _backward(solver, pure_step, pure_jacobian, saved, cotangents):
     constants, z0, inputs, states = saved
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs)
-    adjoints = solver.adjoint(problem, states, cotangents.states)
-    start_vjp = jax.vjp(lambda z: problem.step(z, jax.tree.map(lambda u: u[0], inputs)), z0)[1]
-    of_constants, of_inputs = parameter_gradient(problem, states, adjoints)
-    return (of_constants, None), start_vjp(adjoints[0])[0], of_inputs, None
+    of_constants, of_start, of_inputs = solver.gradient(problem, states, cotangents.states)
+    return (of_constants, None), of_start, of_inputs, None
 
 
 _trajectory.defvjp(_forward, _backward)
 
 
-def _judge(problem: Problem, solver: Solver, attempt: Attempt) -> Solution:
-    """The verdict rests on the returned states alone: no solver is believed."""
-    known = jax.lax.stop_gradient(attempt.states)
-    residual = largest(jax.lax.stop_gradient(problem).images(known) - known)
+def _verify(problem: Problem, solver: Solver, result: SolverResult) -> Solution:
+    """Convergence is re-checked on the returned states."""
+    known, residual = jax.lax.stop_gradient((result.states, result.residual))
+    if residual is None:
+        residual = largest(jax.lax.stop_gradient(problem).map_steps(known) - known)
     size = largest(known)
     # What was computed step by step needs no proof, which rounding of a large intermediate could spoil; and as long as
     # nobody asks for the residual, the compiler leaves it out.
-    finite = jnp.isfinite(size) & (attempt.exact | jnp.isfinite(residual))
-    satisfied = attempt.exact | (residual <= solver.tolerance(known.dtype) * (1 + size))
+    finite = jnp.isfinite(size) & (result.exact | jnp.isfinite(residual))
+    satisfied = result.exact | (residual <= solver.tolerance(known.dtype) * (1 + size))
     code = jnp.where(finite, jnp.where(satisfied, Status.CONVERGED, Status.OUT_OF_ITERATIONS), Status.NONFINITE)
-    return Solution(attempt.states, code, attempt.iterations, residual, jnp.asarray(attempt.fallback))
+    return Solution(result.states, code, result.iterations, residual, jnp.asarray(result.fallback))
 
 
 def _problem(step: Any, z0: Any, inputs: Any, solver: Any, guess: Any, jacobian: Any) -> tuple[Problem, Array, Solver]:

@@ -29,7 +29,7 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import whole
-from ._batching import together
+from ._columns import batched
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -198,9 +198,9 @@ class Blocked:
         return jnp.moveaxis(z, -1, 0).reshape(batch, windows * length, latent)[:, :steps]
 
 
-@partial(jax.custom_vjp, nondiff_argnums=(0,))  # dense ones, which go `together`, have no other gradient
+@partial(jax.custom_vjp, nondiff_argnums=(0,))  # dense ones, which go through `batched`, have no other gradient
 def _blocked(method: Blocked, A: Array, b: Array) -> Array:
-    return together(lambda _, trajectories: method._of_all(*trajectories))((), (A, b))
+    return batched(lambda _, trajectories: method._of_all(*trajectories))((), (A, b))
 
 
 def _blocked_forward(method: Blocked, A: Array, b: Array) -> tuple[Array, tuple[Array, Array]]:

@@ -4,6 +4,7 @@ All have three units and the inputs `{"u": (T, 3), "z_hat": (T, 3)}`.
 """
 
 import functools
+import inspect
 from dataclasses import fields
 
 import jax
@@ -20,7 +21,7 @@ except ImportError:  # jax 0.7
 def every_solver():
     """One of each concrete solver that the package exports, with default settings."""
     classes = [c for name in sorted(solvers.__all__) if isinstance(c := getattr(solvers, name), type)]
-    return [c() for c in classes if issubclass(c, solvers.Solver) and c is not solvers.Solver]
+    return [c() for c in classes if issubclass(c, solvers.Solver) and not inspect.isabstract(c)]
 
 
 def name_of(solver):
