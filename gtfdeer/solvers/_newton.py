@@ -27,12 +27,11 @@ import jax.numpy as jnp
 
 from .._checks import real
 from . import scan
-from ._adjoint import dense_adjoint, gradient_from
+from ._adjoint import dense_adjoint, gradient_from, windowed_gradient
 from ._base import Iterative, Problem, SolverResult, check_cap, iterate, largest, rounding, tolerance_for
 from ._columns import any_in_batch
 from ._damped import damped_affine
 from ._sequential import Sequential
-from ._shooting import windowed_gradient
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree

@@ -35,95 +35,20 @@ import jax.numpy as jnp
 
 from .._checks import whole
 from . import scan
-from ._adjoint import floating
-from ._base import (
-    Iterative,
-    Problem,
-    SolverResult,
-    check_cap,
-    default_tolerance,
-    iterate,
-    largest,
-    rounding,
-    tolerance_for,
-)
-from ._columns import any_in_batch, batched, vmap_last, vmap_last_terms
+from ._adjoint import windowed_gradient
+from ._base import Iterative, Problem, SolverResult, check_cap, iterate, rounding, tolerance_for
+from ._columns import any_in_batch, batched, vmap_last
+from ._windows import Windows, merging_distance, window_length
 from .scan import on_cpu
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
-__all__ = ["Shooting", "window_length", "windowed_gradient"]
+__all__ = ["Shooting"]
 
-_STRIDE = 8  # steps between two looks at whether new and old states have merged
 _SLOW = 0.1  # a plain sweep that leaves more than this share of the mismatch calls for a Newton correction
 _CORRECTED = 8  # latent units up to which a correction, a tangent for each of them, costs less than step by step
 _TRIED = 2  # sweeps after which the pace tells whether plain ones lead anywhere
-_ADJOINT_SWEEPS = 8  # after which one walk step by step costs less
-
-
-def window_length(steps: int, batch: int = 1) -> int:
-    """Windows long enough that correcting their starts is cheap, short enough that many run side by side.
-
-    With N = T B steps in all and windows of L steps, a sweep takes L times what a step costs however few columns it
-    has, and merging costs N / L columns again and again: the best L grows like the square root of N.
-    """
-    best = max(64, min(512, math.isqrt(2 * steps * batch)))
-    return min(steps, -(-best // _STRIDE) * _STRIDE)
-
-
-@dataclass(frozen=True)
-class _Windows:
-    """How B trajectories of T steps lie in C columns of L rows: those of the first trajectory, of the second, .."""
-
-    batch: int
-    steps: int
-    length: int
-
-    @property
-    def each(self) -> int:
-        """Windows of one trajectory."""
-        return -(-self.steps // self.length)
-
-    @property
-    def stride(self) -> int:
-        return max(d for d in range(1, _STRIDE + 1) if self.length % d == 0)
-
-    def split(self, x: Float[Array, "batch time ..."]) -> Float[Array, "step ... columns"]:
-        """One column a window, the last of each trajectory filled up with its last entry."""
-        missing = self.each * self.length - self.steps
-        filled = jnp.concatenate([x, jnp.broadcast_to(x[:, -1:], (len(x), missing, *x.shape[2:]))], axis=1)
-        return jnp.moveaxis(filled.reshape(self.batch * self.each, self.length, *x.shape[2:]), 0, -1)
-
-    def join(self, rows: Float[Array, "step ... columns"]) -> Float[Array, "batch time ..."]:
-        joined = jnp.moveaxis(rows, -1, 0).reshape(self.batch, self.each * self.length, *rows.shape[1:-1])
-        return joined[:, : self.steps]
-
-    def by_trajectory(self, x: Float[Array, "... columns"]) -> Float[Array, "... batch each"]:
-        return x.reshape(*x.shape[:-1], self.batch, self.each)
-
-    def after(self, ends: Float[Array, "latent columns"], first: Float[Array, "latent batch"]) -> Array:
-        """What the windows begin with: the end of the one before, the first of each trajectory with `first`."""
-        ends = self.by_trajectory(ends)
-        return jnp.concatenate([first[..., None], ends[..., :-1]], axis=-1).reshape(*ends.shape[:-2], -1)
-
-    def before(self, starts: Float[Array, "latent columns"]) -> Array:
-        """What comes into the windows from the right, the last of each trajectory nothing."""
-        starts = self.by_trajectory(starts)
-        nothing = jnp.zeros_like(starts[..., :1])
-        return jnp.concatenate([starts[..., 1:], nothing], axis=-1).reshape(*starts.shape[:-2], -1)
-
-    def largest(self, x: Float[Array, "... columns"]) -> Float[Array, " batch"]:
-        """`max |x|` of each trajectory."""
-        return jax.vmap(largest, in_axes=-2)(self.by_trajectory(x))
-
-    def largest_of_rows(self, rows: Float[Array, "some latent columns"], at: Any) -> Float[Array, " batch"]:
-        """The same for rows from `at` on, without those that only fill up."""
-        if self.steps % self.length:
-            row = at + jnp.arange(len(rows))[:, None, None]
-            in_last = jnp.arange(rows.shape[-1]) % self.each == self.each - 1
-            rows = jnp.where(in_last & (row >= self.steps % self.length), 0, rows)
-        return self.largest(rows)
 
 
 @partial(
@@ -135,7 +60,7 @@ class _Windows:
 class _State:
     """Where the sweeps over B trajectories stand; C columns are the windows of the first, the second, .."""
 
-    windows: _Windows
+    windows: Windows
     z0: Float[Array, "latent batch"]
     inputs: PyTree  # (L, .., C)
     starts: Float[Array, "latent columns"]
@@ -205,7 +130,7 @@ class Shooting(Iterative):
     def _begin(self, z0: Array, inputs: PyTree, guess: Float[Array, "batch time latent"]) -> _State:
         batch, steps, _ = guess.shape
         length = min(steps, self.length or window_length(steps, batch))
-        w = _Windows(batch, steps, length)
+        w = Windows(batch, steps, length)
         one, rows = jnp.ones(batch, guess.dtype), w.split(guess)
         starts, inputs = w.after(rows[-1], z0.T), jax.tree.map(w.split, inputs)
         return _State(w, z0.T, inputs, starts, rows, jnp.asarray(0), jnp.asarray(length), one, math.inf * one, one)
@@ -246,7 +171,7 @@ class Shooting(Iterative):
 
         def apart(carry: tuple) -> Array:
             i, *_, moved = carry
-            close = s.size * _close(moved, first, i, self.tolerance(moved.dtype))
+            close = s.size * merging_distance(moved, first, i, self.tolerance(moved.dtype))
             return (i < w.length) & any_in_batch((i < s.reach) | jnp.any(~(moved <= close)))
 
         def go_on(carry: tuple) -> tuple:
@@ -299,13 +224,6 @@ def _corrects(s: _State) -> bool:
     return not on_cpu() or len(s.z0) <= _CORRECTED
 
 
-def _close(moved: Array, first: Array, steps: Any, tol: float) -> Float[Array, " batch"]:
-    """How close, relative to their size, two runs have to come to be one for all time, if `first` became `moved`."""
-    tiny = float(jnp.finfo(moved.dtype).tiny)  # stands for a first distance of zero
-    rate = jnp.where(steps > 0, (moved / jnp.maximum(first, tiny)) ** (1 / jnp.maximum(steps, 1)), 0)
-    return jnp.maximum(tol / 10 * (1 - rate), rounding(moved.dtype))
-
-
 def _correct(step: Callable, s: _State, plain: Array) -> Float[Array, "latent columns"]:
     """Starts corrected by the windows' own Jacobians; plain ones where that overflows."""
     w, latent = s.windows, len(s.z0)
@@ -325,115 +243,3 @@ def _correct(step: Callable, s: _State, plain: Array) -> Float[Array, "latent co
     corrected = s.starts + jnp.moveaxis(moves, -1, 0).reshape(plain.shape)
     finite = jnp.isfinite(w.largest(corrected))
     return jnp.where(jnp.repeat(finite, w.each), corrected, plain)
-
-
-def windowed_gradient(
-    problem: Problem, states: Array, cotangents: Array, *, length: int | None = None, tol: float
-) -> tuple[PyTree, Array, PyTree]:
-    """Gradients of constants, start and inputs at the solution, all windows at once.
-
-    Where errors are not forgotten within a few sweeps it goes step by step instead: gradients know no cap.
-    """
-    tol = min(tol, default_tolerance(states.dtype))
-
-    def of_all(constants: PyTree, trajectories: tuple) -> tuple:
-        batch, steps, _ = trajectories[2].shape
-        back = partial(_sweep_back, problem.pure_step, constants, *trajectories, tol)
-        whole = _Windows(batch, steps, steps)
-        windows = replace(whole, length=min(steps, length or window_length(steps, batch)))
-        found, settled = back(windows)
-        if windows == whole:
-            return found
-        return jax.lax.cond(any_in_batch(~jnp.all(settled)), lambda: back(whole)[0], lambda: found)
-
-    trajectory = problem.z0, problem.inputs, states, cotangents
-    of_constants, of_start, of_inputs = batched(of_all)(problem.constants[0], trajectory)
-    rebuild_constants, rebuild_inputs = (floating(tree)[1] for tree in (problem.constants[0], problem.inputs))
-    return rebuild_constants(of_constants, None), of_start, rebuild_inputs(of_inputs, None)
-
-
-def _sweep_back(
-    function: Callable,
-    constants: PyTree,
-    z0: Array,
-    inputs: PyTree,
-    states: Array,
-    cotangents: Array,
-    tol: float,
-    w: _Windows,
-) -> tuple[tuple[list, Array, list], Bool[Array, " batch"]]:
-    """The gradients of floating-point leaves for each trajectory, and whether all that came in has died out."""
-    constants, rebuild_constants = floating(constants)
-    fixed = [x for x in jax.tree.leaves(inputs) if not jnp.issubdtype(x.dtype, jnp.inexact)]
-    inputs, rebuild_inputs = floating(inputs)
-    before = jnp.concatenate([z0[:, None], states[:, :-1]], axis=1)
-    elements = jax.tree.map(w.split, (before, inputs, fixed))
-    missing = w.each * w.length - w.steps
-    g = replace(w, steps=w.steps + missing).split(jnp.pad(cotangents, ((0, 0), (0, missing), (0, 0))))
-    adders = []
-
-    def pull(z: Array, u: list, fixed: list, adjoint: Array) -> tuple[list, tuple[Array, list]]:
-        def image(constants: list, z: Array, u: list) -> Array:
-            return function(rebuild_constants(constants), z, rebuild_inputs(u, fixed))
-
-        of_constants, of_z, of_u = jax.vjp(image, constants, z, u)[1](adjoint)
-        return of_constants, (of_z, of_u)
-
-    def one(from_right: Array, element: tuple) -> tuple[Array, tuple]:
-        *known, g = element
-        terms, add, (of_z, of_u) = vmap_last_terms(pull, *known, from_right + g)
-        adders.append(add)
-        return of_z, (terms, of_u, from_right + g)
-
-    def of_each(x: Float[Array, "some ... columns"]) -> Float[Array, "batch ... some_each"]:
-        x = jnp.moveaxis(jnp.moveaxis(w.by_trajectory(x), -2, 0), 1, -2)
-        return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
-
-    def sweep(carry: tuple) -> tuple:
-        count, entered, _, *totals, size = carry
-        first = w.largest(entered)
-
-        def alive(carry: tuple) -> Array:
-            i, _, _, _, size, moved = carry
-            close = size * _close(moved, first, w.length - i, tol)
-            return (i > 0) & any_in_batch((count == 0) | jnp.any(~(moved <= close)))
-
-        def go_on(carry: tuple) -> tuple:
-            i, a, of_constants, of_inputs, size, _ = carry
-            i = i - w.stride
-            *known, direct = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, w.stride), (*elements, g))
-            direct = jnp.where(count == 0, direct, 0)
-            a, (terms, of_u, adjoints) = jax.lax.scan(one, a, (*known, direct), reverse=True)
-            more = jax.vmap(adders[-1])([of_each(x) for x in terms])
-            of_constants = jax.tree.map(jnp.add, of_constants, more)
-            of_inputs = jax.tree.map(lambda x, new: _add_rows(x, new, i), of_inputs, of_u)
-            return i, a, of_constants, of_inputs, jnp.maximum(size, w.largest(adjoints)), w.largest(a)
-
-        of_constants, of_start, of_inputs = totals
-        begin = (jnp.asarray(w.length), entered, of_constants, of_inputs, size, first)
-        i, a, of_constants, of_inputs, size, _ = jax.lax.while_loop(alive, go_on, begin)
-        a = jnp.where(i > 0, 0, a)  # what has died out on the way is left out
-        of_start = of_start + w.by_trajectory(a)[..., 0].T
-        return count + 1, w.before(a), first, of_constants, of_start, of_inputs, size
-
-    def settled(carry: tuple) -> Bool[Array, " batch"]:
-        _, entering, _, _, _, _, size = carry
-        return w.largest(entering) <= rounding(size.dtype) * size
-
-    def done(carry: tuple) -> Bool[Array, ""]:
-        count, entering, entered, *_ = carry
-        grows = (count > 1) & jnp.any(~settled(carry) & ~(w.largest(entering) < entered))
-        return (count > 0) & (jnp.all(settled(carry)) | grows | (count > _ADJOINT_SWEEPS))
-
-    nothing, none = jnp.zeros_like(before[:, 0]), jnp.zeros(w.batch, before.dtype)
-    of_constants = [jnp.zeros((w.batch, *x.shape), x.dtype) for x in constants]
-    totals = of_constants, nothing, jax.tree.map(jnp.zeros_like, elements[1])
-    begin = (jnp.asarray(0), jnp.zeros_like(g[0]), none, *totals, none)
-    last = iterate(sweep, done, begin)
-    _, _, _, of_constants, of_start, of_inputs, _ = last
-    return (of_constants, of_start, [w.join(x) for x in of_inputs]), settled(last)
-
-
-def _add_rows(x: Array, new: Array, at: Any) -> Array:
-    old = jax.lax.dynamic_slice_in_dim(x, at, len(new))
-    return jax.lax.dynamic_update_slice_in_dim(x, old + new, at, 0)
