@@ -59,17 +59,6 @@ assert not {"matplotlib.pyplot", "jax", "jaxtyping"} & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1], timeout=60)
 
 
-def test_plots_import_no_other_part_of_the_package():
-    package = Path(plots.__file__).parent
-    imports = [
-        line.split()[1]
-        for file in package.glob("*.py")
-        for line in file.read_text(encoding="utf-8").splitlines()
-        if line.startswith(("import ", "from "))
-    ]
-    assert all(name.startswith("gtfdeer.plots") for name in imports if name.startswith("gtfdeer"))
-
-
 def test_data_and_model_differ_in_colour_line_width_and_marker():
     for attribute in ("colour", "linestyle", "width", "marker"):
         assert getattr(plots.DATA, attribute) != getattr(plots.MODEL, attribute)

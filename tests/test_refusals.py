@@ -319,15 +319,6 @@ def test_measuring(name):
     check(*MEASURING[name])
 
 
-@pytest.mark.parametrize("kind", [k for k in vars(gd.models).values() if isinstance(k, type)], ids=lambda k: k.__name__)
-def test_every_model_refuses_a_latent_state_without_units(kind):
-    if not issubclass(kind, gd.models.Model) or kind.__abstractmethods__:
-        pytest.skip("no model")
-    sizes = {"hidden_dim": 4} if "hidden_dim" in kind.__init__.__code__.co_varnames else {}
-    with pytest.raises(ValueError, match="latent_dim is 0"):
-        kind(latent_dim=0, rngs=nnx.Rngs(0), **sizes)
-
-
 @pytest.mark.parametrize("scale", [1e30, 1e-30, 1e300, 1e-200])
 def test_huge_and_tiny_units_are_as_good_as_any(scale):
     """Not refused: standardised values are of order one whatever the unit."""
