@@ -248,8 +248,7 @@ def _repeat(seed: int, options: Namespace, began: float) -> tuple[gd.Reconstruct
     times.append(time.perf_counter())
     ended = {"updates": int(rec.history["loss"].size), "ending": rec.ending, "alpha": float(rec.history["alpha"][-1])}
     seconds = dict(zip(("simulate", "train", "score"), np.diff(times).round(2).tolist(), strict=True))
-    record = {"seed": seed, **scores.as_dict(), **ended, "seconds": seconds}
-    return rec, {"test": runs[1], "floor": runs[2]}, record
+    return rec, {"test": runs[1], "floor": runs[2]}, {"seed": seed, **scores.as_dict(), **ended, "seconds": seconds}
 
 
 def _summarise(records: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:

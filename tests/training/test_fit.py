@@ -295,7 +295,7 @@ def test_the_file_keeps_the_preparation(lorenz, tmp_path):
     rec = gd.load(tmp_path / "model.npz")
     expected = rec.score(named.coarsen(3)).PE
     coarsened, reordered = rec.score(named), rec.score(named.select(["z", "x", "y"]))
-    assert (coarsened.PE, reordered.PE) == (expected, expected)
+    assert (expected, expected) == (coarsened.PE, reordered.PE)
     with pytest.raises(ValueError, match="columns x, y, w but the model was trained on x, y, z; pass a series with z"):
         rec.score(gd.data.Series(lorenz.values, dt=lorenz.dt, column_names=("x", "y", "w")))
 
