@@ -253,15 +253,15 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
     model = build_model(header, parameters.values())
     set_parameters(model, parameters)
     embedding, first, dt = header["embedding"], arrays["first"], float(header["dt"])
+    if header["dtype"] not in ("float32", "float64"):
+        raise ValueError(f"the data's dtype is {header['dtype']!r}")
     scaling, input_scaling = (
-        Scaling(arrays[f"{name}/mean"], arrays[f"{name}/std"]) if f"{name}/mean" in arrays else None
+        Scaling(arrays[f"{name}/mean"], arrays[f"{name}/std"], header["dtype"]) if f"{name}/mean" in arrays else None
         for name in ("scaling", "inputs")
     )
     if input_scaling is not None and input_scaling.columns != model.input_dim:
         raise ValueError(f"the inputs' scaling has {input_scaling.columns} columns for {model.input_dim}")
     names = tuple(map(str, header["column_names"]))
-    if header["dtype"] not in ("float32", "float64"):
-        raise ValueError(f"the data's dtype is {header['dtype']!r}")
     columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
     fits = len(columns) == 1 and first.ndim == 1 and first.dtype.kind == "f" and np.isfinite(first).all()
     if not (fits and 0 < dt < np.inf):

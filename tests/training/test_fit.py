@@ -295,15 +295,17 @@ def test_the_file_keeps_the_preparation(lorenz, tmp_path):
     rec = gd.load(tmp_path / "model.npz")
     expected = rec.score(named.coarsen(3)).PE
     coarsened, reordered = rec.score(named), rec.score(named.select(["z", "x", "y"]))
-    assert (expected, expected) == (coarsened.PE, reordered.PE)
+    assert coarsened.PE == reordered.PE == expected
     with pytest.raises(ValueError, match="columns x, y, w but the model was trained on x, y, z; pass a series with z"):
         rec.score(gd.data.Series(lorenz.values, dt=lorenz.dt, column_names=("x", "y", "w")))
 
 
-def test_counts_far_from_zero_keep_their_digits(lorenz):
+def test_counts_far_from_zero_keep_their_digits(lorenz, tmp_path):
     counts = np.round(1e9 + 200 * lorenz.standardise().values.astype(np.float64)).astype(np.int64)
     near, far = (quick(plrnn(), gd.data.read_series(v, dt=0.01), updates=40) for v in (counts - 10**9, counts))
     runs = near.simulate(50), far.simulate(50) - 1e9
     np.testing.assert_allclose(*runs, atol=0.5)  # of 200: float32 of the network
     starts = [rec.simulate(1, start=row)[0] for rec, row in ((near, counts[7] - 10**9), (far, counts[7]))]
     np.testing.assert_allclose(starts[1] - 1e9, starts[0], atol=0.5)
+    far.save(tmp_path / "model.npz")
+    np.testing.assert_array_equal(gd.load(tmp_path / "model.npz").simulate(50), far.simulate(50))
