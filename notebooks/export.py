@@ -57,6 +57,18 @@ def _record(shown):
             each.value = first
             if len({{picture for picture, _ in frames}}) > 1:
                 sliders[each.description] = {{"values": values, "start": values.index(first), "frames": frames}}
+    for each in getattr(shown, "turns", ()):
+        stops, name = each["stops"], each["name"]
+        first = shown._canvas.values[name]
+        last = len(shown._canvas.array(each["rows"])) - 1 if each.get("rows") else len(stops) - 1
+        values = sorted({{first, *(stops[int(i)] for i in np.linspace(0, last, min(last + 1, {MOST})))}})
+        frames = []
+        for value in values:
+            shown.turn(name, value)
+            frames.append(take())
+        shown.turn(name, first)
+        if len({{picture for picture, _ in frames}}) > 1:
+            sliders[each["label"]] = {{"values": values, "start": values.index(first), "frames": frames}}
     display({{"{FRAMES}": {{"first": take(), "sliders": sliders}}}}, raw=True)
 _record(_)
 """

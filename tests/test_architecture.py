@@ -29,6 +29,7 @@ LEAVES_MAY_IMPORT = {"__init__": {"explorables"}}
 ONLY_IN = {
     "flax": {"models", "training", "explorables", "__main__"},
     "optax": {"training"},
+    "anywidget": {"explorables"},
     "ipywidgets": {"explorables"},
     "matplotlib": {"plots", "explorables"},
 }

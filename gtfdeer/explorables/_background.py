@@ -7,12 +7,11 @@ Colab, whose widgets are not redrawn from threads) it runs in the foreground, wh
 from __future__ import annotations
 
 import contextvars
-import sys
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from ._panel import Panel, Setting, button, ending_of, menu
+from ._panel import Panel, Setting, button, ending_of, menu, threads_show
 
 __all__ = ["LongPanel"]
 
@@ -82,11 +81,7 @@ class LongPanel(Panel):
         return True
 
     def _in_background(self, where: str) -> bool:
-        if where != "auto":
-            return where == "background"
-        ipython = sys.modules.get("IPython")
-        shell = None if ipython is None else ipython.get_ipython()
-        return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
+        return threads_show() if where == "auto" else where == "background"
 
     def _quietly(self, work: Callable[[], str]) -> None:
         try:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jax
+import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 
 from .. import data, forcing, models, solvers
 
-__all__ = ["MODELS", "RECORDINGS", "SCHEDULES", "SOLVERS", "new_model"]
+__all__ = ["MODELS", "RECORDINGS", "SCHEDULES", "SOLVERS", "LiveAlpha", "capped", "new_model"]
 
 MODELS: dict[str, type[models.Model]] = {
     "shallow PLRNN": models.ShallowPLRNN,
@@ -36,11 +38,51 @@ SOLVERS: dict[str, type[solvers.Solver]] = {
         solvers.Shooting,
     )
 }
-SCHEDULES: dict[str, Callable[[float], forcing.Schedule]] = {
-    "annealed": lambda _: forcing.Annealed(),
-    "adaptive": lambda _: forcing.Adaptive(),
-    "constant": forcing.Constant,
-}
+SCHEDULES = ("annealed", "adaptive", "constant")
+
+
+@dataclass(frozen=True, eq=False)
+class LiveAlpha(forcing.Schedule):
+    """alpha as the panel says it now, without compiling anew: a number by hand, or a schedule where that is NaN.
+
+    Args:
+        schedule: what holds where nobody sets alpha by hand.
+        by_hand: called by the running program before every update.
+        done: updates that were done before this stretch, `updates` of all stretches together.
+    """
+
+    schedule: forcing.Schedule
+    by_hand: Callable[[], float]
+    done: int
+    updates: int
+
+    def start(self) -> Any:
+        state = self.schedule.start()
+        return state, jnp.asarray(self.schedule.alpha(state), jnp.float32)
+
+    def alpha(self, state: Any) -> Any:
+        return state[1]
+
+    def advance(self, state: Any, update: Any, updates: int, jacobians: Any, model: Any = None) -> Any:
+        inner = self.schedule.advance(state[0], update + self.done, self.updates, jacobians, model)
+        shape = jax.ShapeDtypeStruct((), jnp.float32)
+        hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)
+        return inner, jnp.where(jnp.isnan(hand), self.schedule.alpha(inner), hand).astype(jnp.float32)
+
+
+def capped(name: str, cap: int) -> solvers.Solver:
+    """A solver with at most `cap` iterations; those that do not iterate have no cap.
+
+    >>> capped("DEER", 3).max_iterations, capped("Shooting", 3).max_sweeps
+    (3, 3)
+    """
+    solver: Any = SOLVERS[name]()
+    for limit in ("max_iterations", "max_sweeps"):
+        if hasattr(solver, limit):
+            return replace(solver, **{limit: cap})
+    return solver
+
+
 _RECORDED = 20_000  # samples
 
 

@@ -16,9 +16,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from .. import Reconstruction, data, measures, plots
-from ..plots import INK, dress
-from ._panel import Panel, Setting, button, canvas, menu, slider
+from .. import Reconstruction, data, measures
+from ._canvas import axis, line, plot
+from ._panel import Panel, Setting, button, menu, slider
 
 __all__ = ["AttractorExplorer"]
 
@@ -61,8 +61,9 @@ class _Overlay:
 class AttractorExplorer(Panel):
     """Change a system and see what its orbit becomes.
 
-    Controls: `system_menu`, `angle_slider`, `sliders` (one for each parameter, by name), `run_button` (2,000 samples
-    more), `step_button` (100 more), `reset_button`. Only a new system compiles. From Python: `panel.set(rho=30.0)`.
+    Controls: `system_menu`, `sliders` (one for each parameter, by name), `run_button` (2,000 samples more),
+    `step_button` (100 more), `reset_button`. Only a new system compiles. From Python: `panel.set(rho=30.0)`. The axes
+    never shrink, and the first orbit of a system stays as a ghost, so that what fades away is seen to fade.
 
     Args:
         reconstruction: its free run is laid over the orbit of the system that its recording came from.
@@ -76,7 +77,6 @@ class AttractorExplorer(Panel):
     """
 
     system = Setting("system_menu")
-    angle = Setting("angle_slider")
 
     def __init__(
         self,
@@ -95,17 +95,15 @@ class AttractorExplorer(Panel):
         if self._overlay is not None and chosen != _OWN:
             chosen = self._overlay.system
         self.system_menu = menu("system", [*self._systems], chosen)
-        self.angle_slider = slider("angle (degrees)", -55, -180, 180, 5)
         self.run_button, self.step_button, self.reset_button = button("Run"), button("Step"), button("Reset")
         self.sliders: dict[str, Any] = {}
         self._start, self._advance = self._remembering(self._make_start), self._remembering(self._make_advance)
         self._arrange(
-            (self.system_menu, self.angle_slider),
+            (self.system_menu,),
             (),
             (self.run_button, self.step_button, self.reset_button),
         )
         self._observe(self.system_menu, self._choose)
-        self._observe(self.angle_slider, self._paint)
         self._press(self.run_button, self.run)
         self._press(self.step_button, self.step)
         self._press(self.reset_button, self.reset)
@@ -179,6 +177,7 @@ class AttractorExplorer(Panel):
         for control in self.sliders.values():
             self._observe(control, self._start_over)
         self.widget.children[1].children = tuple(self.sliders.values())
+        self._ghost, self._limits = np.zeros((0, 3)), {}
         self.reset()
 
     def _make_start(self, name: str) -> np.ndarray:
@@ -210,44 +209,71 @@ class AttractorExplorer(Panel):
         self._orbit = np.concatenate([self._orbit, self._walk(samples)])[-_KEPT:]
         self._paint()
 
+    def _grow(self, name: str, values: np.ndarray) -> tuple[float, float]:
+        """The limits of an axis: they grow with what is shown and never shrink."""
+        low, high = self._limits.get(name, (np.inf, -np.inf))
+        low, high = float(values.min(initial=low)), float(values.max(initial=high))
+        if low > high:
+            return 0.0, 1.0  # nothing to show yet
+        self._limits[name] = low, high
+        margin = 0.04 * (high - low) or 1.0
+        return low - margin, high + margin
+
     def _paint(self) -> None:
-        sheet = canvas(10.6, 6.0)
-        grid = sheet.add_gridspec(2, 3, width_ratios=(1.15, 1, 1))
         dt, orbit, unit = self._default.default_dt, self._orbit, _UNITS.get(self._name, "time unit")
-        shown = orbit[-_RUN:]
+        shown, space, maxima = orbit[-_RUN:], _in_space(orbit), self.maxima
         overlay = self._overlay if self._overlay is not None and self._overlay.system == self._name else None
-        space = sheet.add_subplot(grid[:, 0], projection="3d")
-        thin = {**plots.DATA.line(len(orbit)), "linewidth": 0.7, "linestyle": "-"}
-        space.plot(*_in_space(orbit), **thin)
+        if not len(self._ghost):
+            self._ghost = space
+        arrays = {"orbit": space, "end": space[-1:], "ghost": self._ghost, "time": dt * np.arange(len(shown))}
+        arrays |= {"first": shown[:, 0], "before": self._ghost[-len(shown) :, 0]}
+        arrays |= {"maximum": maxima[:-1], "next": maxima[1:]}
         if overlay is not None:
-            space.plot(*_in_space(overlay.orbit), color=plots.MODEL.colour, linewidth=0.7)
-        space.plot(*_in_space(orbit[-1:]), "o", color=plots.FORCED.colour)
-        space.view_init(elev=20, azim=self.angle)
-        space.set_axis_off()
-        space.set_box_aspect((1, 1, 1), zoom=1.25)  # pyright: ignore[reportArgumentType]  (the stub says int)
-        space.set_title("in space" if overlay is None else "black: system, orange: model", fontsize=10, color=INK)
-
-        time = sheet.add_subplot(grid[0, 1:])
-        time.plot(dt * np.arange(len(shown)), shown[:, 0], **plots.DATA.line(len(shown)))
-        time.margins(x=0.01)
-        dress(time, f"time ({unit})", "first variable")
-
-        returns, maxima = sheet.add_subplot(grid[1, 1]), self.maxima
-        returns.plot(maxima[:-1], maxima[1:], "o", markersize=3, color=plots.DATA.colour)
-        dress(returns, "maximum of the last variable", "next maximum")
-
-        power = sheet.add_subplot(grid[1, 2])
+            arrays["model"] = _in_space(overlay.orbit)
         moving = len(shown) > 200 and np.ptp(shown[:, 0]) > 1e-3 * (1 + np.abs(shown[:, 0]).max())
         if moving:
             f = np.fft.rfftfreq(len(shown), dt)
             strength = measures.power_spectrum(shown[:, :1], smoothing=2.0)[:, 0]
             visible = slice(1, max(3, int(np.searchsorted(np.cumsum(strength), 0.999))))
-            power.semilogy(f[visible], strength[visible], color=plots.DATA.colour, linewidth=1.2)
-        dress(power, f"frequency (1/{unit})", "power (share)")
+            arrays |= {"frequency": f[visible], "power": strength[visible]}
+        sizes = [self._grow(f"space {d}", space[:, d]) for d in range(3)]
+        first, last = self._grow("first", shown[:, 0]), self._grow("maxima", maxima)
+        spec = {
+            "label": f"Attractor explorer: {self._name}",
+            "columns": [1.15, 1, 1],
+            "sliders": [],
+            "plots": [
+                {
+                    **{"kind": "orbit", "row": 0, "column": 0, "rows": 2, "range": sizes, "axes": ["1", "2", "3"]},
+                    "items": [
+                        line("ghost", "ghost", label="first orbit"),
+                        line("orbit", "data", label="system"),
+                        line("model", "model", label=None if overlay is None else "model"),
+                        line("end", "forced", line=False, marker="o"),
+                    ],
+                    "note": "turn it with the mouse",
+                },
+                plot(
+                    *(0, 1, axis(f"time ({unit})", (0, dt * _RUN)), axis("first variable", first)),
+                    line("before", "ghost", "time", "first orbit"),
+                    line("first", "data", "time", "now"),
+                    columns=2,
+                ),
+                plot(
+                    *(1, 1, axis("maximum of the last variable", last), axis("next maximum", last)),
+                    line("next", "data", "maximum", line=False, marker="o", size=1.8),
+                ),
+                plot(
+                    *(1, 2, axis(f"frequency (1/{unit})"), axis("power (share)", kind="log")),
+                    line("power", "data", "frequency"),
+                ),
+            ],
+        }
         values = ", ".join(f"{name} {value:g}" for name, value in self.parameters.items())
         kind = f"{len(maxima)} maxima" if moving else "it stands still"
         beside = self._stray if overlay is None else " Beside it the model, running free."
-        self._show(sheet, f"{self._name}{values and f' at {values}'}: {len(orbit)} samples, {kind}.{beside}")
+        text = f"{self._name}{values and f' at {values}'}: {len(orbit)} samples, {kind}.{beside}"
+        self._draw(spec, arrays, [text])
         self._say(f"idle: {len(orbit)} samples shown")
 
 
@@ -296,8 +322,8 @@ def _range(system: str, parameter: str, value: float) -> tuple[float, float, flo
 
 
 def _in_space(orbit: np.ndarray) -> np.ndarray:
-    """`(3, T)`: the first three variables, zeros where a system has fewer."""
-    return np.pad(orbit, ((0, 0), (0, max(0, 3 - orbit.shape[1]))))[:, :3].T
+    """`(T, 3)`: the first three variables, zeros where a system has fewer."""
+    return np.pad(orbit, ((0, 0), (0, max(0, 3 - orbit.shape[1]))))[:, :3]
 
 
 def _overlay(reconstruction: Reconstruction, systems: dict[str, data.System]) -> _Overlay | None:

@@ -11,17 +11,18 @@ from typing import Any
 
 import numpy as np
 
-from .. import Reconstruction, Status, data, plots
-from ..plots import INK, dress
+from .. import Reconstruction, Status, data
+from ._canvas import PREPARED, alpha_axis, alpha_slider, axis, describe_slider, hline, line, pack, plot, vline
 from ._newton import MOST, SOLVERS, TOLERANCE, Iterates, newton_program
-from ._panel import Panel, Setting, canvas, menu, plural, slider
+from ._panel import Panel, Setting, Turn, menu, plural
 from ._task import SYSTEMS, Task, task_of
 
 __all__ = ["NewtonMicroscope"]
 
 GUESSES = ("all zeros", "teacher signal", "random numbers")
 LENGTHS = (100, 300, 1000, 3000)
-ALPHAS = (0.0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.6, 0.8, 1.0)
+_FINE, _COARSE = 1500, 500  # time steps that are sent for the solve at hand, and for those prepared for dragging
+_SHOWN = (1e-6, 10.0)  # errors, in standard deviations, from the darkest to the brightest colour
 
 
 @dataclass(frozen=True)
@@ -38,8 +39,9 @@ class _Asked:
 class NewtonMicroscope(Panel):
     """Scrub through the iterations of a parallel solve.
 
-    Controls: `subject_menu`, `alpha_slider`, `length_menu`, `solver_menu`, `guess_menu`, `iteration_slider`. Only a
-    new subject, length or solver compiles; alpha, guess and iteration do not. What does not fit into memory is refused.
+    Controls: `subject_menu`, `length_menu`, `solver_menu`, `guess_menu`, and below the picture alpha and the iteration
+    k. Only a new subject, length or solver compiles. The browser has all iterates: k asks nobody. While alpha is
+    dragged it draws solves that were prepared in the background; let go, this alpha itself is solved.
 
     Args:
         reconstruction: a trained model to look at, beside the known systems.
@@ -52,12 +54,12 @@ class NewtonMicroscope(Panel):
     ('converged in 3 iterations', (1000, 3))
     """
 
-    alpha = Setting("alpha_slider")
+    alpha = Turn("alpha")
     length = Setting("length_menu")
     solver = Setting("solver_menu")
     guess = Setting("guess_menu")
     subject = Setting("subject_menu")
-    iteration = Setting("iteration_slider")
+    iteration = Turn("k")
 
     def __init__(
         self,
@@ -70,28 +72,24 @@ class NewtonMicroscope(Panel):
         self._reconstruction, self._series = reconstruction, series
         subjects = [*SYSTEMS, *([] if reconstruction is None else ["trained model"])]
         self.subject_menu = menu("system", subjects, subjects[-1] if reconstruction else subjects[0])
-        self.alpha_slider = slider("forcing alpha", 0.06, 0.0, 1.0, 0.01)
         self.length_menu = menu("length T", LENGTHS, 1000)
         self.solver_menu = menu("solver", [*SOLVERS], "DEER")
         self.guess_menu = menu("first guess", GUESSES, GUESSES[0])
-        self.iteration_slider = slider("iteration k", 0, 0, MOST, 1)
         self._task, self._program = self._remembering(self._make_task), self._remembering(self._make_program)
-        self._sweeps: dict[tuple[Any, ...], list[tuple[int, Status]]] = {}
+        self._sweeps: dict[tuple[Any, ...], dict[float, tuple[int, Status]]] = {}
+        self._framed: tuple[Any, ...] | None = None  # what the prepared frames are of
         self._solved: tuple[_Asked, Iterates] | None = None
-        self._arrange(
-            (self.subject_menu, self.length_menu),
-            (self.solver_menu, self.guess_menu),
-            (self.alpha_slider, self.iteration_slider),
-        )
-        for control in (self.subject_menu, self.alpha_slider, self.length_menu, self.solver_menu, self.guess_menu):
+        self._arrange((self.subject_menu, self.length_menu), (self.solver_menu, self.guess_menu))
+        self._canvas.spec, self._canvas.values = {"sliders": _SLIDERS}, {"alpha": 0.06, "k": 0}
+        for control in (self.subject_menu, self.length_menu, self.solver_menu, self.guess_menu):
             self._observe(control, self.run)
-        self._observe(self.iteration_slider, self._look)
+        self._observe_turns(alpha=self.run)
         self._attempt(self.run)
 
     @property
     def iterate(self) -> np.ndarray:
         """`(T, M)`, the iterate that the slider points at, in standard deviations."""
-        return self._found.states[self.iteration]
+        return self._found.states[min(self.iteration, self.iterations)]
 
     @property
     def truth(self) -> np.ndarray:
@@ -110,9 +108,11 @@ class NewtonMicroscope(Panel):
 
     @property
     def sweep(self) -> dict[float, int | None]:
-        """Iterations for each alpha of a coarse grid; None where the solve did not converge."""
-        results = self._sweeps[_sweep_key(self._asked)]
-        return {a: k if s is Status.CONVERGED else None for a, (k, s) in zip(ALPHAS, results, strict=True)}
+        """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
+        key = _sweep_key(self._asked)
+        if key not in self._sweeps:
+            self._finish_preparing()
+        return {alpha: k if s is Status.CONVERGED else None for alpha, (k, s) in self._sweeps[key].items()}
 
     def run(self) -> None:
         """Solve anew with what the controls say."""
@@ -123,14 +123,11 @@ class NewtonMicroscope(Panel):
             program = self._program(asked.subject, asked.length, asked.solver)
             guess = _first_guess(asked.guess, task.teacher[: asked.length])
             found = program(asked.alpha, guess)
-            if _sweep_key(asked) not in self._sweeps:
-                self._sweeps[_sweep_key(asked)] = self._swept(program, guess)
             self._solved = asked, found
-            with self._silently():
-                self.iteration_slider.value = min(self.iteration, found.iterations)
-                self.iteration_slider.max = found.iterations
             self._paint()
-            self._look()
+            self._say(self._ending())
+            if _sweep_key(asked) != self._framed:
+                self._prepare(_sweep_key(asked), lambda stop: self._solve_ahead(asked, program, guess, stop))
 
     @property
     def _asked(self) -> _Asked:
@@ -153,73 +150,123 @@ class NewtonMicroscope(Panel):
         self._say("compiling: a new system, length or solver takes some seconds")
         return newton_program(task, length, solver)
 
-    def _swept(self, program: Callable[[float, Any], Iterates], guess: Any) -> list[tuple[int, Status]]:
-        results = []
-        for k, alpha in enumerate(ALPHAS, start=1):
-            self._say(f"running {k} of {len(ALPHAS)}: alpha {alpha}")
-            found = program(alpha, guess)
-            results.append((found.iterations, found.status))
-        return results
+    def _solve_ahead(self, asked: _Asked, program: Any, guess: Any, stop: Callable[[], bool]) -> None:
+        """Solve for every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
+        found: dict[float, Any] = {}
+        for count, alpha in enumerate(PREPARED[::-1], start=1):
+            if stop():
+                return
+            solve = program(float(alpha), guess)
+            named = _Asked(**{**vars(asked), "alpha": float(alpha)})
+            arrays = {name: pack(part) for name, part in _to_arrays(solve, _COARSE).items()}
+            found[float(alpha)] = (solve.iterations, solve.status), arrays, self._texts(named, solve)
+            if count % 20 == 0 or count == len(PREPARED):
+                self._canvas.frames = {
+                    "by": "alpha",
+                    "at": [*found],
+                    "arrays": [arrays for _, arrays, _ in found.values()],
+                    "texts": [texts for *_, texts in found.values()],
+                }
+        self._sweeps[_sweep_key(asked)] = {alpha: found[alpha][0] for alpha in sorted(found)}
+        with self._lock:
+            if self._solved is not None and _sweep_key(self._asked) == _sweep_key(asked):
+                self._framed = _sweep_key(asked)
+                self._paint()
 
     def _paint(self) -> None:
-        """All that does not depend on the iteration; what does is moved by `_look`."""
-        found, length = self._found, self._asked.length
-        self._sheet = sheet = canvas(10.6, 6.0)
-        (orbit, residuals), (heat, sweep) = sheet.subplots(2, 2, width_ratios=(1.7, 1))
-        time = np.arange(1, length + 1)
-        orbit.plot(time, found.truth[:, 0], **{**plots.DATA.line(), "label": "solution, step by step"})
-        (self._line,) = orbit.plot(time, found.truth[:, 0], **{**plots.MODEL.line(), "label": "iterate $k$"})
-        spread = np.abs(found.truth[:, 0]).max()
-        orbit.set_ylim(-1.6 * spread, 1.6 * spread)
-        orbit.margins(x=0.01)
-        orbit.legend(loc="upper right", ncols=2, frameon=False, fontsize=9, labelcolor=INK)
-        dress(orbit, "time step $t$ (samples)", "first variable (s.d.)")
+        asked, found = self._last()
+        results, arrays = self._sweeps.get(_sweep_key(asked)), _to_arrays(found, _FINE)
+        if self._framed not in (None, _sweep_key(asked)):
+            self._framed, self._canvas.frames = None, {"by": "", "at": [], "arrays": []}
+        if results is not None:
+            swept = np.array([*results])
+            good = np.array([s is Status.CONVERGED for _, s in results.values()])
+            counts = np.array([k for k, _ in results.values()])
+            top = counts[good].max(initial=1) + 1
+            arrays |= {"swept": swept[good], "counts": counts[good]}
+            arrays |= {"failed": swept[~good], "tops": np.full((~good).sum(), top)}
+        spread, steps = np.abs(found.truth[:, 0]).max(), (1, asked.length)
+        time = axis("time step t (samples)", steps)
+        spec = {
+            "label": f"Newton microscope: {self._task(asked.subject, asked.length).name}",
+            "columns": [1.7, 1],
+            "text": "k",
+            "sliders": _SLIDERS,
+            "plots": [
+                plot(
+                    *(0, 0, time, axis("first variable (s.d.)", (-1.6 * spread, 1.6 * spread))),
+                    line("truth", "data", "t", "step by step"),
+                    line("states", "model", "t", "iterate k", row="k"),
+                    vline({"array": "front", "slider": "k"}, "forced", label="front of certainty"),
+                    note="capped at the edge",
+                ),
+                plot(
+                    *(
+                        0,
+                        1,
+                        axis("iteration k", (-0.3, max(2, found.iterations) + 0.3)),
+                    ),
+                    axis("residual", _decades(found.residuals), "log"),
+                    line("residuals", "error", None, "residual", marker="D", at="k"),
+                    hline(TOLERANCE, label="tolerance"),
+                ),
+                plot(
+                    *(1, 0, time, axis("iteration k", None)),
+                    {"type": "heat", "z": "errors", "range": _SHOWN, "label": "s.d."},
+                    hline({"slider": "k"}, "model", strong=True),
+                    note="error of every iterate; hatched: overflow",
+                ),
+                plot(
+                    *(1, 1, alpha_axis(), axis("iterations", (0, MOST + 2))),
+                    line("counts", "error", "swept", "iterations", marker="D", size=2),
+                    line("tops", "truth", "failed", "did not converge", marker="x", line=False),
+                    vline({"slider": "alpha"}, "model", strong=True),
+                ),
+            ],
+        }
+        self._draw(spec, arrays, self._texts(asked, found), alpha=asked.alpha, k=min(self.iteration, found.iterations))
 
-        plots.convergence(np.where(found.residuals > 0, found.residuals, 1e-8), tolerance=TOLERANCE, ax=residuals)
-        (self._dot,) = residuals.plot([0], [1], "s", markersize=11, markerfacecolor="none", color=plots.MODEL.colour)
-        residuals.legend().remove()
-        residuals.minorticks_off()  # they take a fifth of the time of the whole picture
-        residuals.set_title("dashed: tolerance", loc="right", fontsize=9, color=INK)
-
-        errors = np.clip(found.errors, 1e-6, 1e1)
-        errors[~np.isfinite(found.errors)] = np.nan
-        plots.newton_heatmap(errors, unit="s.d.", ax=heat)
-        self._level = heat.axhline(0, color=plots.MODEL.colour, linewidth=2)
-        self._paint_sweep(sweep)
-
-    def _paint_sweep(self, ax: Any) -> None:
-        results = self._sweeps[_sweep_key(self._asked)]
-        alphas = np.array(ALPHAS)
-        counts = np.array([k for k, _ in results])
-        good = np.array([s is Status.CONVERGED for _, s in results])
-        ax.plot(alphas[good], counts[good], marker="D", markersize=5, **plots.ERROR.line())
-        top = max(counts[good].max(initial=1), self.iterations) + 1
-        ax.plot(alphas[~good], np.full((~good).sum(), top), "x", color=INK, markersize=7)
-        ax.axvline(self._asked.alpha, color=plots.MODEL.colour, linewidth=2)
-        ax.set_ylim(0, top + 1)
-        ax.set_title("x: did not converge", loc="right", fontsize=9, color=INK)
-        dress(ax, r"forcing $\alpha$ (0 to 1)", "iterations (count)")
-
-    def _look(self) -> None:
-        """Move iterate, mark and level to the iteration that the slider points at."""
-        k, found, asked = self.iteration, self._found, self._asked
-        self._line.set_ydata(found.states[k][:, 0])
-        self._dot.set_data([k], [np.clip(found.residuals[k], 1e-8, 1e30)])
-        self._level.set_ydata([k, k])
-        self._say(self._ending())
-        size = f"{found.residuals[k]:.1e}" if np.isfinite(found.residuals[k]) else "not finite"
-        self._show(
-            self._sheet,
-            f"{self._task(asked.subject, asked.length).name}, alpha {asked.alpha:.2f}, T {asked.length}: "
-            f"iteration {k} of {found.iterations}; "
-            f"the first {found.solved(k)} steps are right to 0.1 %; residual {size}.",
-        )
+    def _texts(self, asked: _Asked, found: Iterates) -> list[str]:
+        """One sentence or two for every iterate."""
+        name = self._task(asked.subject, asked.length).name
+        sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in found.residuals]
+        return [
+            f"{name}, alpha {asked.alpha:.3g}, T {asked.length}: iteration {k} of {found.iterations}; "
+            f"the first {found.solved(k)} steps are right to 0.1 % (the front of certainty: "
+            f"each iteration moves it by one step or more); residual {size}."
+            for k, size in enumerate(sizes)
+        ]
 
     def _ending(self) -> str:
         found = self._found
         if found.status is Status.CONVERGED:
             return f"converged in {plural(found.iterations, 'iteration')}"
         return f"did not converge in {plural(found.iterations, 'iteration')}: {found.status.advice}"
+
+
+_SLIDERS = [alpha_slider(), describe_slider("k", "iteration k", range(MOST + 1), rows="states")]
+
+
+def _to_arrays(found: Iterates, most: int) -> dict[str, np.ndarray]:
+    """What is drawn of a solve, at `most` time steps or fewer; values beyond the axes stay at their edge."""
+    length = len(found.truth)
+    shown = np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))
+    spread = 1.55 * np.abs(found.truth[:, 0]).max()
+    with np.errstate(invalid="ignore"):
+        states = np.clip(found.states[:, shown, 0], -spread, spread)
+    return {
+        "t": shown + 1,
+        "truth": found.truth[shown, 0],
+        "states": states,
+        "errors": found.errors[:, shown],
+        "residuals": np.clip(found.residuals, 1e-8, 1e30),
+        "front": np.array([found.solved(k) for k in range(len(found.states))]),
+    }
+
+
+def _decades(residuals: np.ndarray) -> tuple[float, float]:
+    largest = residuals[np.isfinite(residuals)].max(initial=1.0)
+    return 1e-8, 10 * min(largest, 1e12)
 
 
 def _sweep_key(asked: _Asked) -> tuple[Any, ...]:

@@ -9,8 +9,10 @@ of work ends, by an answer, an error or an interrupt, the status says so.
 from __future__ import annotations
 
 import base64
+import contextvars
 import html
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -19,12 +21,10 @@ from functools import lru_cache
 from typing import Any
 
 import ipywidgets as widgets
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
-from ..plots import png
+from ._canvas import Canvas, pack
 
-__all__ = ["KEPT", "Panel", "Setting", "button", "canvas", "ending_of", "menu", "plural", "slider"]
+__all__ = ["KEPT", "Panel", "Setting", "Turn", "button", "ending_of", "menu", "plural", "slider", "threads_show"]
 
 KEPT = 2  # compiled programs of each kind, at 10 to 30 MB; older ones make room
 _REMEMBERED = 20  # errors
@@ -45,8 +45,21 @@ class Setting:
         getattr(panel, self.control).value = value
 
 
+class Turn:
+    """A slider below the picture, as an attribute of the panel: the browser draws while it is dragged."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __get__(self, panel: Any, owner: type | None = None) -> Any:
+        return self if panel is None else panel._canvas.values.get(self.name, 0)
+
+    def __set__(self, panel: Any, value: Any) -> None:
+        panel.turn(self.name, value)
+
+
 class Panel:
-    """Controls, status, picture and summary. Leaves call `_arrange` once and `_show` for every picture.
+    """Controls, status, picture and summary. Subclasses call `_arrange` once and `_draw` for every picture.
 
     Attributes:
         error: what went wrong in the latest piece of work, or None; shown in the panel.
@@ -61,33 +74,51 @@ class Panel:
         self.strict = os.environ.get("GTFDEER_FAST") == "1" if strict is None else strict
         self.error: Exception | None = None
         self.errors: list[Exception] = []
-        self.status, self.summary = "idle", ""
+        self.status = "idle"
         self._lock = threading.RLock()
         self._wanted: set[Callable[[], Any]] = set()  # work that was asked for and has not begun
         self._silencer: int | None = None  # the thread that sets controls without answering them
         self._caches: list[Any] = []
         self._listeners: list[Callable[[], Any]] = []
         self._status = widgets.HTML()
-        self._image = widgets.Image(format="png", layout={"width": "100%", "max_width": "980px"})
-        self._summary, self._trouble = widgets.HTML(), widgets.HTML()
+        self._canvas, self._trouble = Canvas(), widgets.HTML()
+        self._ahead: tuple[Any, Callable[[Callable[[], bool]], None]] | None = None  # what is prepared, and how
+        self._preparing: threading.Thread | None = None
         self.widget = widgets.VBox()
 
     @property
     def png(self) -> bytes:
-        return bytes(self._image.value)
+        return self._canvas.png()
+
+    @property
+    def summary(self) -> str:
+        return self._canvas.text()
+
+    @property
+    def turns(self) -> list[dict[str, Any]]:
+        """The sliders below the picture: "name", "label", "stops"."""
+        return self._canvas.spec.get("sliders", [])
+
+    def turn(self, name: str, value: Any) -> None:
+        """Set one of them, as if it were let go there."""
+        stops = next(slider["stops"] for slider in self.turns if slider["name"] == name)
+        self._canvas.values = {**self._canvas.values, name: type(stops[0])(min(max(value, stops[0]), stops[-1]))}
 
     def _arrange(self, *rows: Sequence[widgets.Widget]) -> None:
         lines = [widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows]
-        self.widget.children = [*lines, self._status, self._image, self._summary, self._trouble]
+        self.widget.children = [*lines, self._status, self._canvas, self._trouble]
 
     def _say(self, status: str) -> None:
         self.status = status
         self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {html.escape(status)}</span>'
 
-    def _show(self, sheet: Figure, summary: str, dpi: float = 80) -> None:
-        self._image.value = png(sheet, dpi=dpi)
-        self.summary = summary
-        self._summary.value = f"<p>{html.escape(summary)}</p>"
+    def _draw(self, spec: dict[str, Any], arrays: dict[str, Any], texts: Sequence[str], **values: Any) -> None:
+        """Show a picture; `values` are those of its sliders, others stay as they are."""
+        with self._silently(), self._canvas.hold_sync():
+            self._canvas.spec = spec
+            self._canvas.arrays = {name: pack(array) for name, array in arrays.items()}
+            self._canvas.texts = list(texts)
+            self._canvas.values = {**self._canvas.values, **values}
         for listener in self._listeners:
             listener()
 
@@ -99,15 +130,58 @@ class Panel:
         """Answer every change of the control's value; changes that come while one waits are answered with it."""
 
         def handler(_change: Any) -> None:
-            if self._silencer == threading.get_ident():
-                return
-            self._wanted.add(work)
-            with self._lock:
-                if work in self._wanted:
-                    self._wanted.discard(work)  # before the controls are read: what changes from here on asks anew
-                    self._attempt(work)
+            if self._silencer != threading.get_ident():
+                self._answer(work)
 
         control.observe(handler, names="value")
+
+    def _answer(self, work: Callable[[], Any]) -> None:
+        self._wanted.add(work)
+        with self._lock:
+            if work in self._wanted:
+                self._wanted.discard(work)  # before the controls are read: what changes from here on asks anew
+                self._attempt(work)
+
+    def _observe_turns(self, **works: Callable[[], Any] | None) -> None:
+        """Answer the sliders below the picture when they are let go, each by its work."""
+        for name, work in works.items():
+
+            def handler(change: Any, name: str = name, work: Any = work) -> None:
+                if change.new.get(name) != change.old.get(name) and self._silencer != threading.get_ident():
+                    self._answer(work)
+
+            self._canvas.observe(handler, names="values")
+
+    def _prepare(self, key: Any, work: Callable[[Callable[[], bool]], None]) -> None:
+        """Do `work` ahead of being asked, in the background where widgets can show it; newer work ends it.
+
+        Args:
+            key: what is prepared; what is under way already does not begin again.
+            work: it is passed a function that says whether to stop.
+        """
+        if self._ahead is not None and self._ahead[0] == key:
+            return
+        ahead = self._ahead = (key, work)
+        self._preparing = None
+        if threads_show():
+            context = contextvars.copy_context()
+            self._preparing = threading.Thread(target=context.run, args=(self._do_ahead, ahead), daemon=True)
+            self._preparing.start()
+
+    def _do_ahead(self, ahead: tuple[Any, Callable]) -> None:
+        try:
+            ahead[1](lambda: self._ahead is not ahead)
+        except Exception as problem:
+            self._keep(problem)
+
+    def _finish_preparing(self) -> None:
+        """Wait until everything that was prepared is there."""
+        thread, ahead = self._preparing, self._ahead
+        if thread is not None:
+            thread.join()
+        elif ahead is not None:
+            ahead[1](lambda: False)
+            self._ahead = None
 
     def _press(self, control: widgets.Button, work: Callable[[], Any]) -> None:
         """Answer every click."""
@@ -176,10 +250,19 @@ class Panel:
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.status}. {self.summary}"
 
-    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> dict[str, Any]:
+    def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
+        shown: Any = self._canvas._repr_mimebundle_()  # on Colab with metadata that let it load the widget
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
-        picture = {"image/png": base64.b64encode(self.png).decode("ascii")} if self.png else {}
-        return {"text/plain": repr(self), **picture, "application/vnd.jupyter.widget-view+json": view}
+        picture = {"image/png": base64.b64encode(png).decode("ascii")} if (png := self.png) else {}
+        data = {"text/plain": repr(self), **picture, "application/vnd.jupyter.widget-view+json": view}
+        return data, shown[1] if isinstance(shown, tuple) else {}
+
+
+def threads_show() -> bool:
+    """Whether widgets that a thread changes are redrawn: in a Jupyter kernel, but not on Colab."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
 
 
 def ending_of(problem: BaseException) -> str:
@@ -222,14 +305,6 @@ def menu(label: str, options: Sequence[Any], value: Any) -> Any:
 def button(label: str) -> Any:
     """A button with a word on it."""
     return widgets.Button(description=label, layout={"width": "9em"})
-
-
-def canvas(width: float, height: float) -> Figure:
-    """A figure with fixed margins: looking for good ones takes longer than drawing, and it would tremble."""
-    sheet = Figure(figsize=(width, height), facecolor="white")
-    FigureCanvasAgg(sheet)
-    sheet.subplots_adjust(left=0.07, right=0.975, bottom=0.09, top=0.94, wspace=0.25, hspace=0.38)
-    return sheet
 
 
 def plural(count: int, noun: str) -> str:

@@ -46,7 +46,7 @@ class Predict(Panel):
         super().__init__(strict=strict)
         self.question, self.panel, self._result = question, panel, result
         self.guess: Any = None
-        self.summary = question
+        self._summary = question
         wide = {"width": "auto"}
         if isinstance(answers, int | float):
             kind = widgets.IntText if isinstance(answers, int) else widgets.FloatText
@@ -89,8 +89,12 @@ class Predict(Panel):
         if self._result is not None:
             found = self._result(self.panel)
             measured = f" Here: {found:.3g}." if isinstance(found, float) else f" Here: {found}."
-        self.summary = f"{self.question} Your guess: {self.guess}.{measured}"
+        self._summary = f"{self.question} Your guess: {self.guess}.{measured}"
         self._told.value = f"<p>Your guess: <b>{escape(str(self.guess))}</b>.{escape(measured)}</p>"
+
+    @property
+    def summary(self) -> str:
+        return self._summary
 
     @property
     def png(self) -> bytes:

@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 from flax import nnx
 
-from .. import Status, data, forcing, models, plots, solvers
-from ..plots import INK, dress
+from .. import Status, data, forcing, models, solvers
 from ..solvers import scan, solve
 from ._background import LongPanel
-from ._panel import Setting, button, canvas, menu, plural, slider
+from ._canvas import axis, line, plot
+from ._panel import Setting, button, menu, plural, slider
 from ._task import task_of
 
 __all__ = ["SpeedLab", "Timing"]
@@ -30,11 +30,7 @@ SOLVERS: dict[str, solvers.Solver] = {
     "DEER": solvers.DEER(),
     "Shooting": solvers.Shooting(),
 }
-LOOKS = {
-    "Sequential": (plots.DATA.colour, "o", "-"),
-    "DEER": (plots.ERROR.colour, "D", "--"),
-    "Shooting": (plots.MODEL.colour, "s", "-."),
-}
+LOOKS = {"Sequential": ("data", "o"), "DEER": ("error", "D"), "Shooting": ("model", "s")}
 _REPEATS = 5
 
 
@@ -136,29 +132,32 @@ class SpeedLab(LongPanel):
         return Timing(name, length, best, found.compile_seconds, iterations, error, status)
 
     def _paint(self) -> None:
-        sheet = canvas(10.6, 4.2)
-        times, compiling = sheet.subplots(1, 2, width_ratios=(1.6, 1))
-        sheet.subplots_adjust(left=0.09, bottom=0.14, top=0.9)
-        for name, (colour, marker, line) in LOOKS.items():
+        arrays: dict[str, Any] = {}
+        solving, compiling = [], []
+        for name, (role, marker) in LOOKS.items():
             mine = [t for t in self.timings if t.solver == name]
             good = [t for t in mine if t.status == "CONVERGED"]
-            look = {"color": colour, "marker": marker, "linestyle": line}
-            times.plot([t.length for t in good], [1e3 * t.seconds for t in good], label=f"{name}, here", **look)
-            compiling.plot([t.length for t in mine], [t.compile for t in mine], **look)
+            arrays |= {f"{name} T": [t.length for t in good], name: [1e3 * t.seconds for t in good]}
+            arrays |= {f"{name} all": [t.length for t in mine], f"{name} compile": [t.compile for t in mine]}
+            solving.append(line(name, role, f"{name} T", name, marker=marker))
+            compiling.append(line(f"{name} compile", role, f"{name} all", name, marker=marker))
             for device, results in self._stored.items():
                 other = np.asarray(results.get(name, np.empty((0, 2))), float).reshape(-1, 2)
-                faint = {**look, "linewidth": 0.8, "markerfacecolor": "none"}
-                times.plot(other[:, 0], 1e3 * other[:, 1], label=f"{name}, {device} (stored)", **faint)
-        if self.timings:
-            for ax in (times, compiling):
-                ax.set_xscale("log")
-            times.set_yscale("log")
-            times.legend(frameon=False, fontsize=9, labelcolor=INK)
-        times.set_title("one solve", fontsize=10, color=INK)
-        compiling.set_title("compiling it, once", fontsize=10, color=INK)
-        dress(times, "length $T$ (samples)", "time (ms)")
-        dress(compiling, "length $T$ (samples)", "time (s)")
-        self._show(sheet, self._words())
+                arrays |= {f"{name} {device} T": other[:, 0], f"{name} {device}": 1e3 * other[:, 1]}
+                label = f"{name}, {device} (stored)"
+                solving.append(line(f"{name} {device}", role, f"{name} {device} T", label, faint=True, marker=marker))
+        length = axis("length T (samples)", (70, 1.5 * self.longest), "log")
+        spec = {
+            "label": "Speed of the solvers on this machine",
+            "columns": [1.6, 1],
+            "height": 330,
+            "sliders": [],
+            "plots": [
+                plot(0, 0, length, axis("one solve (ms)", kind="log"), *solving),
+                plot(0, 1, length, axis("compiling it, once (s)"), *compiling),
+            ],
+        }
+        self._draw(spec, arrays, [self._words()])
 
     def _words(self) -> str:
         device = scan.this_device().platform.upper()

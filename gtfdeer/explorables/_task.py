@@ -44,6 +44,7 @@ class Task:
         teacher: `(T, M)`, what the state before each step is pulled towards.
         forced: `(M,)`, 1 for units that may be forced.
         dt: time between two steps.
+        unit: of time.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Task:
     teacher: Float[np.ndarray, "time latent"]
     forced: Float[np.ndarray, " latent"]
     dt: float
+    unit: str = "unit of time"
 
     def inputs(self, alpha: Any, length: int) -> forcing.Forced:
         """The inputs of the forced step over `length` steps; the first one leaves from the start itself."""
@@ -89,6 +91,7 @@ def _of_system(system: data.System, length: int) -> Task:
         teacher=noisy,
         forced=np.ones(system.dimension, np.float32),
         dt=series.dt,
+        unit="ms" if isinstance(system, data.BurstingNeuron) else "unit of time",
     )
 
 

@@ -55,9 +55,6 @@ def test_run_step_and_reset(explorer, caplog):
         explorer.run_button.click()
     assert len(explorer.orbit) == 6000
     assert compilations(caplog, lambda: explorer.set(rho=29.0)) == 0
-    before = explorer.png
-    explorer.angle = 20
-    assert explorer.png != before
 
 
 def test_the_return_map_of_lorenz_is_a_tent(explorer):
@@ -127,14 +124,35 @@ def test_a_reconstruction_lies_only_over_its_own_system(series, explorer):
         model, series.standardise().scaling, dt=series.dt, first=np.zeros(3, np.float32), name=series.name
     )
     over = explorables.AttractorExplorer(rec, strict=True)
-    explorer.angle = over.angle
     explorer.reset()
     assert over.system == explorer.system == "Lorenz-63"
     assert "Beside it the model" in over.summary
-    assert over.png != explorer.png
+    assert "model" in over._canvas.arrays
     over.system = explorer.system = "Rossler"
     assert "model" not in over.summary
-    assert over.png == explorer.png
+    assert "model" not in over._canvas.arrays
     stray = explorables.AttractorExplorer(dataclasses.replace(rec, name="heart"), strict=True)
     assert "'heart' belongs to none" in stray.summary
     explorer.system = "Lorenz-63"
+
+
+def test_a_dying_spiral_dies_in_the_picture(explorer):
+    """The axes do not follow it, and the first orbit stays beside it."""
+    explorer.system = "Rossler"
+    explorer.system = "Lorenz-63"
+    before, ghost = explorer._canvas.spec["plots"][0]["range"], explorer._canvas.array("ghost")
+    explorer.set(rho=0.5)
+    for (low, high), (low_before, high_before) in zip(explorer._canvas.spec["plots"][0]["range"], before, strict=True):
+        assert low <= low_before < high_before <= high
+    np.testing.assert_array_equal(explorer._canvas.array("ghost"), ghost)
+    assert np.ptp(ghost[:, 0]) > 20
+
+
+def test_the_dial_judges_with_the_error_of_its_estimate(dial):
+    dial.subject, dial.alpha = "Bursting neuron", 0.0
+    assert "per ms" in dial.summary
+    assert abs(dial.exponent) < 1.5 * dial.exponent_error  # it bursts periodically: the exponent is 0
+    assert "chaotic" not in dial.status
+    dial.subject = "Lorenz-63"
+    assert dial.exponent > 1.5 * dial.exponent_error
+    assert dial.status == "idle: chaotic, errors grow"

@@ -8,6 +8,8 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer import explorables
+from gtfdeer.explorables import _microscope
+from gtfdeer.explorables._canvas import PREPARED
 from gtfdeer.explorables._task import task_of
 
 from .waiting import compilations
@@ -56,7 +58,7 @@ def test_alpha_and_iteration_never_compile(microscope, caplog):
         for alpha in alphas:
             microscope.alpha = alpha
             microscope.iteration = 1
-            microscope.iteration = microscope.iteration_slider.max
+            microscope.iteration = microscope.iterations
 
     turn((0.3, 0.31))  # the first turn may compile the odd slice
     assert compilations(caplog, lambda: turn((0.5, 0.51))) == 0
@@ -67,7 +69,7 @@ def test_the_summary_tells_of_what_was_solved(microscope):
     microscope.alpha = 0.25
     with microscope._silently():
         microscope.alpha = 0.75
-    microscope.iteration = 1 if microscope.iteration == 0 else 0
+    microscope.iteration = 0
     assert "alpha 0.25" in microscope.summary
     microscope.run()
     assert "alpha 0.75" in microscope.summary
@@ -107,3 +109,29 @@ def test_a_trained_model_can_be_looked_at(series):
 def test_what_is_no_system_is_refused(subject, error):
     with pytest.raises(error, match="Lorenz-63"):
         task_of(subject, length=10)
+
+
+def test_the_browser_has_all_iterates_and_prepared_alphas(microscope, monkeypatch):
+    """What it draws while a slider is dragged is what the kernel finds for the same values."""
+    monkeypatch.setattr(_microscope, "PREPARED", PREPARED[[0, 30, 61]])
+    microscope.alpha, microscope.guess = 0.3, "teacher signal"
+    assert microscope._canvas.arrays["states"]["shape"] == [microscope.iterations + 1, 100]
+    microscope._finish_preparing()
+    frames = microscope._canvas.frames
+    assert frames["at"] == [float(a) for a in PREPARED[[61, 30, 0]]]
+    microscope.alpha = frames["at"][1]
+    assert frames["arrays"][1] == {name: microscope._canvas.arrays[name] for name in frames["arrays"][1]}
+    assert frames["texts"][1][0] == microscope._canvas.texts[0]
+    assert microscope.sweep[1.0] is not None
+
+
+def test_where_chaos_breaks_newton_its_iterates_stay_in_the_picture(microscope):
+    microscope.guess, microscope.alpha = "all zeros", 0.0
+    microscope.length = 1000
+    assert microscope.status.startswith("did not converge")
+    spread = 1.55 * np.abs(microscope.truth[:, 0]).max()
+    shown = microscope._canvas.array("states")
+    assert np.nanmax(np.abs(shown)) <= spread * (1 + 1e-6)
+    front = microscope._canvas.array("front")
+    assert (front >= np.arange(len(front))).all()  # one step an iteration, or more
+    microscope.length = 100

@@ -6,7 +6,8 @@ import threading
 import ipywidgets as widgets
 import pytest
 
-from gtfdeer.explorables._panel import Panel, button, canvas, slider
+from gtfdeer.explorables._canvas import axis, line, plot
+from gtfdeer.explorables._panel import Panel, button, slider
 
 from .waiting import until
 
@@ -34,7 +35,8 @@ class Toy(Panel):
                 self.count.value += 1
                 self._wait()
             self.answers.append(12 / self.divisor.value)
-            self._show(canvas(2, 2), f"12 / {self.divisor.value}")
+            spec = {"label": "toy", "columns": [1], "plots": [plot(0, 0, axis("x"), axis("y"), line("y", "data"))]}
+            self._draw(spec, {"y": [0, self.answers[-1]]}, [f"12 / {self.divisor.value}"])
             self._say("idle")
 
     def look(self):
@@ -175,7 +177,7 @@ def test_requests_for_other_work_do_not_push_it_out():
 def test_viewers_without_a_kernel_get_picture_and_text():
     panel = Toy(strict=True)
     panel.again.click()
-    bundle = panel._repr_mimebundle_()
+    bundle, _ = panel._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"])[:4] == b"\x89PNG"
     assert "12 / 1" in bundle["text/plain"]
     assert bundle["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.widget.model_id
@@ -183,6 +185,8 @@ def test_viewers_without_a_kernel_get_picture_and_text():
 
 def test_every_control_of_every_panel_has_a_label(microscope, dial, explorer, training, speed_lab):
     for panel in (microscope, dial, explorer, training, speed_lab):
-        controls = [w for row in panel.widget.children[:-4] for w in row.children]
-        assert len(controls) >= 3
+        controls = [w for row in panel.widget.children[:-3] for w in row.children]
+        assert len(controls) + len(panel._canvas.spec["sliders"]) >= 3
+        assert all(slider["label"] for slider in panel._canvas.spec["sliders"])
+        assert panel._canvas.spec["label"]
         assert all(w.description for w in controls if not isinstance(w, widgets.HTML))

@@ -72,7 +72,6 @@ def actions_of(microscope, dial, explorer, training, speed_lab, draw):
         ],
         explorer: [
             turning(explorer, draw),
-            setting(explorer, "angle", draw, [*range(-180, 181, 5)]),
             setting(explorer, "system", draw, [*explorer.system_menu.options]),
             *clicking(explorer, "run_button", "step_button", "reset_button"),
         ],
@@ -81,6 +80,7 @@ def actions_of(microscope, dial, explorer, training, speed_lab, draw):
             setting(training, "alpha", draw, (0, 1)),
             setting(training, "model", draw, ["shallow PLRNN", "clipped shallow PLRNN"]),
             setting(training, "solver", draw, ["Auto", "Sequential", "Shooting"]),
+            setting(training, "cap", draw, [*range(1, 21)]),
             *clicking(training, "start_button", "stop_button", "resume_button", "reset_button", "download_button"),
         ],
         speed_lab: [

@@ -2,6 +2,7 @@
 
 import inspect
 import io
+import threading
 import time
 
 import numpy as np
@@ -49,15 +50,56 @@ def test_resume_goes_on_where_it_stopped(panel):
     assert "nothing left to resume" in panel.status
 
 
-def test_a_picture_of_a_long_run_is_not_drawn_point_by_point(panel, monkeypatch):
+def test_a_picture_of_a_long_run_is_not_drawn_point_by_point(panel):
     panel.where, panel.updates = "foreground", 100
     panel.start_button.click()
-    drawn = []
-    monkeypatch.setattr(panel, "_show", lambda sheet, words: drawn.append(sheet))
     panel.history = {name: np.resize(column, 300_000) for name, column in panel.history.items()}
     panel._paint()
-    assert [len(ax.lines[0].get_xdata()) for ax in drawn[0].axes[:3]] == [2000] * 3
-    assert drawn[0].axes[0].lines[0].get_xdata()[-1] == 300_000
+    for name in ("loss", "alpha", "iterations"):
+        assert panel._canvas.arrays[name]["shape"] == [1000]
+    assert panel._canvas.array("loss at")[-1] == 300_000
+
+
+def test_alpha_turns_while_it_trains(panel):
+    """By hand alpha holds from the next update on; back to the schedule it is that of this update."""
+    panel.where, panel.updates, panel.schedule = "foreground", 200, "annealed"
+    panel.start(until=1)
+    annealed = panel.history["alpha"].copy()
+    panel.alpha = 0.4  # it means: by hand
+    assert panel.schedule == "constant"
+    panel.resume(until=len(annealed) + 1)
+    by_hand = panel.history["alpha"][len(annealed) :]
+    np.testing.assert_allclose(by_hand, 0.4, rtol=1e-6)
+    panel.schedule = "annealed"
+    panel.resume()
+    assert panel.status == "finished after 200 updates"
+    np.testing.assert_allclose(panel.history["alpha"][-1], 0.03 ** (199 / 1999), rtol=1e-3)
+
+
+def test_another_length_solver_or_cap_begins_a_new_stretch(panel):
+    panel.where, panel.updates = "foreground", 200
+    panel.start(until=1)
+    before = panel.history["loss"].copy()
+    panel.window, panel.solver, panel.cap = 200, "Shooting", 4
+    panel.resume()
+    assert panel.status == "finished after 200 updates"
+    np.testing.assert_array_equal(panel.history["loss"][: len(before)], before)
+    assert len(panel.history["loss"]) == 200
+    assert panel._now[:3] == (200, "Shooting", 4)
+    panel.window, panel.solver, panel.cap = 50, "DEER", 20
+
+
+def test_snapshots_replay_how_it_grew(panel):
+    panel.where, panel.updates = "foreground", 300
+    panel.start(until=1)
+    panel.resume()
+    shape = panel._canvas.arrays["orbits"]["shape"]
+    assert shape[0] == len(panel._canvas.texts) >= 2
+    assert [*panel._canvas.array("at")] == sorted(panel._canvas.array("at"))
+    assert panel._canvas.text().startswith("Replay: after 300 updates")
+    panel._canvas.values = {**panel._canvas.values, "snapshot": 0}
+    assert not panel._canvas.text().startswith("Replay: after 300 updates")
+    assert np.isfinite(panel.gradients).all()
 
 
 def test_stop_in_the_background_keeps_what_was_learned(panel):
@@ -113,15 +155,24 @@ def test_an_error_in_the_thread_is_kept_shown_raised_and_reset(panel, monkeypatc
     panel.errors = []
 
 
-def test_an_interrupt_outside_the_training_loop_does_not_leave_it_running(panel, monkeypatch):
-    def interrupt():
-        raise KeyboardInterrupt
+class Interrupted(threading.Event):
+    """Ctrl-C at the first wait, and only there."""
 
+    pressed = False
+
+    def wait(self, timeout=None):
+        if not self.pressed:
+            self.pressed = True
+            raise KeyboardInterrupt
+        return super().wait(timeout)
+
+
+def test_an_interrupt_pauses_and_keeps_what_was_learned(panel, monkeypatch):
     panel.where = "foreground"
-    monkeypatch.setattr(panel, "_fresh", interrupt)
-    with pytest.raises(KeyboardInterrupt):
-        panel.start()
-    assert panel.status == "stopped: interrupted"
+    monkeypatch.setattr(panel, "_due", Interrupted())
+    panel.start()
+    monkeypatch.undo()
+    assert panel.status.startswith("stopped after")
     assert not panel.running
 
 
@@ -138,10 +189,10 @@ def test_every_family_and_every_solver_is_offered(panel):
 
 
 def test_the_settings_can_be_read_and_set(panel):
-    assert (panel.data, panel.model, panel.solver) == ("your recording", "shallow PLRNN", "Auto")
+    assert (panel.data, panel.model, panel.solver) == ("your recording", "shallow PLRNN", "DEER")
     panel.solver, panel.schedule = "ELK", "adaptive"
     assert (panel.solver_menu.value, panel.forcing_menu.value) == ("ELK", "adaptive")
-    panel.solver = "Auto"
+    panel.solver, panel.schedule = "DEER", "annealed"
 
 
 def test_random_clicks_leave_no_stuck_state(panel):

@@ -13,7 +13,7 @@ def compilations(caplog, work):
     return sum("Finished XLA compilation" in r.getMessage() for r in caplog.records)
 
 
-def until(condition, seconds=60):
+def until(condition, seconds=300):
     """Wait for what another thread brings about."""
     patience = time.monotonic() + seconds
     while not condition():

@@ -1,4 +1,4 @@
-"""An hour of training with checkpoints and a panel that is told: `make soak`.
+"""An hour of training with checkpoints and a live view that is told: `make soak`.
 
     python tests/training/soak.py [seconds] [file.json]
 
@@ -81,16 +81,13 @@ def verdict(samples: list[dict[str, float]]) -> dict[str, Any]:
 
 def soak(seconds: float, out: Path) -> dict[str, Any]:
     """Train for so long on sequences of 2000 steps, as a run of an hour would, with a checkpoint every 1000 updates and
-    a panel that is told. (The history takes 32 bytes an update, in memory and in every checkpoint.)"""
+    a view that is told. (The history takes 32 bytes an update, in memory and in every checkpoint.)"""
     series = gd.data.simulate(gd.data.Lorenz63(), length=20_000, dt=0.01, key=jax.random.key(0))
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
-    panel = explorables.TrainingPanel(series, hidden_dim=50, strict=True)
-    panel._until, panel._drawn = None, 0.0  # what its Start button sets
-    panel._halt.clear()
     recorder = Recorder(seconds, out)
     with tempfile.TemporaryDirectory() as folder:
         run = {"window": 2000, "checkpoint": Path(folder) / "run.npz", "every": 1000}
-        told = [recorder, panel._look]
+        told = [recorder, explorables.LiveView(series.standardise())]
         gd.fit(model, series, updates=100_000_000, validations=0, progress=False, callbacks=told, **run)
     return verdict(recorder.samples)
 
