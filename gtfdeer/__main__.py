@@ -111,20 +111,43 @@ def simulate(options: Namespace) -> None:
     rec = gd.load(options.model)
     start = None if options.start is None else _read_as_trained(options.start, rec, options)
     orbit = rec.simulate(options.steps, start=start)
-    content = io.BytesIO()
-    if options.out.suffix.lower() == ".npy":
-        np.save(content, orbit, allow_pickle=False)
-    else:
-        dimension, delay = (rec.embedding.dimension, rec.embedding.delay) if rec.embedding else (1, 0)
-        columns = range(1, orbit.shape[1] // dimension + 1)
-        raw = rec.column_names or [f"x{k}" for k in columns]
-        names = [f"{name}_lag{lag * delay}" if delay else name for lag in range(dimension) for name in raw]
-        table = np.column_stack([rec.dt * np.arange(1, len(orbit) + 1), orbit])
-        np.savetxt(content, table, fmt="%.9g", delimiter=",", header=",".join(["time", *names]), comments="")
-    gd.training.write_whole(options.out, content.getvalue())
+    dimension, delay = (rec.embedding.dimension, rec.embedding.delay) if rec.embedding else (1, 0)
+    raw = _name_columns(rec, orbit.shape[1] // dimension)
+    names = [f"{name}_lag{lag * delay}" if delay else name for lag in range(dimension) for name in raw]
+    _write_rows(options.out, orbit, names, rec.dt * np.arange(1, len(orbit) + 1))
     print(f"{options.out}: {len(orbit):,} steps x {orbit.shape[1]} columns, dt {rec.dt:g}, of {rec.name!r} on its own")
     if len(orbit) < options.steps:
         raise KeyboardInterrupt(f"the first {len(orbit):,} of {options.steps:,} steps are in {options.out}")
+
+
+def forecast(options: Namespace) -> None:
+    """Go on from the last row of a recording: a .csv (with a time column, of which 0 is the last row) or a .npy."""
+    _require_writable(options.out, ".csv", ".npy")
+    if options.figure is not None:
+        _require_writable(options.figure, ".png")
+    rec = gd.load(options.model)
+    known = _read_as_trained(options.recording, rec, options)
+    ahead = rec.forecast(known, options.steps)
+    names = _name_columns(rec, ahead.shape[1])
+    _write_rows(options.out, ahead, names, rec.dt * np.arange(1, len(ahead) + 1))
+    if options.figure is not None:
+        sheet = gd.plots.forecast(known.unscaled().values, ahead, rec.dt, names=names)
+        gd.training.write_whole(options.figure, gd.plots.png(sheet))
+    print(f"{options.out}: {len(ahead):,} steps x {ahead.shape[1]} columns, dt {rec.dt:g}, after {known.name!r}")
+
+
+def _name_columns(rec: gd.Reconstruction, count: int) -> list[str]:
+    return list(rec.column_names) or [f"x{k}" for k in range(1, count + 1)]
+
+
+def _write_rows(path: Path, rows: np.ndarray, names: list[str], times: np.ndarray) -> None:
+    content = io.BytesIO()
+    if path.suffix.lower() == ".npy":
+        np.save(content, rows, allow_pickle=False)
+    else:
+        header = ",".join(["time", *names])
+        np.savetxt(content, np.column_stack([times, rows]), fmt="%.9g", delimiter=",", header=header, comments="")
+    gd.training.write_whole(path, content.getvalue())
 
 
 def score(options: Namespace) -> None:
@@ -450,7 +473,7 @@ def _build_parser() -> ArgumentParser:
     parser.add_argument("--version", action="version", version=f"gtfdeer {gd.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     made: dict[str, ArgumentParser] = {}
-    for run in (demo, fit, resume, simulate, score, report, info):
+    for run in (demo, fit, resume, simulate, forecast, score, report, info):
         words = inspect.getdoc(run)
         each = commands.add_parser(run.__name__, help=words, description=words)
         each.add_argument("--debug", action="store_true", default=SUPPRESS, help="show the traceback of an error")
@@ -478,26 +501,31 @@ def _build_parser() -> ArgumentParser:
     add("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
     add("--distributed", action="store_true", help="one of several processes (SLURM, Open MPI) that train together")
     made["resume"].add_argument("path", help="a checkpoint, written by gtfdeer fit --checkpoint")
-    for name in ("simulate", "score", "report"):
+    for name in ("simulate", "forecast", "score", "report"):
         made[name].add_argument("model", help="a model file, written by gtfdeer fit")
     for name in ("score", "report"):
         made[name].add_argument("recording", help="the test recording, in data units, sampled as for training")
         made[name].add_argument("--floor", metavar="FILE", help="another recording of the same system; else two halves")
     add = made["simulate"].add_argument
     add("--steps", type=int, required=True, help="how many time steps to run")
-    add("--start", metavar="FILE", help="a recording to begin at; by default at the first training sample")
+    add("--start", metavar="FILE", help="a recording at whose first row to begin; by default at the training data's")
+    add = made["forecast"].add_argument
+    add("recording", help="what is known; the forecast goes on from its last row")
+    add("--steps", type=int, required=True, help="how many time steps to forecast")
+    add("--figure", type=Path, metavar="FILE.png", help="also draw the end of the recording and the forecast")
     made["report"].add_argument("--truth", type=float, nargs="+", help="known Lyapunov exponents per unit of time")
 
     calls = {"fit": gd.fit, "resume": gd.resume, "score": gd.Reconstruction.score, "report": gd.Reconstruction.score}
     for name, function in calls.items():
         _add_keywords(made[name], function)
-    for name in ("fit", "simulate", "score", "report"):
+    for name in ("fit", "simulate", "forecast", "score", "report"):
         _add_keywords(made[name], gd.data.read_series)
         made[name].add_argument("--columns", nargs="+", default=SUPPRESS, help="names, or numbers from 0")
         made[name].add_argument("--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
     for name in ("fit", "resume"):
         made[name].add_argument("--quiet", action="store_true", help="print nothing but errors")
-    for name, ending in {"fit": ".npz", "resume": ".npz", "simulate": ".csv|.npy", "report": ".html|.ipynb"}.items():
+    endings = {"fit": ".npz", "resume": ".npz", "simulate": ".csv|.npy", "forecast": ".csv|.npy"}
+    for name, ending in {**endings, "report": ".html|.ipynb"}.items():
         made[name].add_argument("--out", type=Path, required=True, metavar=f"FILE{ending}", help="what to write")
     for name in ("score", "info"):
         made[name].add_argument("--json", action="store_true", help="print JSON instead of a table")

@@ -17,7 +17,7 @@ from gtfdeer.__main__ import main
 
 DT = 0.02
 TINY = ["--updates", "2", "--batch", "2", "--window", "20", "--hidden-dim", "4"]
-VERBS = ("demo", "fit", "resume", "simulate", "score", "report", "info")
+VERBS = ("demo", "fit", "resume", "simulate", "forecast", "score", "report", "info")
 
 
 def spiral(steps, phase=0.0):
@@ -326,3 +326,14 @@ def test_progress_without_a_terminal_is_a_line_every_tenth(files, tmp_path):
     assert "\r" not in err
     assert 1 <= len(lines) <= 10
     assert lines[-1].startswith("update 200 of 200: loss")
+
+
+def test_a_forecast_goes_on_from_the_last_row_and_is_drawn(run, files, tmp_path):
+    line = "forecast IN/model.npz IN/test.csv --dt 0.02 --steps 7 --out f.csv --figure f.png"
+    status, said, _ = run(line)
+    assert (status, "7 steps x 2 columns" in said) == (0, True)
+    assert (tmp_path / "f.csv").read_text().startswith("time,x,y\n0.02,")
+    assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
+    known = gd.data.read_series(files / "test.csv", dt=DT)
+    rows = np.loadtxt(tmp_path / "f.csv", delimiter=",", skiprows=1)
+    np.testing.assert_allclose(rows[:, 1:], gd.load(files / "model.npz").forecast(known, 7), rtol=1e-6)  # nine digits

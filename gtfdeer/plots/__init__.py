@@ -16,7 +16,7 @@ Examples:
 from ._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, figure3d, png
 from ._learning import convergence, exponents, newton_heatmap, thinned, training
 from ._orbits import attractor, attractors
-from ._series import spectra, spectrum, time_series
+from ._series import forecast, spectra, spectrum, time_series
 from ._speed import speedup
 
 __all__ = [
@@ -34,6 +34,7 @@ __all__ = [
     "exponents",
     "figure",
     "figure3d",
+    "forecast",
     "newton_heatmap",
     "png",
     "spectra",

@@ -75,6 +75,54 @@ def time_series(
     return sheet
 
 
+def forecast(
+    known: ArrayLike,
+    ahead: ArrayLike,
+    dt: float,
+    *,
+    columns: Sequence[int] | None = None,
+    names: Sequence[str] | None = None,
+    unit: str = "data units",
+    time_unit: str = "time unit",
+) -> Figure:
+    """Draw the end of a recording and what is forecast after it, one panel a column; an ensemble as a band.
+
+    Args:
+        known: (T, N), the recording; as many rows of its end are drawn as are forecast.
+        ahead: (S, N), a forecast, or (K, S, N), an ensemble: its median, and the band that holds 80 % of it.
+        dt, columns, names, unit, time_unit: as in `time_series`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from gtfdeer.plots import forecast
+        >>> forecast(np.sin(np.arange(200) / 10)[:, None], np.zeros((5, 50, 1)), dt=0.1).axes[0].get_ylabel()
+        '$x_1$ (data units)'
+    """
+    if not dt > 0:
+        raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
+    members = np.asarray(ahead)
+    members = members if members.ndim == 3 else members[None]
+    past, middle = as_pair(known, np.median(members, axis=0))
+    past, total, steps = past[-len(middle) :], middle.shape[1], len(middle)
+    chosen, labels = pick_columns(total, columns, most=4), column_names(total, names)
+    low, high = np.quantile(members, (0.1, 0.9), axis=0)
+    sheet = figure(7.4, 1.3 + 1.2 * len(chosen))
+    panels = sheet.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
+    times = dt * np.arange(1, steps + 1)
+    for panel, column in zip(panels, chosen, strict=True):
+        panel.plot(dt * np.arange(1 - len(past), 1), past[:, column], **DATA.line(len(past)))
+        panel.plot(times, middle[:, column], **MODEL.line(steps))
+        if len(members) > 1:
+            band = {"color": MODEL.colour, "alpha": 0.25, "linewidth": 0, "label": "80 % of the ensemble"}
+            panel.fill_between(times, low[:, column], high[:, column], **band)
+        panel.margins(x=0.01)
+        dress(panel, "", f"{labels[column]} ({unit})")
+    panels[-1].set_xlabel(f"time $t$ after the last row ({time_unit})", fontsize=10, color=INK)
+    sheet.align_ylabels()
+    legend(sheet, panels[0])
+    return sheet
+
+
 def spectrum(
     frequencies: ArrayLike,
     reference: ArrayLike,

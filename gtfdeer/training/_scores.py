@@ -1,8 +1,9 @@
-"""How good a reconstruction is: four numbers, and beside each what a perfect model would get.
+"""How good a reconstruction is: five numbers, and beside each what a perfect model would get.
 
     D_stsp        distance of the invariant distributions       (`gtfdeer.measures.state_space_divergence`)
     D_H           distance of the power spectra                 (`gtfdeer.measures.power_spectrum_error`)
     PE(n)         mean squared error n steps ahead              (`gtfdeer.measures.prediction_error`)
+    valid time    until the error passes 0.4 std                (`gtfdeer.measures.valid_prediction_time`)
     lambda_max    largest Lyapunov exponent per unit of time    (`gtfdeer.measures.lyapunov_spectrum`)
 
 Protocol: `gtfdeer.training._rollout.rollout_for_comparison`, everything in standardised units.
@@ -22,7 +23,7 @@ from .. import measures
 from .._checks import docs_url
 from ..models import Model
 from ._filter import filter_series
-from ._rollout import rollout_for_comparison
+from ._rollout import rollout_for_comparison, rollout_side_by_side
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
@@ -31,6 +32,7 @@ __all__ = ["Scores", "complete_rows", "interpolate", "score_model"]
 
 _EXPONENT_STARTS, _EXPONENT_PERIODS = 8, 500  # orbits, and oscillations of the data over all of them
 _EXPONENT_STEPS = 50_000, 5_000_000  # the fewest and the most that they take together
+_VALID_STARTS, _HORIZON = 20, 5_000  # forecasts, and their longest length
 _WARM_UP = 1_000  # rows that the filter takes to find units that are not observed, at most
 _MAX_OUTSIDE = 0.05  # share of generated points, beyond that of true ones, above which the table says so (ours)
 
@@ -44,6 +46,9 @@ class Scores:
         PE: mean squared error `steps` steps ahead, in standardised units (1 is the variance of the data).
         lambda_max: per unit of time; None where the free run leaves all bounds or external inputs drive the model.
         lambda_max_spread: its standard error, from several starts.
+        valid_time: how long a forecast stays within 0.4 standard deviations, in units of time: the median of 20 starts
+            (`gtfdeer.measures.valid_prediction_time`); None with external inputs, gaps or too few rows.
+        valid_time_quartiles: over the starts.
         outside: share of generated points outside the data's range.
         floor_D_stsp, floor_D_H, floor_outside: the same measures between two recordings of the true system. PE has the
             floor 0, from states without noise; lambda_max has none: a recording does not tell its system's exponent.
@@ -57,6 +62,8 @@ class Scores:
     PE: float
     lambda_max: float | None
     lambda_max_spread: float | None
+    valid_time: float | None
+    valid_time_quartiles: tuple[float, float] | None
     outside: float
     floor_D_stsp: float
     floor_D_H: float
@@ -86,6 +93,7 @@ class Scores:
                 "0",
                 f"squared error; persistence {self.PE_persistence:.4g}",
             ),
+            *self._valid_time_row(),
             ("lambda_max", exponent, "unknown", "largest Lyapunov exponent per unit of time"),
             (
                 "outside",
@@ -97,6 +105,13 @@ class Scores:
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
         return "\n".join([*lines, f"floor: {self.floor_source}", *self._warnings()])
+
+    def _valid_time_row(self) -> list[tuple[str, str, str, str]]:
+        if self.valid_time is None or self.valid_time_quartiles is None:
+            return []
+        low, high = self.valid_time_quartiles
+        words = f"time until a forecast fails; quartiles {low:.3g} and {high:.3g}"
+        return [("valid time", f"{self.valid_time:.3g}", "unknown", words)]
 
     def _warnings(self) -> list[str]:
         """Return what the numbers suggest, with the place in the manual that says more."""
@@ -145,6 +160,7 @@ def score_model(
     bounded = bool(np.isfinite(generated).all())
     forecasts, persisted = _forecasts(model, states[:-steps], steps, u), reference[:-steps]
     ours, other = _cut_alike(reference, floor)
+    valid = _measure_valid_time(model, reference, states, dt, steps) if u is None else None
     exponents = _estimate_exponents(model, generated, dt) if bounded and u is None else None
     return Scores(
         D_stsp=measures.state_space_divergence(complete_rows(seen), generated) if bounded else float("inf"),
@@ -152,6 +168,8 @@ def score_model(
         PE=_mean_squared(forecasts - reference[steps:]),
         lambda_max=None if exponents is None else float(exponents.mean()),
         lambda_max_spread=None if exponents is None else float(exponents.std(ddof=1) / len(exponents) ** 0.5),
+        valid_time=None if valid is None else valid.median,
+        valid_time_quartiles=None if valid is None else valid.quartiles,
         outside=measures.outside_fraction(complete_rows(seen), generated),
         floor_D_stsp=measures.state_space_divergence(complete_rows(ours), complete_rows(other)),
         floor_D_H=measures.power_spectrum_error(interpolate(ours), interpolate(other)),
@@ -187,6 +205,19 @@ def _cut_alike(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndar
         return reference[:half], reference[half : 2 * half]
     common = min(reference.shape[0], floor.shape[0])
     return reference[:common], floor[:common]
+
+
+def _measure_valid_time(
+    model: Model, reference: np.ndarray, states: np.ndarray, dt: float, steps: int
+) -> measures.ValidTime | None:
+    """Return how long forecasts from states evenly along the reference hold; None where it is too short or has gaps."""
+    warm = min(_WARM_UP, len(reference) // 10)
+    horizon = min(_HORIZON, (len(reference) - warm) // 4)
+    if horizon < 2 * steps or np.isnan(reference).any():
+        return None
+    starts = np.linspace(warm, len(reference) - horizon - 1, _VALID_STARTS).astype(int)
+    truth = np.stack([reference[start + 1 : start + 1 + horizon] for start in starts])
+    return measures.valid_prediction_time(truth, rollout_side_by_side(model, horizon, states[starts]), dt=dt)
 
 
 def _forecasts(model: Model, states: np.ndarray, steps: int, u: Any) -> np.ndarray:
