@@ -75,7 +75,7 @@ def newton_program(task: Task, length: int, solver: str) -> Callable[[float, Any
     @jax.jit
     def run(alpha: Any, guess: Any) -> tuple:
         inputs = task.inputs(alpha, length)
-        problem = Problem(lambda _, z, u: forced(z, u), None, ((), ()), task.start, inputs)
+        problem = Problem(lambda _, z, u: forced(z, u), None, ((), ()), jnp.asarray(task.start), inputs)
 
         def residual(z: Any) -> Any:
             return jnp.max(jnp.abs(problem.map_steps(z) - z))

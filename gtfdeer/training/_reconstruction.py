@@ -280,7 +280,10 @@ class Reconstruction:
             series = series.coarsen(factor)
         if not (self.column_names and series.column_names) or series.column_names == self.column_names:
             return series
-        if missing := [name for name in self.column_names if name not in series.column_names]:
+        missing = [name for name in self.column_names if name not in series.column_names]
+        if missing and series.columns != len(self.column_names):
+            return series  # refused by the number of its columns
+        if missing:
             raise ValueError(
                 f"series has the columns {', '.join(series.column_names)} but the model was trained on "
                 f"{', '.join(self.column_names)}; pass a series with {', '.join(missing)}"
