@@ -189,7 +189,9 @@ def _draw_plot(canvas: Canvas, ax: Any, p: dict[str, Any]) -> None:
             draw(_position(canvas, item["at"]), **{**_look(item, 1), "marker": None})
     for which in ("x", "y"):
         described = p[which]
-        if described["kind"] != "linear":
+        drawn = [canvas.array(i[which], i.get("row")) for i in p["items"] if i["type"] == "line" and i.get(which)]
+        positive = described["range"] or any((values > 0).any() for values in drawn)  # else matplotlib has no ticks
+        if described["kind"] == "symlog" or (described["kind"] == "log" and positive):
             linear = {"linthresh": 1e-3 if described.get("zero") else 1}
             symmetric = described["kind"] == "symlog" or described.get("zero")
             getattr(ax, f"set_{which}scale")("symlog" if symmetric else "log", **(linear if symmetric else {}))

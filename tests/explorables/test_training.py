@@ -207,3 +207,11 @@ def test_random_clicks_leave_no_stuck_state(panel):
     assert panel.error is None
     assert not panel.status.startswith(("running", "compiling", "stopping", "failed"))
     assert io.BytesIO(panel.png).read(4) == b"\x89PNG"
+
+
+def test_a_picture_without_positive_values_is_drawn_all_the_same(panel):
+    """Logarithmic axes have nothing to show where every update was skipped."""
+    panel.history = {name: np.full(3, np.nan) for name in ("loss", "alpha", "iterations")} | {"retried": np.zeros(3)}
+    panel._paint()
+    assert panel.png[:4] == b"\x89PNG"
+    panel.reset()
