@@ -36,6 +36,7 @@ import gtfdeer as gd
 
 _SIZES = ("latent_dim", "hidden_dim", "width", "depth", "relu_units")
 _HIDDEN_UNITS = 50  # of a model that needs a number: the published Lorenz-63 model (arXiv 2306.04406)
+_MANY_COLUMNS = 10  # above which a network has fewer units than columns
 _TOLD = ("loss", "alpha", "iterations")
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _EXAMPLES = """examples:
@@ -435,7 +436,10 @@ def _classes(room: Any, base: type) -> dict[str, type]:
 
 
 def _build_model(options: Namespace, columns: int) -> Any:
-    """The model named, with as many latent units as the data have columns where nothing else is said."""
+    """The model named, with as many latent units as the data have columns where nothing else is said.
+
+    Nonlinear networks of many columns have fewer units and an affine readout: one unit a column runs away.
+    """
     kind = _classes(gd.models, gd.models.Model).get(options.model.lower(), gd.models.ShallowPLRNN)
     wanted, chosen = inspect.signature(kind.__init__).parameters, vars(options)
     for name in (*_SIZES, "observation"):
@@ -443,6 +447,9 @@ def _build_model(options: Namespace, columns: int) -> Any:
             option = f"--{name.replace('_', '-')}"
             raise ValueError(f"{option} is {chosen[name]}, but {options.model} has none; leave {option} out")
     sizes = {name: chosen[name] for name in _SIZES if name in chosen}
+    unsaid = not chosen.keys() & {"latent_dim", "observation"}
+    if unsaid and columns > _MANY_COLUMNS and "observation" in wanted:
+        sizes |= {"latent_dim": min(16, max(_MANY_COLUMNS, columns // 4)), "observation": gd.models.AffineObservation}
     if wanted["latent_dim"].default is inspect.Parameter.empty or wanted["latent_dim"].default < columns:
         sizes.setdefault("latent_dim", columns)
     if "hidden_dim" in wanted:

@@ -34,7 +34,7 @@ ONLY_IN = {
     "matplotlib": {"plots", "explorables"},
 }
 NOWHERE = {"matplotlib.pyplot", "pylab", "pickle"}
-LONGEST = {"__main__.py": 551}  # lines; all others 350
+LONGEST = {"__main__.py": 558}  # lines; all others 350
 PRINTS = {"__main__"}  # programs: they talk to a person
 
 FILES = sorted(PACKAGE.rglob("*.py"))
