@@ -323,7 +323,7 @@ def test_a_linear_model_is_fed_what_was_seen_last(family):
     (_, forecast), (x, u) = double(kind), data_for(kind)
     missing, held = x.copy(), x.copy()
     missing[GAPS, 1] = np.nan
-    held[[3, 4]], held[9] = x[2], x[8]
+    held[[3, 4], 1], held[9, 1] = x[2, 1], x[8, 1]
     alpha = np.full((T - 1, 1), 0.5)
     np.testing.assert_array_equal(forecast(missing, alpha, u), forecast(held, alpha, u))
 
@@ -486,7 +486,8 @@ def test_the_parameters_of_a_shallow_network_bound_its_jacobians_everywhere(fami
     states = 10 * np.random.default_rng(0).normal(size=(500, M)).astype(np.float32)
     norms = np.linalg.norm(jax.vmap(model.jacobian)(states), 2, axis=(1, 2))
     A, W1, W2 = (np.asarray(p[...], float) for p in (model.A, model.W1, model.W2))
-    exact = np.max(np.abs(A)) + np.linalg.norm(W1, 2) * np.linalg.norm(W2, 2)
+    r = 1 / (1 + np.exp(-np.asarray(model.radius[...], float)))  # of the units that rotate
+    exact = np.max(np.abs([*A, *r])) + np.linalg.norm(W1, 2) * np.linalg.norm(W2, 2)
     found = float(gd.forcing.jacobian_upper_bound(model))
     assert norms.max() <= exact
     assert exact * (1 - 1e-6) <= found <= exact * M ** (2 / 256)  # float32; spectral_norm's factor, twice
