@@ -7,8 +7,8 @@ reconstruction that can be read like a symbolic dynamics. M + M^2 + M parameters
 Brenner, Hemmer, Monfared, Durstewitz, "Almost-linear RNNs yield highly interpretable symbolic codes in dynamical
 systems reconstruction", NeurIPS 2024, arXiv 2410.14240; M = 20 and P = 2 are its sizes for Lorenz-63. With half of the
 units rectified, the default here, it learns Lorenz-63 in a minute; with two we saw it come to rest. Initial values from
-its public code: A as in `gtfdeer.models._plrnn`, W ~ 0.01 Normal, h = 0; C ~ Glorot uniform. Linear units that are not
-read out begin as slow damped rotations in pairs, as in `gtfdeer.models._plrnn` (ours).
+its public code: A as in `gtfdeer.models._plrnn`, W ~ 0.01 Normal, h = 0; C ~ Glorot uniform. With `periods=` linear
+units that are not read out begin as slow damped rotations in pairs, as in `gtfdeer.models._plrnn` (ours).
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import whole
-from ._base import PERIODS, RADIUS, RecurrentModel, check_state, glorot, scaled_diagonal, spaced_angles
+from ._base import RADIUS, RecurrentModel, check_state, glorot, scaled_diagonal, spaced_angles
 from ._observation import IdentityObservation, Observation
 from ._product import product
 
@@ -49,7 +49,7 @@ class AlmostLinearRNN(RecurrentModel):
         observed_dim: int | None = None,
         input_dim: int = 0,
         observation: type[Observation] = IdentityObservation,
-        periods: Sequence[float] = PERIODS,
+        periods: Sequence[float] | None = None,
         rngs: nnx.Rngs,
     ) -> None:
         """Build a model with random parameters.
@@ -61,10 +61,11 @@ class AlmostLinearRNN(RecurrentModel):
             input_dim: K, columns of the external input u; 0 without.
             observation: `IdentityObservation` or `AffineObservation`. Under the identity the published networks keep
                 the ReLUs off the units that are read out, N + P <= M; this is not enforced.
-            periods: shortest and longest first period of linear units that are not read out, in time steps.
+            periods: shortest and longest first period of linear units that are not read out, in time steps, such as
+                (100, 6000): they begin as slow damped rotations in pairs; None: at random.
             rngs: `nnx.Rngs(seed)`.
         """
-        self._periods = tuple(periods)
+        self._periods = None if periods is None else list(periods)
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self._relu_units_given = relu_units
         self.relu_units = max(1, latent_dim // 2) if relu_units is None else relu_units
@@ -73,12 +74,13 @@ class AlmostLinearRNN(RecurrentModel):
             raise ValueError(f"relu_units={relu_units} exceeds latent_dim={latent_dim}; pass at most {latent_dim}")
         A = scaled_diagonal(rngs, latent_dim)
         W = 0.01 * jax.random.normal(rngs.params(), (latent_dim, latent_dim))
-        pairs = max(0, min(self._free_units(), latent_dim - self.observed_dim - self.relu_units)) // 2
-        first = self.observed_dim + jnp.arange(pairs)
-        r, w = jax.nn.sigmoid(RADIUS), jnp.exp(spaced_angles(pairs, periods))
-        A = A.at[first].set(r * jnp.cos(w)).at[first + pairs].set(r * jnp.cos(w))
-        W = W.at[first].set(0).at[first + pairs].set(0)
-        W = W.at[first, first + pairs].set(-r * jnp.sin(w)).at[first + pairs, first].set(r * jnp.sin(w))
+        if periods is not None:
+            pairs = max(0, min(self._free_units(), latent_dim - self.observed_dim - self.relu_units)) // 2
+            first = self.observed_dim + jnp.arange(pairs)
+            r, w = jax.nn.sigmoid(RADIUS), jnp.exp(spaced_angles(pairs, periods))
+            A = A.at[first].set(r * jnp.cos(w)).at[first + pairs].set(r * jnp.cos(w))
+            W = W.at[first].set(0).at[first + pairs].set(0)
+            W = W.at[first, first + pairs].set(-r * jnp.sin(w)).at[first + pairs, first].set(r * jnp.sin(w))
         self.A, self.W = nnx.Param(A), nnx.Param(W)
         self.h = nnx.Param(jnp.zeros(latent_dim))
         self.C = nnx.Param(glorot(rngs, latent_dim, input_dim))
@@ -97,7 +99,7 @@ class AlmostLinearRNN(RecurrentModel):
         return jnp.diag(A) + W * slopes
 
     def config(self) -> dict[str, Any]:
-        return {**self._sizes(), "relu_units": self._relu_units_given, "periods": list(self._periods)}
+        return {**self._sizes(), "relu_units": self._relu_units_given, "periods": self._periods}
 
     def _rectified(self) -> Array:
         return jnp.arange(self.latent_dim) >= self.latent_dim - self.relu_units

@@ -3,7 +3,7 @@
     shallow     F(z) = A z + W1 relu(W2 z + h2) + h1 (+ C u)
     clipped     F(z) = A z + W1 [relu(W2 z + h2) - relu(W2 z)] + h1 (+ C u)
 
-A diagonal; but units that are not read out (identity or scaled observation, M > N) rotate in pairs, slowly and damped,
+A diagonal. With `periods=` units that are not read out (identity or scaled observation, M > N) rotate in pairs,
 
     A (a, b) = r (cos w a - sin w b, sin w a + cos w b),    r = sigmoid(radius), w = exp(angle), both learned
 
@@ -52,7 +52,7 @@ class _Shallow(RecurrentModel, Bounded):
         observed_dim: int | None = None,
         input_dim: int = 0,
         observation: type[Observation] = IdentityObservation,
-        periods: Sequence[float] = PERIODS,
+        periods: Sequence[float] | None = None,
         rngs: nnx.Rngs,
     ) -> None:
         """Build a model with random parameters.
@@ -63,24 +63,26 @@ class _Shallow(RecurrentModel, Bounded):
             observed_dim: N, columns of the data; by default `latent_dim` (inside `fit`: the columns of the series).
             input_dim: K, columns of the external input u; 0 without.
             observation: `IdentityObservation` or `AffineObservation`.
-            periods: shortest and longest first period of units that are not read out, in time steps.
+            periods: shortest and longest first period of units that are not read out, in time steps, such as
+                (100, 6000): they rotate in pairs; None: they decay one by one.
             rngs: `nnx.Rngs(seed)`.
         """
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self.hidden_dim = hidden_dim = whole(hidden_dim, "hidden_dim", example=3)
-        self._periods = tuple(periods)
+        self._periods = None if periods is None else list(periods)
 
         uniform = jax.random.uniform
         narrow, wide = 1 / math.sqrt(hidden_dim), 1 / math.sqrt(latent_dim)
-        self._pairs = self._free_units() // 2
+        self._pairs = 0 if periods is None else self._free_units() // 2
         alone = latent_dim - 2 * self._pairs
         self.A = nnx.Param(scaled_diagonal(rngs, latent_dim)[:alone])
         self.radius = nnx.Param(jnp.full(self._pairs, RADIUS))
-        self.angle = nnx.Param(spaced_angles(self._pairs, periods))
+        self.angle = nnx.Param(spaced_angles(self._pairs, periods or PERIODS))
         self.W1 = nnx.Param(uniform(rngs.params(), (latent_dim, hidden_dim), minval=-narrow, maxval=narrow))
         self.W2 = nnx.Param(uniform(rngs.params(), (hidden_dim, latent_dim), minval=-wide, maxval=wide))
-        self.W1[...] = self.W1[...].at[alone:].mul(0.1)
-        self.W2[...] = self.W2[...].at[:, alone:].mul(0.3)
+        if self._pairs:
+            self.W1[...] = self.W1[...].at[alone:].mul(0.1)
+            self.W2[...] = self.W2[...].at[:, alone:].mul(0.3)
         self.h1 = nnx.Param(jnp.zeros(latent_dim))
         self.h2 = nnx.Param(self._first_h2(rngs.params(), narrow))
         self.C = nnx.Param(glorot(rngs, latent_dim, input_dim))
@@ -105,7 +107,7 @@ class _Shallow(RecurrentModel, Bounded):
         return jnp.max(linear) + spectral_norm(W1.T) * spectral_norm(W2)
 
     def config(self) -> dict[str, Any]:
-        return {**self._sizes(), "hidden_dim": self.hidden_dim, "periods": list(self._periods)}
+        return {**self._sizes(), "hidden_dim": self.hidden_dim, "periods": self._periods}
 
     def _rotation(self, dtype: Any) -> tuple[Array, Array]:
         """`r cos w` and `r sin w` of every pair."""

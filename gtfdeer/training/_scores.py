@@ -21,6 +21,7 @@ from flax import nnx
 
 from .. import measures
 from .._checks import docs_url
+from ..forcing import fill_gaps
 from ..models import Model
 from ._filter import filter_series
 from ._rollout import rollout_for_comparison, rollout_side_by_side
@@ -142,7 +143,8 @@ def score_model(
         reference: `(T, N)` the test series. Where cells are missing (NaN), D_stsp is of the complete rows, PE of the
             cells that are there, and D_H of values interpolated in time.
         dt: its sampling step in units of time.
-        gain: s K, with which the states that forecasts begin with are found (`gtfdeer.training._filter`).
+        gain: s K, with which the states that the free run and the valid time begin with are found
+            (`gtfdeer.training._filter`); PE is from one observation alone, as published.
         steps: n of PE(n).
         floor: another recording of the same system; None compares the two halves of the reference.
         u: `(T, K)` external inputs along the reference, or None.
@@ -158,7 +160,7 @@ def score_model(
     warm = 0 if u is not None or gain is None else min(_WARM_UP, length // 10)
     seen, generated = rollout_for_comparison(model, reference, u, states[warm])
     bounded = bool(np.isfinite(generated).all())
-    forecasts, persisted = _forecasts(model, states[:-steps], steps, u), reference[:-steps]
+    forecasts, persisted = _forecasts(model, reference, steps, u), reference[:-steps]
     ours, other = _cut_alike(reference, floor)
     valid = _measure_valid_time(model, reference, states, dt, steps) if u is None else None
     exponents = _estimate_exponents(model, generated, dt) if bounded and u is None else None
@@ -220,24 +222,26 @@ def _measure_valid_time(
     return measures.valid_prediction_time(truth, rollout_side_by_side(model, horizon, states[starts]), dt=dt)
 
 
-def _forecasts(model: Model, states: np.ndarray, steps: int, u: Any) -> np.ndarray:
-    """Return in row t the forecast of row t + steps from the state of row t."""
+def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
+    """Return in row t the forecast of `reference[t + steps]` from `reference[t]` alone."""
     graph, parameters = nnx.split(model)
 
     @jax.jit
-    def forecast(parameters: Any, z: Array, u: Array | None) -> Array:
+    def forecast(parameters: Any, x: Array, u: Array | None) -> Array:
         model = nnx.merge(graph, parameters)
+        z = jax.vmap(model.initial_state)(x)
         for_each = 0 if u is not None else None
 
         def step(z: Array, k: Array) -> tuple[Array, None]:
-            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, states.shape[0])
+            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
             return jax.vmap(model.step, in_axes=(0, for_each))(z, now), None
 
         z, _ = jax.lax.scan(step, z, jnp.arange(steps))
         return jax.vmap(model.decode)(z)
 
     inputs = None if u is None else jnp.asarray(u, jnp.float32)
-    return np.asarray(forecast(parameters, jnp.asarray(states), inputs))
+    known, _ = fill_gaps(jnp.asarray(reference[:-steps], jnp.float32))
+    return np.asarray(forecast(parameters, known, inputs))
 
 
 def _estimate_exponents(model: Model, x: Float[np.ndarray, "time observed"], dt: float) -> np.ndarray | None:
