@@ -9,7 +9,7 @@ CACHED = cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && trap 'exit 130' 
 PYTEST = $(CACHED) $(BIN)/python -m pytest -n 2 --dist worksteal
 NOTEBOOKS = notebooks/*.ipynb notebooks/solutions/*.ipynb
 
-.PHONY: help demo test test-full test-solutions coverage test-long test-package test-binder test-floor test-newest \
+.PHONY: help demo test test-full test-solutions coverage test-long test-package test-browser test-binder test-floor test-newest \
   fast-floor fast-newest lab study bench site docs check format lock links release clean
 
 help:                 ## show this list
@@ -37,6 +37,9 @@ test-long: .venv/ready ## for long: 25 kills, 2,000 random inputs of each kind, 
 
 test-package: .venv/ready ## build the wheel, install it into a clean environment, use it there
 	$(BIN)/python -m pytest -m package tests/test_packaging.py
+
+test-browser: .venv/ready ## notebooks 03 to 05 in JupyterLab and Chromium (minutes)
+	$(BIN)/python -m pytest -m browser -s tests/explorables/test_browser.py
 
 test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 there: one core, 2 GB (minutes; needs a network)
 	$(BIN)/python -m pytest -m binder -s tests/test_binder.py

@@ -251,7 +251,8 @@ class Panel:
         return f"{type(self).__name__}: {self.status}. {self.summary}"
 
     def _repr_mimebundle_(self, include: Any = None, exclude: Any = None) -> Any:
-        shown: Any = self._canvas._repr_mimebundle_()  # on Colab with metadata that let it load the widget
+        describe = getattr(self._canvas, "_repr_mimebundle_", None)  # ipywidgets 7 has none
+        shown: Any = describe and describe()  # on Colab with metadata that let it load the widget
         view = {"version_major": 2, "version_minor": 0, "model_id": self.widget.model_id}
         picture = {"image/png": base64.b64encode(png).decode("ascii")} if (png := self.png) else {}
         data = {"text/plain": repr(self), **picture, "application/vnd.jupyter.widget-view+json": view}

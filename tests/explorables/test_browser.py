@@ -36,7 +36,7 @@ PREPARED = """() => {
 }"""
 PATIENCE = 240_000  # ms: a cold compilation on a slow machine
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
+pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
 
 
 @pytest.fixture(scope="module")
