@@ -207,7 +207,7 @@ class LearnedGain(Schedule):
     def advance(
         self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None, *, gain: Any = None
     ) -> Array:
-        falling = jnp.minimum(1, self._bound(update, updates) / jnp.linalg.norm(jnp.asarray(gain, jnp.float32), 2))
+        falling = self._shrink(gain, update, updates)
         return jnp.where(self.learns(update, updates), 1, falling).astype(jnp.float32)
 
     def learns(self, update: Array, updates: int) -> Array:
@@ -216,10 +216,12 @@ class LearnedGain(Schedule):
 
     def shorten(self, gain: Array, update: Array, updates: int) -> Array:
         """K, shortened to the bound where it is longer."""
-        return gain * jnp.minimum(1, self._bound(update, updates) / jnp.linalg.norm(gain, 2))
+        return gain * self._shrink(gain, update, updates)
 
-    def _bound(self, update: Array, updates: int) -> Array:
-        return self.first * (self.last / self.first) ** (update / jnp.maximum(updates - 1, 1))
+    def _shrink(self, gain: Array, update: Array, updates: int) -> Array:
+        """The factor in (0, 1] that brings |K| to the bound of this update."""
+        bound = self.first * (self.last / self.first) ** (update / jnp.maximum(updates - 1, 1))
+        return jnp.minimum(1, bound / jnp.linalg.norm(jnp.asarray(gain, jnp.float32), 2))
 
     def first_gain(self, encode: Callable[[Any], Any], decode: Callable[[Any], Any], sizes: tuple[int, int]) -> Array:
         """K before the first update, `(M, N)`, for a model with this linear teacher signal and readout.

@@ -175,7 +175,7 @@ class RecurrentModel(Model):
     def _build_forced(self, x: Array, alpha: Any, u: Any, seen: Array | None) -> tuple:
         """Step, Jacobian and inputs of GTF; a missing cell forces nothing."""
         teacher = jax.lax.stop_gradient(jax.vmap(self.encode)(x))  # the teacher is data; only the start is learned
-        strength, units = self._strength(alpha, teacher[:-1])
+        strength, units = self._strength(alpha, x)
         if self.observed_dim < self.latent_dim and isinstance(self.observation, IdentityObservation):
             units = units * self.observation.forced_units().astype(teacher.dtype)
         if seen is not None:
@@ -195,7 +195,7 @@ class RecurrentModel(Model):
             jax.lax.stop_gradient(jax.jacfwd(f)(v))
             for f, v in ((self.encode, zero), (self.decode, jnp.zeros(self.latent_dim, x.dtype)))
         )
-        strength, units = self._strength(alpha, jnp.zeros((len(x) - 1, self.latent_dim), x.dtype))
+        strength, units = self._strength(alpha, x)
         step = force(self.step)
 
         def refill(z: Array, inputs: Corrected) -> Forced:
@@ -220,7 +220,7 @@ class RecurrentModel(Model):
                 f"gain has shape {gain.shape}; pass {(self.latent_dim, self.observed_dim)}, one row a latent "
                 "unit, one column an observed one"
             )
-        strength, units = self._strength(alpha, jnp.zeros((len(x) - 1, self.latent_dim), x.dtype))
+        strength, units = self._strength(alpha, x)
         gain = units[:, None] * gain.astype(x.dtype)
         inputs = Corrected(x[:-1], strength, None if seen is None else seen[:-1], u)
         return correct(self.step, gain, self.decode), correct_jacobian(self.jacobian, gain, self.decode), inputs
@@ -228,14 +228,14 @@ class RecurrentModel(Model):
     def teacher_jacobians(self, x: Float[Array, "time observed"], u: Any = None) -> Float[Array, "time latent latent"]:
         return jax.vmap(self.jacobian)(jax.vmap(self.encode)(x), u)
 
-    def _strength(self, alpha: Any, teacher: Float[Array, "time latent"]) -> tuple[Array, Array]:
+    def _strength(self, alpha: Any, x: Float[Array, "time observed"]) -> tuple[Array, Array]:
         """alpha as a product of `(T - 1, 1)` or `(T - 1, M)` over time, zero at the first step, and `(1,)` or `(M,)`.
 
         What does not change with time is not kept for every time.
         """
-        came, alpha = jnp.shape(alpha), jnp.asarray(alpha, teacher.dtype)
+        came, alpha = jnp.shape(alpha), jnp.asarray(alpha, x.dtype)
         alpha = alpha[:, None] if alpha.ndim == 1 else alpha
-        steps, latent = teacher.shape
+        steps, latent = len(x) - 1, self.latent_dim
         if alpha.ndim > 2 or alpha.shape not in {(), (steps, 1), (1, 1), (steps, latent), (1, latent)}:
             raise ValueError(
                 f"alpha has shape {came}; pass a number, ({steps},) per step, or ({steps}, {latent}) "

@@ -49,13 +49,9 @@ def time_series(
         >>> time_series(wave, wave + 0.1, dt=0.1, time_unit="s").axes[-1].get_xlabel()
         'time $t$ (s)'
     """
-    if not dt > 0:
-        raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
     data, model = as_pair(reference, reference if generated is None else generated)
     total = data.shape[1]
-    chosen, labels = pick_columns(total, columns, most=4), column_names(total, names)
-    sheet = figure(7.4, 1.3 + 1.2 * len(chosen))
-    panels = sheet.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
+    sheet, panels, chosen = _stack_panels(total, dt, columns, names, unit, f"time $t$ ({time_unit})")
     for panel, column in zip(panels, chosen, strict=True):
         limits = common_limits(data[:, column], model[:, column])
         panel.plot(dt * np.arange(len(data)), data[:, column], **DATA.line(len(data)))
@@ -65,9 +61,6 @@ def time_series(
             note(panel, f"{missing:.1%} of the {role.name} lies outside" if missing > 0 else "")
         panel.set_ylim(*limits)
         panel.margins(x=0.01)
-        dress(panel, "", f"{labels[column]} ({unit})")
-    panels[-1].set_xlabel(f"time $t$ ({time_unit})", fontsize=10, color=INK)
-    sheet.align_ylabels()
     if generated is not None:
         legend(sheet, panels[0])
     if columns is None and total > len(chosen):
@@ -98,16 +91,13 @@ def forecast(
         >>> forecast(np.sin(np.arange(200) / 10)[:, None], np.zeros((5, 50, 1)), dt=0.1).axes[0].get_ylabel()
         '$x_1$ (data units)'
     """
-    if not dt > 0:
-        raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
     members = np.asarray(ahead)
     members = members if members.ndim == 3 else members[None]
     past, middle = as_pair(known, np.median(members, axis=0))
     past, total, steps = past[-len(middle) :], middle.shape[1], len(middle)
-    chosen, labels = pick_columns(total, columns, most=4), column_names(total, names)
     low, high = np.quantile(members, (0.1, 0.9), axis=0)
-    sheet = figure(7.4, 1.3 + 1.2 * len(chosen))
-    panels = sheet.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0]
+    label = f"time $t$ after the last row ({time_unit})"
+    sheet, panels, chosen = _stack_panels(total, dt, columns, names, unit, label)
     times = dt * np.arange(1, steps + 1)
     for panel, column in zip(panels, chosen, strict=True):
         panel.plot(dt * np.arange(1 - len(past), 1), past[:, column], **DATA.line(len(past)))
@@ -116,11 +106,29 @@ def forecast(
             band = {"color": MODEL.colour, "alpha": 0.25, "linewidth": 0, "label": "80 % of the ensemble"}
             panel.fill_between(times, low[:, column], high[:, column], **band)
         panel.margins(x=0.01)
-        dress(panel, "", f"{labels[column]} ({unit})")
-    panels[-1].set_xlabel(f"time $t$ after the last row ({time_unit})", fontsize=10, color=INK)
-    sheet.align_ylabels()
     legend(sheet, panels[0])
     return sheet
+
+
+def _stack_panels(
+    total: int,
+    dt: float,
+    columns: Sequence[int] | None,
+    names: Sequence[str] | None,
+    unit: str,
+    time_label: str,
+) -> tuple[Figure, list[Axes], tuple[int, ...]]:
+    """A figure with one panel a column under one time axis, and the columns drawn: the first four unless chosen."""
+    if not dt > 0:
+        raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
+    chosen, labels = pick_columns(total, columns, most=4), column_names(total, names)
+    sheet = figure(7.4, 1.3 + 1.2 * len(chosen))
+    panels = list(sheet.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0])
+    for panel, column in zip(panels, chosen, strict=True):
+        dress(panel, "", f"{labels[column]} ({unit})")
+    panels[-1].set_xlabel(time_label, fontsize=10, color=INK)
+    sheet.align_ylabels()
+    return sheet, panels, chosen
 
 
 def spectrum(

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
-from ..forcing import fill_gaps
+from ..forcing import Corrected, correct, fill_gaps
 from ..models import Model, RecurrentModel, StateSpaceModel
 
 if TYPE_CHECKING:
@@ -58,18 +58,19 @@ def _filter(graph: Any, parameters: Any, x: Array, gain: Any, u: Any) -> tuple[A
     model = nnx.merge(graph, parameters)
     x, seen = fill_gaps(x)
     first = model.initial_state(x[0])
+    innovate = correct(lambda z, _: z, gain, model.decode)
 
-    def correct(z: Array, x: Array, seen: Array) -> Array:
+    def update(z: Array, x: Array, seen: Array) -> Array:
         if isinstance(model, StateSpaceModel):  # its state holds the observation itself
             return z.at[: model.observed_dim].set(jnp.where(seen > 0, x, model.decode(z)))
         if gain is None:  # a model of one's own
             return model.initial_state(jnp.where(seen > 0, x, model.decode(z)))
-        return z + jnp.dot(jnp.asarray(gain, z.dtype), seen * (x - model.decode(z)), precision="highest")
+        return innovate(z, Corrected(x, 1.0, seen))
 
     def step(z: Array, row: tuple) -> tuple[Array, tuple[Array, Array]]:
         x, seen, u = row
         z = model.step(z, u)
-        corrected = correct(z, x, seen)
+        corrected = update(z, x, seen)
         return corrected, (corrected, model.decode(z))
 
     rows = (x[1:], seen[1:], None if u is None else u[1:])
@@ -94,15 +95,19 @@ def one_step_noise(
 
 def tune_gain(
     model: Model, x: Float[np.ndarray, "time observed"], gain: Any, u: Any = None
-) -> Float[np.ndarray, "latent observed"] | None:
-    """Return s K, |s K| <= 1, with the s that predicts the next row of `x` best; None for a state-space model."""
-    if not isinstance(model, RecurrentModel):
-        return None
+) -> tuple[Float[np.ndarray, "latent observed"] | None, Float[np.ndarray, " observed"]]:
+    """Return s K, |s K| <= 1, with the s that predicts the next row of `x` best, and the noise under it.
+
+    For a model without a gain None, and its noise.
+    """
+    x, u = x[:_ROWS], None if u is None else u[:_ROWS]
+    gain = observer_gain(model, gain)
     if gain is None:
-        gain = jax.jacfwd(model.encode)(jnp.zeros(model.observed_dim))
-    gain, x, u = np.asarray(gain), x[:_ROWS], None if u is None else u[:_ROWS]
-    gain = gain / max(np.linalg.norm(gain, 2), np.finfo(np.float32).tiny)
+        return None, one_step_noise(x, filter_series(model, x, None, u)[1])
+    direction = np.asarray(gain) / max(np.linalg.norm(gain, 2), np.finfo(np.float32).tiny)
+    candidates = [(s * direction).astype(np.float32) for s in _FACTORS]
+    predicted = [filter_series(model, x, each, u)[1] for each in candidates]
     with np.errstate(all="ignore"):  # a factor with which the filter overflows is not taken
-        errors = [np.nanmean((filter_series(model, x, s * gain, u)[1] - x) ** 2) for s in _FACTORS]
-    finite = np.where(np.isfinite(errors), errors, np.inf)
-    return (_FACTORS[int(np.argmin(finite))] * gain).astype(np.float32)
+        errors = np.array([np.nanmean((each - x) ** 2) for each in predicted])
+    best = int(np.argmin(np.where(np.isfinite(errors), errors, np.inf)))
+    return candidates[best], one_step_noise(x, predicted[best])

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import optax
 
 from .._checks import key as check_key
 from .._checks import whole
 from ..data import Series
-from ..forcing import DEFAULT, Schedule, fill_gaps
+from ..forcing import DEFAULT, Schedule
 from ..models import Model
 from ..solvers import Auto, Solver
 from . import _files
 from ._config import TrainConfig
 from ._devices import build_mesh
 from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
-from ._filter import filter_series, one_step_noise, tune_gain
+from ._filter import tune_gain
 from ._loop import Progress, TrainRun, check_callbacks, train
 from ._prepare import (
     check_inputs,
@@ -183,19 +182,19 @@ def _reconstruct(run: TrainRun) -> Reconstruction:
     update = int(best.update) or int(run.state.update)
     parameters = best.parameters if int(best.update) else run.state.parameters
     model, (rows, u) = run.build_model(parameters), longest_segment(run.recordings, run.inputs)
-    first, _ = fill_gaps(jnp.asarray(run.recordings[0].values[: len(rows)], jnp.float32))
-    gain = tune_gain(model, rows, parameters.gain, u)
+    gain, noise = tune_gain(model, rows, parameters.gain, u)
+    first = series.values[np.argmax(~np.isnan(series.values), axis=0), np.arange(series.columns)]
     return Reconstruction(
         model=model,
         gain=gain,
-        noise=one_step_noise(rows, filter_series(model, rows, gain, u)[1]),
+        noise=noise,
         input_scaling=run.input_scaling,
         dtype=series.values.dtype.name,
         column_names=_name_raw_columns(series),
         coarsened=series.coarsened,
         scaling=series.scaling,
         dt=series.dt,
-        first=np.asarray(first[0]),
+        first=np.nan_to_num(first).astype(np.float32),
         name=series.name,
         embedding=series.embedding,
         history=run.history,

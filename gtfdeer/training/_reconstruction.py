@@ -140,8 +140,7 @@ class Reconstruction:
             `(T, M)` latent states, in the model's units; an embedding loses its first rows.
         """
         standard = self.standardised(series)
-        inputs = self._inputs(u, len(series))
-        inputs = None if inputs is None else inputs[len(series) - len(standard) :]
+        inputs = self._inputs(u, len(series), lost=len(series) - len(standard))
         return filter_series(self.model, standard.values, self.gain, inputs)[0]
 
     def forecast(
@@ -172,9 +171,9 @@ class Reconstruction:
         ((7, 3), (5, 7, 3))
         """
         steps = whole(steps, "steps")
-        standard, inputs = self.standardised(series), self._inputs(u, len(series) + steps)
-        lost = len(series) - len(standard)
-        past, ahead = (None, None) if inputs is None else (inputs[lost : len(series)], inputs[len(series) :])
+        standard = self.standardised(series)
+        inputs = self._inputs(u, len(series) + steps, lost=len(series) - len(standard))
+        past, ahead = (None, None) if inputs is None else (inputs[:-steps], inputs[-steps:])
         if samples is None:
             z = filter_series(self.model, standard.values, self.gain, past)[0][-1]
             values = np.concatenate(list(show_progress(iterate_rollout(self.model, steps, z, ahead), steps)))
@@ -185,7 +184,7 @@ class Reconstruction:
                 for one in jax.random.split(key, whole(samples, "samples"))
             ]
             values = self._add_noise(rollout_side_by_side(self.model, steps, np.stack(members), ahead), key)
-        require_bounded(values.reshape(-1, values.shape[-1]) if samples is None else np.moveaxis(values, 1, 0))
+        require_bounded(values if samples is None else np.moveaxis(values, 1, 0))
         values = self._in_data_units(values)
         return values if self.embedding is None else values[..., : values.shape[-1] // self.embedding.dimension]
 
@@ -240,9 +239,8 @@ class Reconstruction:
         """
         steps = whole(steps, "steps")
         series = self.standardised(test)
-        inputs = self._inputs(u, len(test))
-        aligned = None if inputs is None else [inputs[len(test) - len(series) :]]  # an embedding loses the first rows
-        values, inputs = longest_segment([series], aligned)
+        inputs = self._inputs(u, len(test), lost=len(test) - len(series))
+        values, inputs = longest_segment([series], None if inputs is None else [inputs])
         other = None if floor is None else longest_segment([self.standardised(floor)])[0]
         return score_model(self.model, values, self.dt, self.gain, steps=steps, floor=other, u=inputs)
 
@@ -294,11 +292,13 @@ class Reconstruction:
         """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
         return rollout(self.model, steps, start, self._inputs(u, steps))
 
-    def _inputs(self, u: Any, rows: int) -> np.ndarray | None:
+    def _inputs(self, u: Any, rows: int, lost: int = 0) -> np.ndarray | None:
+        """External inputs in the model's units, without the rows that an embedding loses at the beginning."""
         checked = check_inputs(self.model, u, [rows])
         if checked is None:
             return None
-        return checked[0] if self.input_scaling is None else self.input_scaling.apply(checked[0])
+        values = checked[0] if self.input_scaling is None else self.input_scaling.apply(checked[0])
+        return values[lost:]
 
     def _add_noise(self, values: np.ndarray, key: Array | None) -> np.ndarray:
         key = check_key(jax.random.key(0) if key is None else key)

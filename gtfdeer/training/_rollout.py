@@ -83,14 +83,14 @@ def rollout_for_comparison(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run freely by the published protocol and return as many rows of the reference and of the run, to be compared.
 
-    floor(1.25 T) steps from the first sample, the first quarter of T dropped as transient (public GTF code, arXiv
+    floor(1.25 T) steps, the first quarter of T dropped as transient (public GTF code, arXiv
     2306.04406). With external inputs no step may be dropped: T - 1 steps, beside rows 2..T of the reference.
 
     Args:
         model: from `gtfdeer.models`.
         reference: `(T, N)` in the model's units.
         u: `(T, K)` external inputs along the reference, or None.
-        z: `(M,)` the state of its first row; None takes the model's `initial_state`.
+        z: `(M,)` the state to begin with; None takes the model's `initial_state` of the first row.
     """
     z = model.initial_state(jnp.asarray(reference[0], jnp.float32)) if z is None else z
     length, dropped = len(reference), len(reference) // 4

@@ -1,10 +1,26 @@
-"""One panel of each kind for all tests: building one compiles its programs."""
+"""A browser, and one panel of each kind for all tests: building one compiles its programs."""
+
+import shutil
 
 import jax
 import pytest
 
 import gtfdeer as gd
 from gtfdeer import explorables
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Chromium, where it and playwright are installed; elsewhere the test says that it was skipped."""
+    playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
+    path = shutil.which("chromium") or shutil.which("chromium-browser")
+    if path is None:
+        pytest.skip("Chromium is not installed")
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
+    with playwright.sync_playwright() as p:
+        browser = p.chromium.launch(executable_path=path, args=flags)
+        yield browser
+        browser.close()
 
 
 @pytest.fixture(scope="session")

@@ -19,11 +19,7 @@ from urllib.request import urlopen
 
 import pytest
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-
 ROOT = Path(__file__).parents[2]
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
 PANELS = {
     "03_deer_from_scratch": "NewtonMicroscope",
     "04_chaos_breaks_newton": "ForcingDial",
@@ -36,11 +32,11 @@ PREPARED = """() => {
 }"""
 PATIENCE = 240_000  # ms: a cold compilation on a slow machine
 
-pytestmark = [pytest.mark.browser, pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")]
+pytestmark = pytest.mark.browser
 
 
 @pytest.fixture(scope="module")
-def lab(tmp_path_factory):
+def lab(browser, tmp_path_factory):
     """A JupyterLab server on copies of the notebooks; yields its address."""
     folder = tmp_path_factory.mktemp("lab")
     for name in PANELS:
@@ -81,14 +77,6 @@ def _wait_for(address, server):
         except OSError:
             time.sleep(0.5)
     raise TimeoutError(f"no answer from {address}")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 def opened(browser, lab, name, command="notebook:run-all-above"):

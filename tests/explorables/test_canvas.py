@@ -19,11 +19,6 @@ import pytest
 from gtfdeer.explorables import _canvas
 from gtfdeer.explorables._canvas import alpha_axis, alpha_slider, axis, describe_slider, hline, line, pack, plot, vline
 
-playwright = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking"]
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed")
-
 PAGE = """<!doctype html><body style="margin: 0"><div id="here"></div><script type="module">
 import widget from "./canvas.js";
 const state = await (await fetch("state.json")).json();
@@ -116,14 +111,6 @@ def address(tmp_path_factory):
     Thread(target=server.serve_forever, daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}/"
     server.shutdown()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with playwright.sync_playwright() as p:
-        browser = p.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        yield browser
-        browser.close()
 
 
 @pytest.fixture
