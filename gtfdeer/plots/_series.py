@@ -89,7 +89,7 @@ def forecast(
         >>> import numpy as np
         >>> from gtfdeer.plots import forecast
         >>> forecast(np.sin(np.arange(200) / 10)[:, None], np.zeros((5, 50, 1)), dt=0.1).axes[0].get_ylabel()
-        '$x_1$ (data units)'
+        '$x_{1}$ (data units)'
     """
     members = np.asarray(ahead)
     members = members if members.ndim == 3 else members[None]

@@ -110,7 +110,7 @@ def choose(
 ) -> Solver:
     """The rules, as a function of everything they depend on; `memory` in bytes.
 
-    >>> for length, batch, platform in [(200, 1, "cpu"), (20_000, 1, "cpu"), (20_000, 1, "gpu"), (10**6, 16, "gpu")]:
+    >>> for length, batch, platform in [(200, 1, "cpu"), (20_000, 1, "cpu"), (20_000, 1, "gpu"), (10**6, 32, "gpu")]:
     ...     solver = choose(platform, 16 * 2**30, None, 8, length=length, latent_dim=8, batch=batch)
     ...     print(type(solver).__name__)
     Sequential

@@ -164,6 +164,7 @@ class Reconstruction:
             ValueError: if shapes do not fit, or the forecast leaves all bounds.
 
         >>> import gtfdeer as gd
+        >>> from flax import nnx
         >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
         >>> model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
         >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
@@ -194,6 +195,7 @@ class Reconstruction:
         With them `simulate` is a loop in NumPy, here for a shallow PLRNN with identity observation:
 
         >>> import gtfdeer as gd
+        >>> from flax import nnx
         >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
         >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
         >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
