@@ -121,6 +121,20 @@ FITTING = {
     "a window of True": (lambda: fit(window=True), T, ["True", "whole number"]),
     "no updates": (lambda: fit(updates=0), V, ["updates is 0", "at least 1"]),
     "a fraction of a batch": (lambda: fit(batch=0.5), V, ["batch is 0.5"]),
+    "a gain of another shape": (
+        lambda: fit(forcing=gd.forcing.LearnedGain(gain=np.zeros((2, 3)))),
+        V,
+        ["gain has shape (2, 3)", "(3, 3)"],
+    ),
+    "a gain that corrects too much": (lambda: gd.forcing.LearnedGain(last=1.5), V, ["last is 1.5", "pass"]),
+    "a gain of a linear model": (
+        lambda: fit(
+            model=gd.models.LRU(latent_dim=4, width=4, depth=1, observed_dim=3, rngs=nnx.Rngs(0)),
+            forcing=gd.forcing.LearnedGain(),
+        ),
+        T,
+        ["LearnedGain", "LRU", "ShallowPLRNN"],
+    ),
     "alpha instead of a schedule": (lambda: fit(forcing=0.2), T, ["0.2", "Constant(0.15)"]),
     "a class of schedules": (lambda: fit(forcing=gd.forcing.Constant), T, ["Constant(0.15)"]),
     "a class of solvers": (lambda: fit(solver=gd.solvers.DEER), T, ["Auto()"]),

@@ -274,9 +274,12 @@ class Reconstruction:
         return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
 
     def _prepare(self, series: Series) -> Series:
-        """Coarsen a raw recording as the training data were, and put its named columns into their order."""
+        """Coarsen a raw recording as the training data were, and put its named columns into their order.
+
+        Where inputs drive the model only its caller can coarsen both alike; the raw recording is refused by its dt.
+        """
         factor = self.coarsened // series.coarsened
-        if factor > 1 and np.isclose(series.dt * factor, self.dt, rtol=1e-4):
+        if factor > 1 and not self.model.input_dim and np.isclose(series.dt * factor, self.dt, rtol=1e-4):
             series = series.coarsen(factor)
         if not (self.column_names and series.column_names) or series.column_names == self.column_names:
             return series

@@ -23,7 +23,7 @@ import optax
 from flax import nnx
 
 from ..forcing import LearnedGain, fill_gaps
-from ..models import Model, predict
+from ..models import Model, RecurrentModel, predict
 from ..solvers import Sequential, Solution, Solver, Status
 from ._config import TrainConfig
 from ._devices import shard_batch
@@ -106,6 +106,11 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
     """Return the state before the first update. No type is weak: what comes back from a file has the same types."""
     gain = None
     if isinstance(config.forcing, LearnedGain):
+        if not isinstance(model, RecurrentModel):
+            raise TypeError(
+                f"forcing is a LearnedGain but {type(model).__name__} has its gain in its own transition; leave forcing "
+                "out, or pass a nonlinear network such as gtfdeer.models.ShallowPLRNN(latent_dim=3, hidden_dim=50, ...)"
+            )
         gain = config.forcing.first_gain(model.encode, model.decode, (model.latent_dim, model.observed_dim))
     parameters = Parameters(nnx.split(model, nnx.Param, ...)[1], gain)
     best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))

@@ -300,6 +300,15 @@ def test_the_file_keeps_the_preparation(lorenz, tmp_path):
         rec.score(gd.data.Series(lorenz.values, dt=lorenz.dt, column_names=("x", "y", "w")))
 
 
+def test_a_raw_recording_and_raw_inputs_are_not_coarsened_one_without_the_other(lorenz):
+    u = np.sin(np.arange(lorenz.length) / 7)[:, None]
+    coarse = lorenz.coarsen(2)
+    model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=8, input_dim=1, rngs=nnx.Rngs(0))
+    rec = quick(model, coarse, u=u[: 2 * len(coarse)].reshape(-1, 2, 1).mean(axis=1), updates=5)
+    with pytest.raises(ValueError, match="dt=0.01 but the model was trained at dt=0.02"):
+        rec.filter(lorenz, u=u)
+
+
 def test_counts_far_from_zero_keep_their_digits(lorenz, tmp_path):
     counts = np.round(1e9 + 200 * lorenz.standardise().values.astype(np.float64)).astype(np.int64)
     near, far = (quick(plrnn(), gd.data.read_series(v, dt=0.01), updates=40) for v in (counts - 10**9, counts))
