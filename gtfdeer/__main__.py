@@ -19,11 +19,9 @@ import re
 import shlex
 import signal
 import sys
-import tempfile
 import time
-import traceback
 import warnings
-from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace, RawDescriptionHelpFormatter
+from argparse import SUPPRESS, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -34,17 +32,11 @@ from flax import nnx
 
 import gtfdeer as gd
 
-_SIZES = ("latent_dim", "hidden_dim", "width", "depth", "relu_units")
 _HIDDEN_UNITS = 50  # of a model that needs a number: the published Lorenz-63 model (arXiv 2306.04406)
 _MANY_COLUMNS = 10  # above which a network has fewer units than columns
-_TOLD = ("loss", "alpha", "iterations")
 _SHORTEST_TEST = 100  # steps without a gap that scores need
-_EXAMPLES = """examples:
-  gtfdeer demo --seeds 3 --out out/three
-  gtfdeer fit recording.csv --dt 0.004 --delay-embed 5 --test-fraction 0.2 --out heart.npz
-  gtfdeer report heart.npz test.csv --out report.html
-
-Every command explains itself: gtfdeer fit --help"""
+_DT, _NOISE = 0.01, 0.05  # of the demo, Lorenz-63; the noise in standard deviations
+_EXPONENTS = (0.9056, 0.0, -14.572)  # of `gtfdeer.data.Lorenz63`, with their source
 
 
 class Failure(Exception):
@@ -53,7 +45,8 @@ class Failure(Exception):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command and return its exit status; options that are not understood leave by SystemExit(2)."""
-    options = _build_parser().parse_args(arguments)
+    typed = sys.argv[1:] if arguments is None else list(arguments)
+    options = _build_parser().parse_args(typed, Namespace(command=shlex.join(["gtfdeer", *typed])))
     plain, warnings.formatwarning = warnings.formatwarning, lambda words, *_, **__: f"gtfdeer: warning: {words}\n"
     terminated = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -72,9 +65,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         warnings.formatwarning = plain
 
 
-# --- commands ---
-
-
 def fit(options: Namespace) -> None:
     """Learn a model from recordings of your own: read, hold out the end, delay-embed, train, save, score."""
     _require_writable(options.out)
@@ -85,25 +75,22 @@ def fit(options: Namespace) -> None:
         options.devices = getattr(options, "devices", jax.device_count())
     settings = _pick(options, gd.fit)
     for name, room, base in (("forcing", gd.forcing, gd.forcing.Schedule), ("solver", gd.solvers, gd.solvers.Solver)):
-        if name in settings:
-            settings[name] = _build(settings[name], room, base)
+        settings |= {name: _build(settings[name], room, base)} if name in settings else {}
     train, held_out = _prepare(options)
     model = _build_model(options, train[0].columns)
-    quiet = options.quiet or jax.process_index() > 0
-    if not quiet:
-        count = sum(leaf.size for leaf in jax.tree.leaves(nnx.state(model, nnx.Param)))
+    options.quiet |= jax.process_index() > 0
+    if not options.quiet:
         sizes = ", ".join(f"{k}={v}" for k, v in model.config().items() if k.endswith("_dim") and v)
         print("\n".join([*(f"train {s}" for s in train), *(f"test  {s}" for s in held_out)]))
-        print(f"model {type(model).__name__}({sizes}), {count:,} parameters", flush=True)
-    rec = gd.fit(model, train, key=jax.random.key(options.seed), progress=not quiet, **settings)
+        print(f"model {type(model).__name__}({sizes}), {gd.models.parameter_count(model):,} parameters", flush=True)
+    rec = gd.fit(model, train, key=jax.random.key(options.seed), progress=not options.quiet, **settings)
     _finish(rec, options, held_out)
 
 
 def resume(options: Namespace) -> None:
     """Go on with a run that `gtfdeer fit --checkpoint` began, to the very result that it would have had."""
     _require_writable(options.out)
-    rec = gd.resume(options.path, progress=not options.quiet, **_pick(options, gd.resume))
-    _finish(rec, options)
+    _finish(gd.resume(options.path, progress=not options.quiet, **_pick(options, gd.resume)), options)
 
 
 def simulate(options: Namespace) -> None:
@@ -112,11 +99,7 @@ def simulate(options: Namespace) -> None:
     rec = gd.load(options.model)
     start = None if options.start is None else _read_as_trained(options.start, rec, options)
     orbit = rec.simulate(options.steps, start=start)
-    dimension, delay = (rec.embedding.dimension, rec.embedding.delay) if rec.embedding else (1, 0)
-    raw = _name_columns(rec, orbit.shape[1] // dimension)
-    names = [f"{name}_lag{lag * delay}" if delay else name for lag in range(dimension) for name in raw]
-    _write_rows(options.out, orbit, names, rec.dt * np.arange(1, len(orbit) + 1))
-    print(f"{options.out}: {len(orbit):,} steps x {orbit.shape[1]} columns, dt {rec.dt:g}, of {rec.name!r} on its own")
+    _write_orbit(options.out, orbit, rec, f"of {rec.name!r} on its own")
     if len(orbit) < options.steps:
         raise KeyboardInterrupt(f"the first {len(orbit):,} of {options.steps:,} steps are in {options.out}")
 
@@ -129,26 +112,27 @@ def forecast(options: Namespace) -> None:
     rec = gd.load(options.model)
     known = _read_as_trained(options.recording, rec, options)
     ahead = rec.forecast(known, options.steps)
-    names = _name_columns(rec, ahead.shape[1])
-    _write_rows(options.out, ahead, names, rec.dt * np.arange(1, len(ahead) + 1))
+    names = _write_orbit(options.out, ahead, rec, f"after {known.name!r}")
     if options.figure is not None:
         sheet = gd.plots.forecast(known.unscaled().values, ahead, rec.dt, names=names)
         gd.training.write_whole(options.figure, gd.plots.png(sheet))
-    print(f"{options.out}: {len(ahead):,} steps x {ahead.shape[1]} columns, dt {rec.dt:g}, after {known.name!r}")
 
 
-def _name_columns(rec: gd.Reconstruction, count: int) -> list[str]:
-    return list(rec.column_names) or [f"x{k}" for k in range(1, count + 1)]
-
-
-def _write_rows(path: Path, rows: np.ndarray, names: list[str], times: np.ndarray) -> None:
-    content = io.BytesIO()
+def _write_orbit(path: Path, rows: np.ndarray, rec: gd.Reconstruction, of_what: str) -> list[str]:
+    """Write an orbit, all columns of the model or those before an embedding, and return their names."""
+    names, content = list(rec.column_names), io.BytesIO()
+    if rec.embedding is not None and rows.shape[1] == rec.model.observed_dim:
+        raw = names or [f"x{k}" for k in range(1, rows.shape[1] // rec.embedding.dimension + 1)]
+        names = [f"{x}_lag{k * rec.embedding.delay}" for k in range(rec.embedding.dimension) for x in raw]
+    names = names or [f"x{k}" for k in range(1, rows.shape[1] + 1)]
     if path.suffix.lower() == ".npy":
         np.save(content, rows, allow_pickle=False)
     else:
-        header = ",".join(["time", *names])
-        np.savetxt(content, np.column_stack([times, rows]), fmt="%.9g", delimiter=",", header=header, comments="")
+        table = np.column_stack([rec.dt * np.arange(1, len(rows) + 1), rows])
+        np.savetxt(content, table, fmt="%.9g", delimiter=",", header=",".join(["time", *names]), comments="")
     gd.training.write_whole(path, content.getvalue())
+    print(f"{path}: {len(rows):,} steps x {rows.shape[1]} columns, dt {rec.dt:g}, {of_what}")
+    return names
 
 
 def score(options: Namespace) -> None:
@@ -156,9 +140,9 @@ def score(options: Namespace) -> None:
     rec = gd.load(options.model)
     test = _read_as_trained(options.recording, rec, options)
     floor = None if options.floor is None else _read_as_trained(options.floor, rec, options)
-    scores = rec.score(test, floor=floor, **_pick(options, gd.Reconstruction.score, leave="floor"))
+    scores = rec.score(test, **{**_pick(options, gd.Reconstruction.score), "floor": floor})
     about = {"model": options.model, "recording": options.recording, "dt": test.dt, "gtfdeer": gd.__version__}
-    about = json.dumps({**about, **scores.as_dict()}, indent=2, allow_nan=False)
+    about = json.dumps(about | scores.as_dict(), indent=2, allow_nan=False)
     print(about if options.json else f"test  {test}\n{scores}")
 
 
@@ -169,15 +153,10 @@ def report(options: Namespace) -> None:
     rec = gd.load(options.model)
     test = _read_as_trained(options.recording, rec, options)
     rec.standardised(test)  # refuses what does not fit before a kernel is started
-    page = _run_notebook(
-        model=os.path.abspath(options.model),
-        test=os.path.abspath(options.recording),
-        floor=options.floor and os.path.abspath(options.floor),
-        reading={**_pick(options, gd.data.read_series), "dt": test.dt / max(1, options.coarsen)},
-        steps=getattr(options, "steps", 20),
-        coarsen=options.coarsen,
-        truth=options.truth,
-    )
+    files = {"model": options.model, "test": options.recording, "floor": options.floor}
+    paths = {name: file and os.path.abspath(file) for name, file in files.items()}
+    reading = {**_pick(options, gd.data.read_series), "dt": test.dt}
+    page = _run_notebook(**paths, reading=reading, steps=getattr(options, "steps", 20), truth=options.truth)
     content = _export(page) if options.out.suffix == ".html" else json.dumps(page, indent=1).encode()
     gd.training.write_whole(options.out, content)
     print(options.out)
@@ -186,20 +165,6 @@ def report(options: Namespace) -> None:
 def info(options: Namespace) -> None:
     """Show versions, device and memory, to paste into a bug report, and which device to choose."""
     print(json.dumps(gd.info(), indent=2) if options.json else gd.info())
-
-
-# --- the demo: Lorenz-63, for which everything is known ---
-
-_DT, _NOISE = 0.01, 0.05  # of the training run; the noise in standard deviations
-_EXPONENTS = (0.9056, 0.0, -14.572)
-_TRUTH = "D. Viswanath, thesis, Cornell University, 1998; J. C. Sprott, Chaos and Time-Series Analysis, 2003"
-_PUBLISHED = {
-    "D_stsp": [0.23, 0.26],
-    "D_H": [0.08, 0.09],
-    "floor": {"D_stsp": 0.12, "D_H": 0.06},  # exact runs against the authors' test file, measured by us
-    "source": "shallow PLRNN with generalized teacher forcing on Lorenz-63: F. Hess, Z. Monfared, M. Brenner, D. "
-    "Durstewitz, ICML 2023, arXiv 2306.04406, and the authors' tutorial CNS-2023",
-}
 
 
 def demo(options: Namespace) -> None:
@@ -212,85 +177,53 @@ def demo(options: Namespace) -> None:
     _require_writable(options.out / "scores.json")
     runs = []
     for seed in range(options.seed, options.seed + options.seeds):
-        runs.append(_repeat(seed, options, began))
+        runs.append(_repeat(seed, options))
         if runs[-1][0].ending != "finished":
             break
-    rec, series, record = sorted(runs, key=lambda run: run[2]["D_stsp"] or np.inf)[(len(runs) - 1) // 2]
-    _say(began, f"drawing seed {record['seed']} and writing the report")
-    given = {name: getattr(options, name) for name in ("out", "seed", "seeds", "length", "updates") if name in options}
+    rec, test, floor, record = sorted(runs, key=lambda run: run[-1]["D_stsp"] or np.inf)[(len(runs) - 1) // 2]
+    print(f"drawing seed {record['seed']} and writing the report", flush=True)
     facts = {
-        **{name: record[name] for name in record if name not in ("updates", "ending", "alpha", "seconds")},
-        "truth": {"lambda_max": _EXPONENTS[0], "source": f"Lyapunov exponents of Lorenz-63: {_TRUTH}"},
-        "published": _PUBLISHED,
-        "seeds": [record for _, _, record in runs],
-        "summary": _summarise([record for _, _, record in runs]),
+        **record,
+        "seeds": [run[-1] for run in runs],
         **{"length": options.length, "dt": _DT, "noise": _NOISE, "seconds": round(time.perf_counter() - began, 1)},
-        "command": shlex.join(["gtfdeer", "demo", *(word for k, v in given.items() for word in (f"--{k}", str(v)))]),
+        "command": options.command,
         "date": time.strftime("%Y-%m-%dT%H:%M:%S+00:00", time.gmtime()),
         **{name: gd.info()[name] for name in ("device", "versions")},
     }
     rec.save(options.out / "lorenz63.npz")
+    np.save(options.out / "test.npy", test.values, allow_pickle=False)
+    np.save(options.out / "floor.npy", floor.values, allow_pickle=False)
     gd.training.write_whole(options.out / "scores.json", json.dumps(facts, indent=2, allow_nan=False).encode())
-    with tempfile.TemporaryDirectory() as folder:
-        for name, recording in series.items():
-            np.save(Path(folder) / f"{name}.npy", recording.values, allow_pickle=False)
-        page = _run_notebook(
-            **{name: f"{folder}/{name}.npy" for name in series},
-            model=str(options.out.absolute() / "lorenz63.npz"),
-            reading={"dt": _DT},
-            truth=_EXPONENTS,
-            record=str(options.out.absolute() / "scores.json"),
-        )
+    names = {"model": "lorenz63.npz", "test": "test.npy", "floor": "floor.npy", "record": "scores.json"}
+    paths = {name: os.path.abspath(options.out / file) for name, file in names.items()}
+    page = _run_notebook(**paths, reading={"dt": _DT}, truth=_EXPONENTS)
     files = {"report.html": _export(page)}
     for cell in page.cells:
         pictures = [output.data["image/png"] for output in cell.get("outputs", []) if "image/png" in output.data]
         files |= {f"{cell.id}.png": base64.b64decode(picture) for picture in pictures}
-    _say(began, "done. Look at the report first; model and scores are beside it:")
+    print("done. Look at the report first; model and scores are beside it:")
     for name, content in files.items():
         gd.training.write_whole(options.out / name, content)
         print(f"  {options.out / name}")
 
 
-def _repeat(seed: int, options: Namespace, began: float) -> tuple[gd.Reconstruction, dict[str, Any], dict[str, Any]]:
+def _repeat(seed: int, options: Namespace) -> tuple[gd.Reconstruction, gd.data.Series, gd.data.Series, dict[str, Any]]:
     """Simulate, train, run freely, score; everything follows from the seed."""
-    times = [time.perf_counter()]
-    _say(began, f"seed {seed}: simulating Lorenz-63, three independent runs of {options.length:,} steps of {_DT:g}")
+    print(f"seed {seed}: simulating Lorenz-63 three times, {options.length:,} steps of {_DT:g} each", flush=True)
     keys = jax.random.split(jax.random.key(seed), 5)
     runs = [gd.data.simulate(gd.data.Lorenz63(), length=options.length, dt=_DT, key=key) for key in keys[:3]]
-    times.append(time.perf_counter())
-    _say(began, f"seed {seed}: training a ShallowPLRNN on one run with {_NOISE:.0%} noise, by DEER")
+    print(f"seed {seed}: training a ShallowPLRNN on one of them with {_NOISE:.0%} noise, by DEER", flush=True)
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=_HIDDEN_UNITS, rngs=nnx.Rngs(seed))
     # DEER, because the demo is to show it; the default, Auto, finds the same states at this length on a CPU sooner
     settings = {"solver": gd.solvers.DEER(), "key": keys[4], **_pick(options, gd.fit)}
     rec = gd.fit(model, runs[0].with_noise(_NOISE, key=keys[3]), **settings)
-    if not rec.history["loss"].size:
+    if not (updates := rec.history["loss"].size):
         raise KeyboardInterrupt
-    times.append(time.perf_counter())
-    _say(began, f"seed {seed}: training {rec.ending}; scoring against the test run, with the third run as the floor")
+    print(f"seed {seed}: training {rec.ending}; scoring against the test run, with the third as the floor", flush=True)
     scores = rec.score(runs[1], floor=runs[2])
     print(scores, flush=True)
-    times.append(time.perf_counter())
-    ended = {"updates": int(rec.history["loss"].size), "ending": rec.ending, "alpha": float(rec.history["alpha"][-1])}
-    seconds = dict(zip(("simulate", "train", "score"), np.diff(times).round(2).tolist(), strict=True))
-    return rec, {"test": runs[1], "floor": runs[2]}, {"seed": seed, **scores.as_dict(), **ended, "seconds": seconds}
-
-
-def _summarise(records: list[dict[str, Any]]) -> dict[str, dict[str, float | None]]:
-    """Median, best and worst of every measure over the seeds; an exponent is best nearest to the truth."""
-    table: dict[str, dict[str, float | None]] = {"median": {}, "best": {}, "worst": {}}
-    for name, ideal in {"D_stsp": 0.0, "D_H": 0.0, "PE": 0.0, "lambda_max": _EXPONENTS[0]}.items():
-        values = [np.inf if record[name] is None else record[name] for record in records]
-        values.sort(key=lambda value: abs(value - ideal))
-        for kind, value in zip(table, (float(np.median(values)), values[0], values[-1]), strict=True):
-            table[kind][name] = value if np.isfinite(value) else None
-    return table
-
-
-def _say(began: float, text: str) -> None:
-    print(f"[{time.perf_counter() - began:6.1f} s] {text}", flush=True)
-
-
-# --- the notebook that is the report ---
+    ended = {"updates": updates, "ending": rec.ending, "training_seconds": float(rec.history["seconds"].sum())}
+    return rec, runs[1], runs[2], {"seed": seed, **scores.as_dict(), **ended}
 
 
 def _require_notebook() -> None:
@@ -327,32 +260,21 @@ def _export(page: Any) -> bytes:
         cell.outputs = [output for output in cell.get("outputs", []) if kept & {*output.get("data", {})}]
     body, _ = nbconvert.HTMLExporter(template_name="basic", exclude_input=True).from_notebook_node(page)
     title = re.search(r"<h1[^>]*>([^<]*)", body)
-    head = '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-    head += f"<title>{title[1] if title else 'gtfdeer'}</title>"
-    return f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}\n</head>\n<body>\n{body}\n</body>\n</html>\n'.encode()
-
-
-# --- files ---
-
-
-def _read(path: str, options: Namespace, **settings: Any) -> list[gd.data.Series]:
-    """The recordings in a file, usually one."""
-    given = _pick(options, gd.data.read_series)
-    if "columns" in given:
-        given["columns"] = [int(column) if column.isdecimal() else column for column in given["columns"]]
-    found = gd.data.read_series(path, **{**settings, **given})
-    return [series.coarsen(options.coarsen) for series in (found if isinstance(found, list) else [found])]
+    head = '<meta charset="utf-8">\n<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>'
+    head = f'<!DOCTYPE html>\n<html lang="en">\n<head>\n{head}{title[1] if title else "gtfdeer"}</title>\n</head>\n'
+    return f"{head}<body>\n{body}\n</body>\n</html>\n".encode()
 
 
 def _read_as_trained(path: str, rec: gd.Reconstruction, options: Namespace) -> gd.data.Series:
-    """A recording sampled as the training data were, unless it, or --dt, says otherwise; then `rec` refuses it."""
+    """A recording sampled as that of the training was, unless it, or --dt, says otherwise; then `rec` refuses it."""
+    given = _pick(options, gd.data.read_series)
     try:
-        found = _read(path, options, dt=rec.dt / max(rec.coarsened, options.coarsen))
+        found = gd.data.read_series(path, **{"dt": rec.dt / rec.coarsened, **given})
     except ValueError:  # its own clock contradicts
-        found = _read(path, options)
-    if len(found) > 1:
+        found = gd.data.read_series(path, **given)
+    if isinstance(found, list):
         raise ValueError(f"{path} holds {len(found)} recordings; pass a file with one")
-    return found[0]
+    return found
 
 
 def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Series]]:
@@ -360,15 +282,14 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
     fraction = options.test_fraction
     if options.delay is not None and options.delay_embed is None:
         raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
-    whole = [series for path in options.recordings for series in _read(path, options)]
+    found = [gd.data.read_series(path, **_pick(options, gd.data.read_series)) for path in options.recordings]
+    whole = [s.coarsen(options.coarsen) for each in found for s in (each if isinstance(each, list) else [each])]
     parts = [series.split(1 - fraction) for series in whole] if fraction else []
     train, held_out = [part[0] for part in parts] or whole, [part[1] for part in parts]
     if options.delay_embed is not None:
-        train[0] = train[0].delay_embed(options.delay_embed, options.delay)
-        embedding = train[0].embedding
-        assert embedding is not None
-        lags = embedding.dimension, embedding.delay
-        train[1:], held_out = [s.delay_embed(*lags) for s in train[1:]], [s.delay_embed(*lags) for s in held_out]
+        first = train[0].delay_embed(options.delay_embed, options.delay)
+        delay = first.embedding.delay if first.embedding else 1
+        train, held_out = ([s.delay_embed(options.delay_embed, delay) for s in part] for part in (train, held_out))
     for series in held_out:
         if (longest := len(series.longest_segment())) < _SHORTEST_TEST:
             short = f"test-fraction {fraction:g} holds out {longest} steps of {series.name} without a gap"
@@ -378,16 +299,15 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
 
 def _finish(rec: gd.Reconstruction, options: Namespace, held_out: Sequence[gd.data.Series] = ()) -> None:
     """Save, tell how training went, score; leave with a failure where training did not reach its end."""
-    history = rec.history
-    if not history["loss"].size:
+    updates, seconds = rec.history["loss"].size, rec.history["seconds"].sum()
+    if not updates:
         raise KeyboardInterrupt
     if not jax.process_index():
         rec.save(options.out)
-    if not options.quiet and not jax.process_index():
-        told = f"{rec.ending} after {history['loss'].size:,} updates in {history['seconds'].sum():.1f} s with compiling"
-        medians = {name: np.median(history[name][-max(1, history[name].size // 20) :]) for name in _TOLD}
-        last = ", ".join(f"{name} {value:.3g}" for name, value in medians.items())
-        print(f"training {told}; medians of the last 5%: {last}\nsaved {options.out}")
+    if not options.quiet:
+        loss = np.median(rec.history["loss"][-max(1, updates // 20) :])
+        told = f"training {rec.ending} after {updates:,} updates in {seconds:.1f} s with compiling"
+        print(f"{told}, median loss of the last 5 % {loss:.3g}\nsaved {options.out}")
         for series in held_out:
             print(f"\nfree run against the held-out end of {series.name}:\n{rec.score(series)}")
     kept = f"what was learned until then is in {options.out}"
@@ -398,41 +318,35 @@ def _finish(rec: gd.Reconstruction, options: Namespace, held_out: Sequence[gd.da
 
 
 def _require_writable(path: Path, *endings: str) -> None:
-    """Refuse, before the work, a path that cannot be written; asking for permissions would not do for root."""
-    if path.is_dir():
-        raise IsADirectoryError(f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it")
     if endings and path.suffix.lower() not in endings:
         raise ValueError(f"out is {str(path)!r}; pass a name that ends in {' or '.join(endings)}")
-    tempfile.NamedTemporaryFile(dir=path.parent, prefix=f".{path.name}.").close()
+    gd.training.require_writable(path)
 
 
-# --- options from signatures ---
-
-
-def _pick(options: Namespace, function: Callable[..., Any], leave: str = "") -> dict[str, Any]:
+def _pick(options: Namespace, function: Callable[..., Any]) -> dict[str, Any]:
     """The keywords of a function that the user gave; the others keep their defaults."""
     named = {name for name, each in inspect.signature(function).parameters.items() if each.default is not each.empty}
-    return {name: value for name, value in vars(options).items() if name in named and name != leave}
+    return {name: value for name, value in vars(options).items() if name in named}
 
 
-def _build(text: str, room: Any, base: type, **more: Any) -> Any:
+def _build(text: str, room: Any, base: type, **defaults: Any) -> Any:
     """An object from the name of its class, with or without keywords, such as "DEER" or "Annealed(last=0.1)"."""
     name, _, rest = text.partition("(")
-    kind = _classes(room, base).get(name.lower())
-    if kind is None:
-        names = ", ".join(sorted(each.__name__ for each in _classes(room, base).values()))
-        raise ValueError(f"there is no {base.__name__.lower()} {name!r}; pass one of {names}")
-    value = r"(\w+)\s*=\s*([-+]?[.\d][-+.\de]*|True|False|None)"
+    kind, value = _find_class(name, room, base), r"(\w+)\s*=\s*([-+]?[.\d][-+.\de]*|True|False|None|\w+Observation)"
     if not re.fullmatch(rf"(?:\s*{value}\s*,?)*\)", rest or ")"):
         raise ValueError(f"{text!r} is not understood; pass a name and keywords, such as '{name}(keyword=0.1)'")
-    return kind(**{k: ast.literal_eval(v) for k, v in re.findall(value, rest)}, **more)
+    given = {k: getattr(room, v, None) or ast.literal_eval(v) for k, v in re.findall(value, rest)}
+    return kind(**{**defaults, **given})
 
 
-def _classes(room: Any, base: type) -> dict[str, type]:
-    """The concrete classes of a room, by name in lower case."""
-    known = [getattr(room, name) for name in room.__all__]
-    known = [each for each in known if isinstance(each, type) and issubclass(each, base)]
-    return {each.__name__.lower(): each for each in known if not inspect.isabstract(each)}
+def _find_class(name: str, room: Any, base: type) -> Any:
+    """The concrete class of a room with this name, in upper or lower case."""
+    known = [each for each in vars(room).values() if isinstance(each, type) and issubclass(each, base)]
+    found = {each.__name__.lower(): each for each in known if not inspect.isabstract(each)}
+    if name.lower() not in found:
+        names = ", ".join(sorted(each.__name__ for each in found.values()))
+        raise ValueError(f"there is no {base.__name__.lower()} {name!r}; pass one of {names}")
+    return found[name.lower()]
 
 
 def _build_model(options: Namespace, columns: int) -> Any:
@@ -440,22 +354,15 @@ def _build_model(options: Namespace, columns: int) -> Any:
 
     Nonlinear networks of many columns have fewer units and an affine readout: one unit a column runs away.
     """
-    kind = _classes(gd.models, gd.models.Model).get(options.model.lower(), gd.models.ShallowPLRNN)
-    wanted, chosen = inspect.signature(kind.__init__).parameters, vars(options)
-    for name in (*_SIZES, "observation"):
-        if name in chosen and name not in wanted:
-            option = f"--{name.replace('_', '-')}"
-            raise ValueError(f"{option} is {chosen[name]}, but {options.model} has none; leave {option} out")
-    sizes = {name: chosen[name] for name in _SIZES if name in chosen}
-    unsaid = not chosen.keys() & {"latent_dim", "observation"}
-    if unsaid and columns > _MANY_COLUMNS and "observation" in wanted:
+    name, _, keywords = options.model.partition("(")
+    wanted = inspect.signature(_find_class(name, gd.models, gd.models.Model).__init__).parameters
+    sizes: dict[str, Any] = {name: getattr(options, name) for name in ("latent_dim", "hidden_dim") if name in options}
+    if columns > _MANY_COLUMNS and "observation" in wanted and not (sizes or keywords):
         sizes |= {"latent_dim": min(16, max(_MANY_COLUMNS, columns // 4)), "observation": gd.models.AffineObservation}
     if wanted["latent_dim"].default is inspect.Parameter.empty or wanted["latent_dim"].default < columns:
         sizes.setdefault("latent_dim", columns)
     if "hidden_dim" in wanted:
         sizes.setdefault("hidden_dim", _HIDDEN_UNITS)
-    if "observation" in options:
-        sizes["observation"] = _classes(gd.models, gd.models.Observation)[f"{options.observation}observation"]
     return _build(options.model, gd.models, gd.models.Model, observed_dim=columns, rngs=nnx.Rngs(options.seed), **sizes)
 
 
@@ -468,88 +375,72 @@ def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
             continue
         found = re.search(rf"^ *(?:\w+, )*{name}(?:, \w+)*: (.*(?:\n +(?![\w, ]+: ).*)*)", text, re.MULTILINE)
         words = " ".join(found[1].split()).replace("%", "%%") if found else ""
-        more: dict[str, Any] = {"type": getattr(builtins, kind[0])}
-        if kind[0] == "bool":
-            more = {"action": BooleanOptionalAction}
+        more: Any = {"action": BooleanOptionalAction} if kind[0] == "bool" else {"type": getattr(builtins, kind[0])}
         parser.add_argument(f"--{name.replace('_', '-')}", default=SUPPRESS, help=words, **more)
 
 
+def _parse_column(text: str) -> int | str:
+    return int(text) if text.isdecimal() else text
+
+
 def _build_parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="gtfdeer", formatter_class=RawDescriptionHelpFormatter)
-    parser.description, parser.epilog = "Learn the rules of a chaotic system from a recording.", _EXAMPLES
+    parser = ArgumentParser(prog="gtfdeer", epilog="Every command explains itself: gtfdeer fit --help")
+    parser.description = "Learn the rules of a chaotic system from a recording."
     parser.add_argument("--version", action="version", version=f"gtfdeer {gd.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="command", required=True)
     made: dict[str, ArgumentParser] = {}
     for run in (demo, fit, resume, simulate, forecast, score, report, info):
-        words = inspect.getdoc(run)
-        each = commands.add_parser(run.__name__, help=words, description=words)
-        each.add_argument("--debug", action="store_true", default=SUPPRESS, help="show the traceback of an error")
-        each.set_defaults(run=run)
-        made[run.__name__] = each
+        made[run.__name__] = commands.add_parser(run.__name__, help=run.__doc__, description=run.__doc__)
+        made[run.__name__].set_defaults(run=run)
 
-    add = made["demo"].add_argument
-    add("--out", type=Path, default=Path("out/demo"), metavar="FOLDER", help="where the files go (out/demo)")
-    add("--seed", type=int, default=0, help="of data, noise, first parameters and windows (0)")
-    add("--seeds", type=int, default=1, help="repeat with so many seeds; the one with the median D_stsp is shown (1)")
-    add("--updates", type=int, default=SUPPRESS, help="training updates; by default those of gtfdeer.fit")
-    add("--length", type=int, default=100_000, help="time steps of each run (100000)")
+    def add(names: str, *words: str, help: str, **more: Any) -> None:
+        for name in names.split():
+            made[name].add_argument(*words, help=help, **more)
 
-    add = made["fit"].add_argument
-    add("recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")
-    add("--delay-embed", type=int, help="replace each column by so many copies, each later in the past")
-    add("--delay", type=int, help="time steps between two copies; chosen from the data by default")
-    add("--test-fraction", type=float, default=0.0, help="hold out this share at the end and score on it (0)")
-    add("--model", default="ShallowPLRNN", help="a class of gtfdeer.models (ShallowPLRNN)")
-    for size in _SIZES:
-        add(f"--{size.replace('_', '-')}", type=int, default=SUPPRESS, help="of the model, where it has one")
-    add("--observation", choices=("identity", "scaled", "affine"), default=SUPPRESS, help="how units become data")
-    add("--forcing", default=SUPPRESS, help="a class of gtfdeer.forcing, such as Adaptive or 'Annealed(last=0.1)'")
-    add("--solver", default=SUPPRESS, help="a class of gtfdeer.solvers, such as DEER or 'DEER(max_iterations=20)'")
-    add("--seed", type=int, default=0, help="of first parameters, windows and noise (0)")
-    add("--distributed", action="store_true", help="one of several processes (SLURM, Open MPI) that train together")
-    made["resume"].add_argument("path", help="a checkpoint, written by gtfdeer fit --checkpoint")
-    for name in ("simulate", "forecast", "score", "report"):
-        made[name].add_argument("model", help="a model file, written by gtfdeer fit")
-    for name in ("score", "report"):
-        made[name].add_argument("recording", help="the test recording, in data units, sampled as for training")
-        made[name].add_argument("--floor", metavar="FILE", help="another recording of the same system; else two halves")
-    add = made["simulate"].add_argument
-    add("--steps", type=int, required=True, help="how many time steps to run")
-    add("--start", metavar="FILE", help="a recording at whose first row to begin; by default at the training data's")
-    add = made["forecast"].add_argument
-    add("recording", help="what is known; the forecast goes on from its last row")
-    add("--steps", type=int, required=True, help="how many time steps to forecast")
-    add("--figure", type=Path, metavar="FILE.png", help="also draw the end of the recording and the forecast")
-    made["report"].add_argument("--truth", type=float, nargs="+", help="known Lyapunov exponents per unit of time")
-
-    calls = {"fit": gd.fit, "resume": gd.resume, "score": gd.Reconstruction.score, "report": gd.Reconstruction.score}
-    for name, function in calls.items():
+    add("demo", "--out", type=Path, default=Path("out/demo"), help="folder for the files (out/demo)")
+    add("demo", "--seeds", type=int, default=1, help="repeat with so many seeds, show the median one (1)")
+    add("demo", "--updates", type=int, default=SUPPRESS, help="training updates; by default those of gtfdeer.fit")
+    add("demo", "--length", type=int, default=100_000, help="time steps of each run (100000)")
+    add("demo fit", "--seed", type=int, default=0, help="of first parameters, windows and noise, in a demo of data (0)")
+    add("fit", "recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")
+    add("fit", "--delay-embed", type=int, help="replace each column by so many copies, each later in the past")
+    add("fit", "--delay", type=int, help="time steps between two copies; chosen from the data by default")
+    add("fit", "--test-fraction", type=float, default=0.0, help="hold out this share at the end and score on it (0)")
+    add("fit", "--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
+    add("fit", "--model", default="ShallowPLRNN", help="a class of gtfdeer.models: GRU, 'S5(width=16)' ...")
+    for size in ("--latent-dim", "--hidden-dim"):
+        add("fit", size, type=int, default=SUPPRESS, help="of the model, where it has one")
+    add("fit", "--forcing", default=SUPPRESS, help="a class of gtfdeer.forcing: Adaptive, 'Annealed(last=0.1)' ...")
+    add("fit", "--solver", default=SUPPRESS, help="a class of gtfdeer.solvers: DEER, 'DEER(max_iterations=20)' ...")
+    add("fit", "--distributed", action="store_true", help="one of several processes (SLURM, Open MPI) of one run")
+    add("resume", "path", help="a checkpoint, written by gtfdeer fit --checkpoint")
+    add("simulate forecast score report", "model", help="a model file, written by gtfdeer fit")
+    add("forecast score report", "recording", help="a recording in data units, sampled as for training")
+    add("simulate forecast", "--steps", type=int, required=True, help="how many time steps")
+    add("simulate", "--start", metavar="FILE", help="begin at its first row, by default at the training data's")
+    add("forecast", "--figure", type=Path, metavar="FILE.png", help="also draw recording and forecast")
+    add("score report", "--floor", metavar="FILE", help="another recording of the same system; else two halves")
+    add("report", "--truth", type=float, nargs="+", help="known Lyapunov exponents per unit of time")
+    judge = gd.Reconstruction.score
+    for name, function in {"fit": gd.fit, "resume": gd.resume, "score": judge, "report": judge}.items():
         _add_keywords(made[name], function)
     for name in ("fit", "simulate", "forecast", "score", "report"):
         _add_keywords(made[name], gd.data.read_series)
-        made[name].add_argument("--columns", nargs="+", default=SUPPRESS, help="names, or numbers from 0")
-        made[name].add_argument("--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
-    for name in ("fit", "resume"):
-        made[name].add_argument("--quiet", action="store_true", help="print nothing but errors")
-    endings = {"fit": ".npz", "resume": ".npz", "simulate": ".csv|.npy", "forecast": ".csv|.npy"}
-    for name, ending in {**endings, "report": ".html|.ipynb"}.items():
-        made[name].add_argument("--out", type=Path, required=True, metavar=f"FILE{ending}", help="what to write")
-    for name in ("score", "info"):
-        made[name].add_argument("--json", action="store_true", help="print JSON instead of a table")
+        add(name, "--columns", nargs="+", type=_parse_column, default=SUPPRESS, help="names, or numbers from 0")
+    add("fit resume", "--quiet", action="store_true", help="print nothing but errors")
+    for names, ending in {"fit resume": ".npz", "simulate forecast": ".csv|.npy", "report": ".html|.ipynb"}.items():
+        add(names, "--out", type=Path, required=True, metavar=f"FILE{ending}", help="what to write")
+    add("score info", "--json", action="store_true", help="print JSON instead of a table")
+    add(" ".join(made), "--debug", action="store_true", default=SUPPRESS, help="show the traceback of an error")
     return parser
 
 
 def _describe_error(error: Exception) -> str:
-    """The error in one line: its own words if gtfdeer or the system refused, else a request to report."""
+    """The error in one line, in its own words; what no input can cause is a fault of ours."""
     words = " ".join(str(error).split()) or type(error).__name__
     if "RESOURCE_EXHAUSTED" in words:  # XLA's word for memory of a device, under no class of its own
         return f"the device ran out of memory ({words}); pass a smaller --batch or --window"
-    ours = Path(__file__).parent in Path(traceback.extract_tb(error.__traceback__)[-1].filename).parents
-    if isinstance(error, OSError) and error.errno:  # the system's own words
-        return f"{words}; pass a path in a folder that exists and is yours, on a disk with space"
-    if isinstance(error, OSError | Failure) or (
-        ours and isinstance(error, ImportError | MemoryError | TypeError | ValueError)
-    ):
+    if isinstance(error, Failure | ImportError | MemoryError | OSError | TypeError | ValueError):
         return words
     return f"unexpected {type(error).__name__} ({words}); please report it, with what --debug and info print"
 

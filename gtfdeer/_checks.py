@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import numbers
+from collections.abc import Callable
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,10 @@ def whole(value: Any, name: str, least: int = 1, most: int | None = None, exampl
     ValueError: window is 2.5; pass a whole number of at least 1, such as window=200
     """
     wanted = f"a whole number of at least {least}" + ("" if most is None else f" and at most {most:,}")
+    top = math.inf if most is None else most
     if isinstance(value, Tracer):
         return value  # pyright: ignore[reportReturnType]
-    _require_number(value, name, wanted, example)
-    if not isinstance(value, numbers.Integral) or not least <= int(value) <= (math.inf if most is None else most):
-        raise ValueError(_compose(value, name, wanted, example))
+    _require(lambda v: isinstance(v, numbers.Integral) and least <= int(v) <= top, value, name, wanted, example)
     return int(value)
 
 
@@ -57,12 +57,10 @@ def real(
     Traceback (most recent call last):
     ValueError: alpha is 2; pass a number in [0, 1]
     """
-    wanted = _describe_range(least, most, above, below)
     if isinstance(value, Tracer):
         return value  # pyright: ignore[reportReturnType]
-    _require_number(value, name, wanted, example)
-    if not (math.isfinite(value) and least <= value <= most and above < value < below):
-        raise ValueError(_compose(value, name, wanted, example))
+    wanted = _describe_range(least, most, above, below)
+    _require(lambda v: math.isfinite(v) and least <= v <= most and above < v < below, value, name, wanted, example)
     return float(value)
 
 
@@ -100,9 +98,8 @@ def array(
         raise ValueError(f"{name} has shape {found.shape} and holds no number; pass at least one row and one column")
     if (least, most) != (-math.inf, math.inf):
         outside = np.argwhere(~((found >= least) & (found <= most)))
-        if len(outside):
-            first = found[tuple(outside[0])]
-            raise ValueError(_compose(first, name + _place(outside[0]), _describe_range(least, most), None))
+        for place in outside[:1]:
+            _require(lambda _: False, found[tuple(place)], name + _place(place), _describe_range(least, most))
     if finite and not np.isfinite(found).all():
         broken = np.argwhere(~np.isfinite(found))
         count = "1 value that is" if len(broken) == 1 else f"{len(broken)} values that are"
@@ -151,14 +148,12 @@ def _project_url(label: str) -> str:
     return dict(listed)[label]
 
 
-def _require_number(value: Any, name: str, wanted: str, example: Any) -> None:
-    if not isinstance(value, numbers.Real) or isinstance(value, bool):
-        raise TypeError(_compose(value, name, wanted, example))
-
-
-def _compose(value: Any, name: str, wanted: str, example: Any) -> str:
-    such = "" if example is None else f"{'' if wanted.endswith('number') else ','} such as {name}={example}"
-    return f"{name} is {str(value) if isinstance(value, np.generic) else repr(value)}; pass {wanted}{such}"
+def _require(valid: Callable[[Any], bool], value: Any, name: str, wanted: str, example: Any = None) -> None:
+    number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    if not (number and valid(value)):
+        such = "" if example is None else f"{'' if wanted.endswith('number') else ','} such as {name}={example}"
+        shown = str(value) if isinstance(value, np.generic) else repr(value)
+        raise (ValueError if number else TypeError)(f"{name} is {shown}; pass {wanted}{such}")
 
 
 def _describe_range(least: float, most: float, above: float = -math.inf, below: float = math.inf) -> str:

@@ -16,7 +16,7 @@ can only pay through units that are not forced, or with little forcing. Hence th
     S5              a linear recurrence, which is fed the data
 
 (clipped, because plain ones left all bounds within a dozen updates on the neuron). Beside D_stsp and D_H two measures
-of the slow rhythm itself, `gd.measures.low_frequency_error` and `interval_error`; columns `floor_` hold the same of a
+of the slow rhythm itself, `low_frequency_error` and `gd.measures.interval_error`; columns `floor_` hold the same of a
 second exact run. Full: 30 trainings for each of 5 seeds, 6 more for the slow clock, half a minute to a minute each.
 """
 
@@ -32,6 +32,7 @@ import pandas as pd
 import gtfdeer as gd
 
 from .common import build, compare, medians, record, train
+from .rhythm import low_frequency_error, steepness
 from .sweep import Run
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ SYSTEMS = {
     "Lorenz-63, hidden slow clock": Slow(
         gd.data.SlowFastLorenz(), 100.0, 0.01, columns=(0, 1, 2), length=500_000, seeds=2
     ),
-    "ECG": Slow(None, 217 / 360, 1 / 360, column=0, signal=gd.measures.steepness, band=(0.5, 1.5)),
+    "ECG": Slow(None, 217 / 360, 1 / 360, column=0, signal=steepness, band=(0.5, 1.5)),
     CONTROL: Slow(gd.data.Lorenz63(), 10.0, 0.01),
 }
 FORCINGS = {
@@ -154,7 +155,7 @@ def measure(
         **_judge(*gd.training.rollout_for_comparison(rec.model, test), slow, dt),
         **{f"floor_{name}": value for name, value in floor.items()},
         "alpha": float(rec.history["alpha"][-1]),
-        "sequential": float(np.mean(rec.history["sequential"])),
+        "sequential": float(np.mean(rec.history["retried"])),
         "skipped": int(rec.history["skipped"].sum()),
         "kept": rec.update,
         "ending": "finished" if rec.ending == "finished" else "not finite",
@@ -166,7 +167,7 @@ def _judge(reference: np.ndarray, generated: np.ndarray, slow: Slow, dt: float) 
     true, found = (slow.signal(x[:, slow.column]) for x in (reference, generated))
     return {
         **compare(reference, generated),
-        "low_frequency": gd.measures.low_frequency_error(reference, generated, period),
+        "low_frequency": low_frequency_error(reference, generated, period),
         "interval": gd.measures.interval_error(true, found, period, slow.band),
     }
 

@@ -12,7 +12,7 @@ from ._binned import binned_divergence, outside_fraction
 from ._lyapunov import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
 from ._mixture import mixture_divergence
 from ._prediction import ValidTime, prediction_error, valid_prediction_time
-from ._rhythm import interval_error, intervals, low_frequency_error, steepness
+from ._rhythm import interval_error, intervals
 from ._spectrum import power_spectrum, power_spectrum_error
 
 __all__ = [
@@ -22,7 +22,6 @@ __all__ = [
     "interval_error",
     "intervals",
     "largest_exponent",
-    "low_frequency_error",
     "lyapunov_spectrum",
     "mixture_divergence",
     "outside_fraction",
@@ -30,6 +29,5 @@ __all__ = [
     "power_spectrum_error",
     "prediction_error",
     "state_space_divergence",
-    "steepness",
     "valid_prediction_time",
 ]

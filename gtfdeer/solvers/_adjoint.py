@@ -189,7 +189,7 @@ def _sweep_back(
             *known, direct = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, w.stride), (*elements, g))
             direct = jnp.where(count == 0, direct, 0)
             a, (terms, of_u, adjoints) = jax.lax.scan(one, a, (*known, direct), reverse=True)
-            more = jax.vmap(adders[-1])([of_each(x) for x in terms])
+            more = jax.vmap(adders[-1], axis_size=w.batch)([of_each(x) for x in terms])  # a step may have none
             of_constants = jax.tree.map(jnp.add, of_constants, more)
             of_inputs = jax.tree.map(lambda x, new: _add_rows(x, new, i), of_inputs, of_u)
             return i, a, of_constants, of_inputs, jnp.maximum(size, w.largest(adjoints)), w.largest(a)

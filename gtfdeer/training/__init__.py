@@ -1,6 +1,6 @@
 """Training: from a model and a recording to a reconstruction that is simulated, scored and saved."""
 
-from ._archive import remove_drafts, write_whole
+from ._archive import remove_drafts, require_writable, write_whole
 from ._config import TrainConfig
 from ._fit import fit, load, resume
 from ._info import info, notebook
@@ -28,6 +28,7 @@ __all__ = [
     "name_parameters",
     "notebook",
     "remove_drafts",
+    "require_writable",
     "resume",
     "rollout",
     "rollout_for_comparison",

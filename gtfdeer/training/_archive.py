@@ -17,7 +17,7 @@ import numpy as np
 import psutil
 from numpy.lib import format as npy
 
-__all__ = ["LARGEST", "pack", "remove_drafts", "unpack", "write_whole"]
+__all__ = ["LARGEST", "pack", "remove_drafts", "require_writable", "unpack", "write_whole"]
 
 LARGEST = 2**32  # bytes of arrays in a file
 _LARGE, _MAX_RATIO = 2**26, 200  # bytes, and unpacked bytes per packed byte, beyond which a file is a Zip bomb
@@ -61,6 +61,15 @@ def write_whole(
     finally:
         with suppress(OSError):  # gone, or in a folder where nothing can be removed
             draft.unlink()
+
+
+def require_writable(path: Path) -> None:
+    """Refuse, before the work, a path that cannot be written; asking for permissions would not do for root."""
+    if path.is_dir():
+        raise IsADirectoryError(f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it")
+    probe = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    write_whole(probe, b"", shown=path)
+    probe.unlink()
 
 
 def remove_drafts(path: Path) -> None:

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from .._checks import whole
+
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
 
@@ -36,25 +38,15 @@ def build_mesh(devices: Any, batch: int) -> Mesh | None:
     """
     if devices is None:
         return None
-    there = jax.devices()
-    if isinstance(devices, int | np.integer) and not isinstance(devices, bool):
-        if not 1 <= devices <= len(there):
-            raise ValueError(
-                f"devices={devices}, but there are {len(there)} ({there[0].device_kind}); pass a number from 1 to "
-                f"{len(there)} (to try it on a CPU, set XLA_FLAGS=--xla_force_host_platform_device_count={devices} "
-                "before Python starts)"
-            )
-        devices = there[:devices]
+    if isinstance(devices, int):
+        there = jax.devices()
+        devices = there[: whole(devices, "devices", most=len(there))]
     if not isinstance(devices, Sequence) or not devices or not all(isinstance(d, jax.Device) for d in devices):
         raise TypeError(f"devices is {devices!r}; pass how many, or some of jax.devices()")
     count = len(devices)
-    if len(set(devices)) < count:
-        raise ValueError(f"devices names one of its {count} devices twice; pass each once")
     if batch % count:
-        raise ValueError(
-            f"{count} devices cannot share a batch of {batch} evenly; pass batch={count * -(-batch // count)}, or "
-            "leave devices out"
-        )
+        even = count * -(-batch // count)
+        raise ValueError(f"{count} devices cannot share a batch of {batch} evenly; pass batch={even}")
     return Mesh(np.array(devices), ("batch",))
 
 

@@ -24,10 +24,7 @@ def write_equations(model: Model, *, latex: bool = False) -> str:
         TypeError: for a model of another family.
     """
     if not isinstance(model, AlmostLinearRNN | ClippedShallowPLRNN | ShallowPLRNN):
-        raise TypeError(
-            f"{type(model).__name__} has no short equations; pass a ShallowPLRNN, a ClippedShallowPLRNN or an "
-            "AlmostLinearRNN"
-        )
+        raise TypeError(f"{type(model).__name__} has no short equations; train a PLRNN or an AlmostLinearRNN")
     terms = model.latent_dim * (model.latent_dim if isinstance(model, AlmostLinearRNN) else 2 * model.hidden_dim)
     return _matrix_form(model, latex) if terms > _MOST_TERMS else _full_form(model, latex)
 

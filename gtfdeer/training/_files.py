@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import json
 import os
-import secrets
 import warnings
 import zipfile
 import zlib
@@ -34,9 +33,9 @@ import numpy as np
 from .._checks import key as check_key
 from .._checks import package, whole
 from ..data import Embedding, Scaling, Series
-from ._archive import LARGEST, pack, remove_drafts, unpack, write_whole
+from ._archive import LARGEST, pack, remove_drafts, require_writable, unpack, write_whole
 from ._config import TrainConfig
-from ._json import build_model, describe_model, from_json, name_parameters, own_class, set_parameters, to_json
+from ._json import build_model, describe_model, from_json, name_parameters, set_parameters, to_json
 from ._loop import TrainRun
 from ._prepare import check_inputs
 from ._step import init_state
@@ -68,34 +67,30 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         TypeError: for a model that `load` could not build.
         OSError: if the file cannot be written.
     """
-    path = _as_path(path, "model.npz")
-    if (own := own_class(rec.model)) is not None:
-        raise TypeError(
-            f"the model is built of a class of your own, {own}, which gtfdeer.load could not know; keep the parameters "
-            "yourself, flax.nnx.state(rec.model), or take a model and an observation from gtfdeer.models"
-        )
-    e = rec.embedding
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
     header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype", "coarsened")}
-    header["column_names"] = list(rec.column_names)
+    header["column_names"], e = list(rec.column_names), rec.embedding
     header["embedding"] = None if e is None else [e.dimension, e.delay, e.chosen_by]
     arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
     arrays |= {f"history/{k}": np.asarray(v) for k, v in rec.history.items()} | {"first": np.asarray(rec.first)}
-    if rec.scaling is not None:
-        arrays |= {"scaling/mean": rec.scaling.mean, "scaling/std": rec.scaling.std}
-    if rec.input_scaling is not None:
-        arrays |= {"inputs/mean": rec.input_scaling.mean, "inputs/std": rec.input_scaling.std}
+    for name, scaling in {"scaling": rec.scaling, "inputs": rec.input_scaling}.items():
+        arrays |= {} if scaling is None else {f"{name}/mean": scaling.mean, f"{name}/std": scaling.std}
     arrays |= {name: value for name in ("gain", "noise") if (value := getattr(rec, name)) is not None}
     if run is not None:
-        series = [{"name": s.name, "dt": s.dt, "column_names": list(s.column_names)} for s in run.recordings]
-        header["run"] = {"config": to_json(run.config), "every": run.every, "series": series}
-        header["run"]["key"] = str(jax.random.key_impl(run.key))
+        header["run"] = _describe_run(run)
         arrays |= {f"state/{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(run.state))}
         arrays |= {f"data/{i}/values": s.values for i, s in enumerate(run.recordings)}
         arrays |= {f"data/{i}/u": u for i, u in enumerate(run.inputs or ())}
         arrays["key"] = np.asarray(jax.random.key_data(run.key))
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
+    path = _as_path(path, "model.npz")
     write_whole(path, pack(arrays, compress=run is None), None if run is None else _previous(path))
+
+
+def _describe_run(run: TrainRun) -> dict[str, Any]:
+    series = [{"name": s.name, "dt": s.dt, "column_names": list(s.column_names)} for s in run.recordings]
+    key = str(jax.random.key_impl(run.key))
+    return {"config": to_json(run.config), "every": run.every, "series": series, "key": key}
 
 
 # --- checkpoints ---
@@ -111,33 +106,14 @@ def checkpoint_path(path: object) -> Path:
 
 def check_checkpoint(path: Path, run: TrainRun) -> None:
     """Refuse, before the first update, what a checkpoint cannot hold and a path that cannot be written to."""
-    if run.config.optimiser is not None:
-        raise TypeError(
-            "checkpoint came with an optimiser of your own, which no file can hold; leave optimiser out "
-            "(learning_rate sets the default one's), or leave checkpoint out"
-        )
-    if (own := own_class(run.model)) is not None:
-        raise TypeError(
-            f"checkpoint came with a model built of a class of your own, {own}, which gtfdeer.resume could not "
-            "know; take a model and an observation from gtfdeer.models, or leave checkpoint out"
-        )
-    to_json(run.config)
-    impl = str(jax.random.key_impl(run.key))
-    if impl not in _KEYS:
-        raise TypeError(f"key is of kind {impl!r}, which a checkpoint cannot hold; pass jax.random.key(0)")
-    size = sum(s.values.nbytes for s in run.recordings) + sum(a.nbytes for a in run.inputs or ())
+    describe_model(run.model)
+    _describe_run(run)
+    size = sum(s.values.nbytes for s in run.recordings) + sum(u.nbytes for u in run.inputs or ())
     if size > LARGEST // 2:
-        raise ValueError(
-            f"the recordings take {size / 2**30:.1f} GiB but a checkpoint holds {LARGEST / 2**31:.0f} GiB; "
-            "pass float32 values or a part of them, or leave checkpoint out"
-        )
+        raise ValueError(f"the recordings take {size:.3g} bytes; pass fewer than {LARGEST // 2:.3g}, or no checkpoint")
     if path.exists() and not _is_checkpoint(path):
-        raise FileExistsError(
-            f"{str(path)!r} exists and is no checkpoint that can be read; pass another path, or remove it"
-        )
-    probe = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    write_whole(probe, b"", shown=path)
-    probe.unlink()
+        raise FileExistsError(f"{str(path)!r} exists and is no checkpoint that can be read; pass another path")
+    require_writable(path)
     remove_drafts(path)
 
 
@@ -265,9 +241,7 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
     columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
     fits = len(columns) == 1 and first.ndim == 1 and first.dtype.kind == "f" and np.isfinite(first).all()
     if not (fits and 0 < dt < np.inf):
-        raise ValueError(
-            f"a first sample {first.dtype}{list(first.shape)}, columns {sorted(columns)} and dt={dt} do not fit"
-        )
+        raise ValueError(f"first sample {first.dtype}{list(first.shape)}, columns {columns} and dt={dt} do not fit")
     sizes = {"gain": (model.latent_dim, model.observed_dim), "noise": (model.observed_dim,)}
     for name in sizes.keys() & arrays.keys():
         if arrays[name].shape != sizes[name] or arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
@@ -298,15 +272,11 @@ def _read(path: Path, writer: str) -> tuple[dict[str, Any], dict[str, np.ndarray
         header = json.loads(arrays["header"].tobytes())
         known, version = header["format"] == _FORMAT, int(header["format_version"])
     except (*_DAMAGE, *_MISFITS) as error:
-        reason = "no header" if isinstance(error, KeyError) else error
-        raise ValueError(
-            f"{str(path)!r} is not a model file of gtfdeer, or damaged ({reason}); pass one written by {writer}"
-        ) from error
+        found = f"is not a model file of gtfdeer, or damaged ({'no header' if isinstance(error, KeyError) else error})"
+        raise ValueError(f"{str(path)!r} {found}; pass one written by {writer}") from error
     if not known:
         raise ValueError(f"{str(path)!r} is a {header['format']!r} file; pass one written by {writer}")
     if version > _FORMAT_VERSION:
-        raise ValueError(
-            f"{str(path)!r} was written by gtfdeer {header.get('gtfdeer')} in format {version}, newer than this "
-            f"gtfdeer ({_VERSION}, format {_FORMAT_VERSION}); type: pip install --upgrade {package()}"
-        )
+        newer = f"was written by gtfdeer {header.get('gtfdeer')}, newer than this {_VERSION}"
+        raise ValueError(f"{str(path)!r} {newer}; type: pip install --upgrade {package()}")
     return header, arrays

@@ -21,7 +21,7 @@ from .. import forcing, models, solvers
 from ..models import Model
 from ._config import TrainConfig
 
-__all__ = ["build_model", "describe_model", "from_json", "name_parameters", "own_class", "set_parameters", "to_json"]
+__all__ = ["build_model", "describe_model", "from_json", "name_parameters", "set_parameters", "to_json"]
 
 _UNSUSPICIOUS = 2**20  # numbers that a constructor may make before the arrays are compared
 _ESTIMATORS = ("arithmetic_mean", "batch_maximum", "explog_approx", "jacobian_upper_bound", "product_upper_bound")
@@ -56,10 +56,8 @@ def to_json(setting: Any) -> Any:
     name = getattr(setting, "__name__", "")
     if name and _FUNCTIONS.get(name) is setting:
         return {"function": name}
-    raise TypeError(
-        f"{setting!r} is of your own making, which a checkpoint cannot hold; pass one of the package's "
-        f"({', '.join(sorted({*_CLASSES, *_FUNCTIONS} - {'TrainConfig'}))}), or leave checkpoint out"
-    )
+    own = f"a {type(setting).__name__} of your own cannot be kept in a checkpoint"
+    raise TypeError(f"{own}; pass one of gtfdeer's, or leave checkpoint out")
 
 
 def from_json(plain: Any) -> Any:
@@ -81,9 +79,13 @@ def from_json(plain: Any) -> Any:
 
 
 def describe_model(model: Model) -> dict[str, Any]:
-    """Return the model's class and its constructor's keywords, for a header."""
+    """Return the model's class and its constructor's keywords, for a header; TypeError: a class of your own."""
     config = {**model.config(), "observed_dim": model.observed_dim}
-    plain = {k: v.__name__ if isinstance(v, type) else v for k, v in config.items()}
+    for kind in (type(model), config.get("observation")):
+        if kind is not None and getattr(models, kind.__name__, None) is not kind:
+            own = f"the model is built of a class of your own, {kind.__name__}, which no file can name"
+            raise TypeError(f"{own}; take one of gtfdeer.models, or keep flax.nnx.state(rec.model) yourself")
+    plain = {name: v.__name__ if isinstance(v, type) else v for name, v in config.items()}
     return {"model": type(model).__name__, "config": plain}
 
 
@@ -115,15 +117,6 @@ def _find_class(name: Any, base: type) -> Any:
     return known[name]
 
 
-def own_class(model: Model) -> str | None:
-    """Return the class of the model or of its observation, if it is not the package's: no file can name it."""
-    known = [getattr(models, name) for name in models.__all__]
-    if type(model) not in known:
-        return type(model).__name__
-    readout = model.config().get("observation")
-    return None if readout is None or readout in known else readout.__name__
-
-
 def name_parameters(model: Model) -> dict[str, np.ndarray]:
     """Return parameters by path, `{"W1": array, "observation/B": array, ..}`."""
     flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
@@ -139,9 +132,7 @@ def set_parameters(model: Model, named: dict[str, np.ndarray]) -> None:
     for name, value in named.items():
         wanted = flat[paths[name]][...]
         if value.shape != wanted.shape or value.dtype.kind != "f" or not np.isfinite(value).all():
-            raise ValueError(
-                f"parameter {name} is {value.dtype}{list(value.shape)}; this model needs finite "
-                f"{wanted.dtype}{list(wanted.shape)}"
-            )
+            found = f"parameter {name} is {value.dtype}{list(value.shape)}"
+            raise ValueError(f"{found}; this model needs finite {wanted.dtype}{list(wanted.shape)}")
         flat[paths[name]] = flat[paths[name]].replace(jnp.asarray(value))
     nnx.update(model, nnx.from_flat_state(flat))

@@ -43,7 +43,7 @@ class Progress:
 
     Attributes:
         update, updates: how many are done, of how many.
-        history: "loss", "alpha", "iterations", "seconds", "retried", "sequential", "skipped" so far, one entry an
+        history: "loss", "alpha", "iterations", "seconds", "retried", "skipped" so far, one entry an
             update; to read, not to write.
         model: a copy of the model as it is now, built on demand.
         pace: seconds that an update takes lately, the median of the last 50; 0 before the first.
@@ -135,7 +135,7 @@ def train(
     config, callbacks = run.config, list(callbacks)
     graph, _, rest = nnx.split(run.model, nnx.Param, ...)
     given = replicate((rest, *_lay_out(run), run.key), mesh)
-    state, history = replicate(run.state, mesh), _History(run.history, recorded(config))
+    state, history = replicate(run.state, mesh), _History(run.history, recorded(config), config.updates)
     begun, count, ending = int(state.update), 1, "finished"
     program = None
     if begun < config.updates:
@@ -198,14 +198,10 @@ def train(
 
 
 def check_callbacks(callbacks: Any) -> list[Callable[[Progress], Any]]:
-    """Return the callbacks as a list, or refuse what is not one."""
-    if not isinstance(callbacks, Iterable):
-        name = getattr(callbacks, "__name__", repr(callbacks))
-        raise TypeError(f"callbacks is {name}; pass a list of functions of a Progress, [{name}]")
-    listed = list(callbacks)
-    for each in listed:
-        if not callable(each):
-            raise TypeError(f"callbacks holds {each!r}, which cannot be called; pass functions of a Progress")
+    """Return a list of functions, of which one may come alone."""
+    listed = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    if not all(callable(each) for each in listed):
+        raise TypeError(f"callbacks is {callbacks!r}; pass functions of a Progress")
     return listed
 
 
@@ -263,20 +259,18 @@ class _ProgressBar:
 
 
 class _History:
-    """One entry an update, in arrays that double when full: an update costs the same late in a run as early."""
+    """One entry an update, in arrays for all of them; memory is taken as they fill."""
 
-    def __init__(self, begun: dict[str, np.ndarray], names: Sequence[str]) -> None:
-        self._columns = {name: begun.get(name, np.zeros(0, np.float32)) for name in (*names, "seconds")}
+    def __init__(self, begun: dict[str, np.ndarray], names: Sequence[str], updates: int) -> None:
+        self._columns = {name: np.zeros(updates, np.float32) for name in (*names, "seconds")}
+        for name, column in self._columns.items():
+            column[: len(begun.get(name, ()))] = begun.get(name, ())
 
     def record(self, done: int, count: int, records: dict[str, Array], seconds: float) -> None:
         """Enter `count` updates after the first `done`."""
-        known = {**records, "seconds": np.full(count, seconds / count)}
-        for name, column in self._columns.items():
-            if len(column) < done + count:
-                longer = np.zeros(2 * (done + count), np.float32)
-                longer[:done] = column[:done]
-                self._columns[name] = column = longer
-            column[done : done + count] = np.asarray(known[name])[:count]
+        self._columns["seconds"][done : done + count] = seconds / count
+        for name, values in records.items():
+            self._columns[name][done : done + count] = np.asarray(values)[:count]
 
     def until(self, done: int) -> dict[str, np.ndarray]:
         """Return views of the first `done` entries, read-only; no later update changes them."""

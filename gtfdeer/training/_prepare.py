@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from flax import nnx
 
+from .._checks import array
 from ..data import Scaling, Series, segments_between_gaps
 from ..models import Model
 
@@ -37,24 +38,14 @@ def check_recordings(series: Any, *, standardise: bool) -> list[Series]:
     if not recordings or not all(isinstance(s, Series) for s in recordings):
         came = type(series).__name__ if recordings is None else ", ".join(type(s).__name__ for s in recordings)
         raise TypeError(
-            f"series is {came or 'an empty list'}; pass a Series or a list of them, made by "
-            "gtfdeer.data.read_series(values, dt=...)"
+            f"series is {came or 'an empty list'}; pass Series, from gtfdeer.data.read_series(values, dt=...)"
         )
     first = recordings[0]
     for other in recordings[1:]:
         if other.columns != first.columns or not np.isclose(other.dt, first.dt) or other.embedding != first.embedding:
-            raise ValueError(
-                f"recordings differ: {other!r} against {first!r}; pass recordings with the same columns, dt and "
-                "embedding"
-            )
+            raise ValueError(f"{other!r} differs from {first!r}; pass series with the same columns, dt and embedding")
     scaling = _pool_scaling(recordings) if standardise else first.scaling
-    recordings = [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
-    largest = max(float(np.nanmax(np.abs(s.values))) for s in recordings)
-    if largest > float(np.finfo(np.float32).max):
-        raise ValueError(
-            f"the values reach {largest:.3g}, more than float32 holds; leave standardise=True, or take another unit"
-        )
-    return recordings
+    return [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
 
 
 def _pool_scaling(recordings: list[Series]) -> Scaling | None:
@@ -125,9 +116,8 @@ def set_observed_dim(model: Any, columns: int) -> Model:
         return model
     config = model.config()
     if config["observed_dim"] is not None:
-        raise ValueError(
-            f"series has {columns} columns but the model observes {model.observed_dim}; pass observed_dim={columns}"
-        )
+        observes = model.observed_dim
+        raise ValueError(f"series has {columns} columns but the model observes {observes}; pass observed_dim={columns}")
     build: Any = type(model)
     copy = build(**{**config, "observed_dim": columns}, rngs=nnx.Rngs(0))
     old, new = (dict(nnx.to_flat_state(nnx.state(each, nnx.Param))) for each in (model, copy))
@@ -152,42 +142,12 @@ def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] 
         ValueError, TypeError: if they are not one finite row of real numbers a step.
     """
     input_dim = getattr(model, "input_dim", 0)
-    wanted = [(length, input_dim) for length in rows]
-    shapes_wanted = str(wanted[0] if len(wanted) == 1 else wanted)
-    if u is None:
-        if input_dim:
-            raise ValueError(
-                f"the model has input_dim={input_dim} but no input came; pass u of shape {shapes_wanted}, one row a "
-                "time step"
-            )
-        return None
-    came = [_fill_mask(a) for a in (u if isinstance(u, list | tuple) else [u])]
-    for array in came:
-        if array.dtype.kind not in "fiub":
-            kind = "complex numbers" if array.dtype.kind == "c" else f"{array.dtype}"
-            raise TypeError(f"u holds {kind}; pass real numbers, one row a time step")
-    arrays = [a[:, None] if a.ndim == 1 else a for a in (array.astype(np.float64) for array in came)]
-    shapes = [a.shape for a in arrays]
-    shapes_came = str(shapes[0] if len(shapes) == 1 else shapes)
-    if shapes != wanted and [shape[::-1] for shape in shapes] == wanted:
-        raise ValueError(f"u has shape {shapes_came}, time along the second axis; pass u.T, of shape {shapes_wanted}")
-    if shapes != wanted:
-        advice = (
-            f"pass u of shape {shapes_wanted}"
-            if input_dim
-            else f"pass u=None, or a model with input_dim={shapes[0][-1]}"
-        )
-        raise ValueError(
-            f"u has shape {shapes_came} for {', '.join(map(str, rows))} steps and a model with input_dim={input_dim}; "
-            f"{advice}"
-        )
-    for array in arrays:
-        finite = np.isfinite(array).all(axis=1)
-        if not finite.all():
-            raise ValueError(f"u is not finite in row {int(finite.argmin())}; pass finite numbers")
-    return arrays
-
-
-def _fill_mask(u: Any) -> np.ndarray:
-    """Return an array; masked entries of a NumPy masked array are NaN."""
-    return np.ma.filled(u.astype(np.float64), np.nan) if isinstance(u, np.ma.MaskedArray) else np.asarray(u)
+    came = [] if u is None else list(u) if isinstance(u, list | tuple) else [u]
+    if len(came) != len(rows) * bool(input_dim):
+        wanted = ", ".join(f"({length}, {input_dim})" for length in rows)
+        advice = f"pass u of shape {wanted}" if input_dim else "leave u out, or pass a model with input_dim"
+        raise ValueError(f"u holds {len(came)} arrays and the model has input_dim={input_dim}; {advice}")
+    names = ["u"] if len(came) == 1 else [f"u[{k}]" for k in range(len(came))]
+    came = [each[:, None] if getattr(each, "ndim", 2) == 1 else each for each in came]
+    checked = [array(each, name, (length, input_dim)) for each, name, length in zip(came, names, rows, strict=False)]
+    return [each.astype(np.float64) for each in checked] or None

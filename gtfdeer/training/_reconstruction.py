@@ -15,8 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import array, whole
 from .._checks import key as check_key
-from .._checks import whole
 from ..data import Embedding, Scaling, Series
 from ..models import Model, parameter_count
 from . import _files
@@ -52,7 +52,7 @@ class Reconstruction:
         name: of the series.
         embedding: delay embedding of the series, or None; applied to one-column test series.
         history: arrays, one entry an update: "loss", "alpha", "iterations", "seconds", and how the update was got:
-            "retried" and "sequential" (computed again, by `Sequential`), "skipped" (not applied).
+            "retried" (computed again, by `Sequential`), "skipped" (not applied).
         ending: how training ended, "finished" or the reason.
         update: after how many updates the model stood as it is kept here.
         gain: `(M, N)` the gain s K that finds the state of a series (`filter`), learned with the model or, where it was
@@ -120,7 +120,7 @@ class Reconstruction:
         elif start is None:
             start = self.first
         else:
-            start = self._in_model_units(np.asarray(start))
+            start = self._in_model_units(start)
         z = self.model.initial_state(jnp.asarray(start, jnp.float32))
         pieces = iterate_rollout(self.model, steps, z, self._inputs(u, steps))
         values = concatenate_until_interrupt(show_progress(pieces, steps))
@@ -253,24 +253,20 @@ class Reconstruction:
     def standardised(self, series: Series) -> Series:
         """A series prepared as the training data were: columns in order, coarsened, delay-embedded, in model units."""
         if not isinstance(series, Series):
-            raise TypeError(
-                f"series is a {type(series).__name__}; pass a Series, made by "
-                f"gtfdeer.data.read_series(values, dt={self.dt})"
-            )
+            came = type(series).__name__
+            raise TypeError(f"series is a {came}; pass a Series, from gtfdeer.data.read_series(values, dt={self.dt})")
         if series.embedding is None:
             series = self._prepare(series)
         if self.embedding is not None and series.embedding is None and series.columns < self.model.observed_dim:
             series = series.delay_embed(self.embedding.dimension, self.embedding.delay)
         if series.columns != self.model.observed_dim:
+            observes = self.model.observed_dim
             raise ValueError(
-                f"series has {series.columns} columns but the model observes {self.model.observed_dim}; "
-                "pass the columns that it was trained on, in the same order"
+                f"series has {series.columns} columns but the model observes {observes}; pass the same ones"
             )
         if not np.isclose(series.dt, self.dt, rtol=1e-4):
-            raise ValueError(
-                f"series has dt={series.dt:g} but the model was trained at dt={self.dt:g}; coarsen or "
-                "resample it, or pass its true dt"
-            )
+            trained = f"the model was trained at dt={self.dt:g}"
+            raise ValueError(f"series has dt={series.dt:g} but {trained}; coarsen it, or pass its true dt")
         return series.unscaled() if self.scaling is None else series.scaled_by(self.scaling)
 
     def _prepare(self, series: Series) -> Series:
@@ -287,10 +283,9 @@ class Reconstruction:
         if missing and series.columns != len(self.column_names):
             return series  # refused by the number of its columns
         if missing:
-            raise ValueError(
-                f"series has the columns {', '.join(series.column_names)} but the model was trained on "
-                f"{', '.join(self.column_names)}; pass a series with {', '.join(missing)}"
-            )
+            have, need = ", ".join(series.column_names), ", ".join(self.column_names)
+            wanted = f"pass a series with {', '.join(missing)}"
+            raise ValueError(f"series has the columns {have} but the model was trained on {need}; {wanted}")
         return series.select(self.column_names)
 
     def rollout(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
@@ -314,13 +309,6 @@ class Reconstruction:
         exact = values.astype(np.float64)
         return (exact if self.scaling is None else self.scaling.undo(exact)).astype(self.dtype)
 
-    def _in_model_units(self, start: np.ndarray) -> np.ndarray:
-        if start.dtype.kind not in "fiub":
-            kind = "complex numbers" if start.dtype.kind == "c" else f"{start.dtype}"
-            raise TypeError(f"start holds {kind}; pass a Series or one observation ({self.model.observed_dim},)")
-        start = start.astype(np.float64)
-        if start.shape != (self.model.observed_dim,) or not np.isfinite(start).all():
-            raise ValueError(
-                f"start has shape {start.shape}; pass a Series or one finite observation ({self.model.observed_dim},)"
-            )
+    def _in_model_units(self, start: Any) -> np.ndarray:
+        start = array(start, "start", (self.model.observed_dim,)).astype(np.float64)
         return start if self.scaling is None else self.scaling.apply(start)

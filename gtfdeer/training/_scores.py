@@ -12,6 +12,7 @@ Protocol: `gtfdeer.training._rollout.rollout_for_comparison`, everything in stan
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -78,41 +79,21 @@ class Scores:
         return {k: None if isinstance(v, float) and not np.isfinite(v) else v for k, v in asdict(self).items()}
 
     def __str__(self) -> str:
-        exponent = _format_exponent(self.lambda_max, self.lambda_max_spread)
         rows = [
             ("measure", "model", "floor", ""),
-            (
-                "D_stsp",
-                f"{self.D_stsp:.4g}",
-                f"{self.floor_D_stsp:.4g}",
-                "state space divergence, 0 is perfect",
-            ),
+            ("D_stsp", f"{self.D_stsp:.4g}", f"{self.floor_D_stsp:.4g}", "state space divergence, 0 is perfect"),
             ("D_H", f"{self.D_H:.4g}", f"{self.floor_D_H:.4g}", "power spectrum error, 0 to 1"),
-            (
-                f"PE({self.steps})",
-                f"{self.PE:.4g}",
-                "0",
-                f"squared error; persistence {self.PE_persistence:.4g}",
-            ),
-            *self._valid_time_row(),
-            ("lambda_max", exponent, "unknown", "largest Lyapunov exponent per unit of time"),
-            (
-                "outside",
-                f"{self.outside:.2%}",
-                f"{self.floor_outside:.2%}",
-                "points outside the data's range",
-            ),
+            (f"PE({self.steps})", f"{self.PE:.4g}", "0", f"squared error; persistence {self.PE_persistence:.4g}"),
         ]
+        if self.valid_time is not None and self.valid_time_quartiles is not None:
+            words = "time until a forecast fails; quartiles {:.3g} and {:.3g}".format(*self.valid_time_quartiles)
+            rows.append(("valid time", f"{self.valid_time:.3g}", "unknown", words))
+        exponent = _format_exponent(self.lambda_max, self.lambda_max_spread)
+        rows.append(("lambda_max", exponent, "unknown", "largest Lyapunov exponent per unit of time"))
+        rows.append(("outside", f"{self.outside:.2%}", f"{self.floor_outside:.2%}", "points outside the data's range"))
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
         return "\n".join([*lines, f"floor: {self.floor_source}", *self._warnings()])
-
-    def _valid_time_row(self) -> list[tuple[str, str, str, str]]:
-        if self.valid_time is None or self.valid_time_quartiles is None:
-            return []
-        low, high = self.valid_time_quartiles
-        words = f"time until a forecast fails; quartiles {low:.3g} and {high:.3g}"
-        return [("valid time", f"{self.valid_time:.3g}", "unknown", words)]
 
     def _warnings(self) -> list[str]:
         """Return what the numbers suggest, with the place in the manual that says more."""
@@ -225,23 +206,21 @@ def _measure_valid_time(
 def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
     """Return in row t the forecast of `reference[t + steps]` from `reference[t]` alone."""
     graph, parameters = nnx.split(model)
-
-    @jax.jit
-    def forecast(parameters: Any, x: Array, u: Array | None) -> Array:
-        model = nnx.merge(graph, parameters)
-        z = jax.vmap(model.initial_state)(x)
-        for_each = 0 if u is not None else None
-
-        def step(z: Array, k: Array) -> tuple[Array, None]:
-            now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
-            return jax.vmap(model.step, in_axes=(0, for_each))(z, now), None
-
-        z, _ = jax.lax.scan(step, z, jnp.arange(steps))
-        return jax.vmap(model.decode)(z)
-
     inputs = None if u is None else jnp.asarray(u, jnp.float32)
     known, _ = fill_gaps(jnp.asarray(reference[:-steps], jnp.float32))
-    return np.asarray(forecast(parameters, known, inputs))
+    return np.asarray(_run_from_each(graph, steps, parameters, known, inputs))
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run_from_each(graph: Any, steps: int, parameters: Any, x: Array, u: Array | None) -> Array:
+    model = nnx.merge(graph, parameters)
+
+    def step(z: Array, k: Array) -> tuple[Array, None]:
+        now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
+        return jax.vmap(model.step, in_axes=(0, None if u is None else 0))(z, now), None
+
+    z, _ = jax.lax.scan(step, jax.vmap(model.initial_state)(x), jnp.arange(steps))
+    return jax.vmap(model.decode)(z)
 
 
 def _estimate_exponents(model: Model, x: Float[np.ndarray, "time observed"], dt: float) -> np.ndarray | None:

@@ -48,7 +48,7 @@ __all__ = [
 
 CAPACITY = 256  # most updates in one compiled loop
 MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
-COUNTED = ("retried", "sequential", "skipped")
+COUNTED = ("retried", "skipped")
 RECORDED = ("loss", "alpha", "iterations", *COUNTED)
 
 
@@ -108,8 +108,8 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
     if isinstance(config.forcing, LearnedGain):
         if not isinstance(model, RecurrentModel):
             raise TypeError(
-                f"forcing is a LearnedGain but {type(model).__name__} has its gain in its own transition; leave forcing "
-                "out, or pass a nonlinear network such as gtfdeer.models.ShallowPLRNN(latent_dim=3, hidden_dim=50, ...)"
+                f"forcing is a LearnedGain but {type(model).__name__} has its gain in its own transition; leave "
+                "forcing out, or pass a nonlinear network such as gtfdeer.models.ShallowPLRNN(latent_dim=3, ...)"
             )
         gain = config.forcing.first_gain(model.encode, model.decode, (model.latent_dim, model.observed_dim))
     parameters = Parameters(nnx.split(model, nnx.Param, ...)[1], gain)
@@ -199,7 +199,7 @@ def _update(config: TrainConfig, gaps: bool, graph, mesh, rest, values, u, start
     record = {"loss": value, "alpha": jnp.mean(alpha), "iterations": iterations}
     if parameters.gain is not None:
         record["gain"] = alpha * jnp.linalg.norm(parameters.gain, 2)
-    record |= {"retried": retried, "sequential": retried, "skipped": ~finite}
+    record |= {"retried": retried, "skipped": ~finite}
     failures = jnp.where(finite, 0, state.failures + 1)
     return TrainState(parameters, optimiser, forcing, state.update + 1, failures, state.best), record
 

@@ -25,6 +25,17 @@ def _tanh_jacobian(p, z, x):
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
+def test_a_step_that_closes_over_nothing_has_a_gradient(solver):
+    def total(z0):
+        return solve(lambda z, u: jnp.tanh(0.5 * z + u), z0, jnp.ones((9, 2)), solver=solver).states.sum()
+
+    slope = 0.5 * (1 - jnp.tanh(0.5 * 0 + 1.0) ** 2)
+    found = jax.grad(total)(jnp.zeros(2))
+    assert np.all(found > slope)  # of the first step alone; all later ones add to it
+    np.testing.assert_allclose(found[0], found[1], rtol=1e-6)
+
+
+@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
 def test_the_guess_gets_no_gradient_and_the_residual_gives_none(solver):
     p, z0, inputs, guess = _problem(70)
 

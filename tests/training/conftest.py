@@ -5,37 +5,11 @@ from __future__ import annotations
 import jax
 import numpy as np
 import pytest
-from jax.experimental.compilation_cache import compilation_cache
 
 import gtfdeer as gd
 from gtfdeer.training import name_parameters
 
 from .small import recording
-
-collect_ignore = ["fuzz_readers.py"]  # a program, which needs atheris
-
-
-@pytest.fixture(scope="session")
-def compiled(tmp_path_factory):
-    """Where programs are kept, so that the same run is compiled once for all tests here, and their processes."""
-    return tmp_path_factory.mktemp("compiled")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def compile_once(compiled):
-    settings = {
-        "jax_compilation_cache_dir": str(compiled),
-        "jax_persistent_cache_min_compile_time_secs": 0.5,
-        "jax_persistent_cache_min_entry_size_bytes": -1,
-    }
-    before = {name: getattr(jax.config, name) for name in settings}
-    for name, value in settings.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
-    yield
-    for name, value in before.items():
-        jax.config.update(name, value)
-    compilation_cache.reset_cache()
 
 
 @pytest.fixture(scope="session")

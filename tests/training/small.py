@@ -38,16 +38,6 @@ SETTINGS = {
 }
 
 
-def keeping(compiled: Path) -> dict[str, str]:
-    """The environment of a process that keeps its programs there, as the tests do."""
-    return {
-        **os.environ,
-        "JAX_COMPILATION_CACHE_DIR": str(compiled),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0.5",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-
-
 def run_slowly(path: str, fatal: str, count: int) -> None:
     """The run with a checkpoint after every update; `fatal`, a function of `os`, kills it at its `count`-th call."""
     if fatal:

@@ -10,7 +10,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jax
 import numpy as np
 import pytest
 
@@ -123,7 +122,7 @@ def test_what_crosses_between_devices_is_summed_and_does_not_grow_with_time(four
 
 
 def test_a_batch_that_cannot_be_shared_is_refused_and_the_next_one_named(four):
-    assert four["refused"] == ("4 devices cannot share a batch of 1 evenly; pass batch=4, or leave devices out")
+    assert four["refused"] == "4 devices cannot share a batch of 1 evenly; pass batch=4"
 
 
 def test_two_processes_share_a_batch_and_keep_one_checkpoint(four, tmp_path):
@@ -141,12 +140,11 @@ def test_two_processes_share_a_batch_and_keep_one_checkpoint(four, tmp_path):
 @pytest.mark.parametrize(
     ("devices", "error", "sentence"),
     [
-        (4096, ValueError, "there are .* pass a number from 1 to .* XLA_FLAGS=--xla_force_host_platform_device_count"),
-        (0, ValueError, "pass a number from 1 to"),
-        (True, TypeError, "pass how many"),
+        (4096, ValueError, "devices is 4096; pass a whole number of at least 1 and at most"),
+        (0, ValueError, "devices is 0; pass a whole number"),
+        (True, TypeError, "devices is True; pass a whole number"),
         ("all", TypeError, "pass how many"),
         ([], TypeError, "pass how many"),
-        (2 * jax.devices()[:1], ValueError, "twice"),
     ],
 )
 def test_devices_that_are_not_there_are_refused(devices, error, sentence):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from gtfdeer.data import electrocardiogram
-from gtfdeer.measures._rhythm import interval_error, intervals, low_frequency_error, steepness
+from gtfdeer.measures import interval_error, intervals
+from studies.rhythm import low_frequency_error, steepness
 
 PERIOD, LENGTH = 500, 20_000
 
