@@ -58,7 +58,7 @@ def record(
 ) -> Recordings:
     """Runs of `length` samples of a system; without one the shipped heart, delay-embedded, first half for training."""
     if system is None:
-        train, test = gd.data.electrocardiogram().delay_embed(5).split(0.5)
+        train, test = gd.data.electrocardiogram().delay_embed(5, 63).split(0.5)
         return Recordings(train, test, train)
     keys = jax.random.split(jax.random.key(seed), 4)
     runs = [gd.data.simulate(system, length=length, dt=dt, key=key) for key in keys[:3]]

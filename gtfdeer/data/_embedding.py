@@ -17,7 +17,7 @@ estimate: G. Miller, "Note on the bias of information estimates", Information Th
 
 from __future__ import annotations
 
-import operator
+import warnings
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -31,6 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
 BINS = 16  # per axis, equally filled; 256 cells stay well filled from a few thousand rows on (ours)
+NORMAL = 0.6745 * 6**0.5  # median size of the second differences of normal noise of size 1
+WIDTH = 8  # a minimum at lag l is l / 4 wide (ours)
+PROMINENCE = 5  # standard deviations of the jitter (ours)
+SCALES = 8  # decay times that a recording must hold (ours)
 LONGEST_LAG = 2000  # rows; slower series are sampled too finely to embed by single rows (ours)
 
 
@@ -83,22 +87,30 @@ def delay_coordinates(
 
 def choose_delay(values: ArrayLike, dimension: int) -> Embedding:
     """Mutual information first, autocorrelation where it has no minimum; the answer says which one it was."""
-    delay = mutual_information_delay(values)
-    if delay is not None:
-        return Embedding(dimension, delay, chosen_by="mutual information")
-    return Embedding(dimension, autocorrelation_delay(values), chosen_by="autocorrelation")
+    delay, rule = mutual_information_delay(values), "mutual information"
+    if delay is None:
+        delay, rule = autocorrelation_delay(values), "autocorrelation"
+    width = _sharpest_change(as_values(values), delay)
+    if width is not None:
+        warnings.warn(
+            f"the sharpest change takes {width} rows, far fewer than the delay of {delay}, so delayed copies are a poor "
+            "state; pass a shorter delay, or fit the channel itself with more latent units than channels",
+            stacklevel=4,
+        )
+    return Embedding(dimension, delay, chosen_by=rule)
 
 
-def mutual_information_delay(values: ArrayLike, longest: int | None = None) -> int | None:
+def mutual_information_delay(values: ArrayLike) -> int | None:
     """Return the lag in rows of the first minimum of the average mutual information, or None if it has none.
 
-    A minimum is a lag whose information is the lowest among itself and two lags on each side, so that a
-    single jitter of the estimate does not count, and lies above what independent values would show in T rows,
-    about (BINS - 1)^2 / (2 T) (Miller 1955): in noise there is no minimum to find. Exactly periodic data
-    without any noise have none either, but the bins then show false ones. Histograms with 16 equally filled
-    bins an axis; several columns are averaged; pairs with a NaN are left out.
+    Histograms with 16 equally filled bins an axis; several columns are averaged; pairs with a NaN are left out. The
+    information at lag l is averaged over lags l (1 - 1/8) to l (1 + 1/8), a minimum being as wide as it is late. From
+    a minimum the information rises again by more than five standard deviations of its jitter from lag to lag, and it
+    stays above twice what independent values show in T rows, about (BINS - 1)^2 / (2 T) (Miller 1955). Lags to T/4
+    and 2000 are tried. In fewer rows than eight times the lag at which the autocorrelation falls below 1/e, too few
+    turns are seen to tell a minimum (factors: ours).
 
-    Args: values (T,) or (T, N); longest, the last lag tried, by default a quarter of T and at most 2000 rows.
+    Args: values (T,) or (T, N).
     Raises: ValueError for fewer than 20 rows.
 
     >>> noise = np.random.default_rng(0).normal(size=5000)
@@ -107,16 +119,36 @@ def mutual_information_delay(values: ArrayLike, longest: int | None = None) -> i
     True
     """
     columns = _long_enough(values)
+    decay = _first_below(columns)
+    if decay is None or SCALES * decay > len(columns):
+        return None
     codes = [_equally_filled_bins(column) for column in columns.T]
-    longest = min(len(columns) // 4, LONGEST_LAG) if longest is None else operator.index(longest)
-    noise_floor = (BINS - 1) ** 2 / (2 * len(columns))
-    information: list[float] = []  # of lags 0, 1, 2, ...
-    for lag in range(longest + 1):
-        information.append(float(np.mean([_mutual_information(code, lag) for code in codes])))
-        candidate = lag - 2
-        if candidate >= 1 and information[candidate] == min(information[max(0, candidate - 2) :]):
-            return candidate if information[candidate] > 2 * noise_floor else None
-    return None
+    lags = range(min(len(columns) // 4, LONGEST_LAG) + 1)
+    information = np.array([np.mean([_mutual_information(code, lag) for code in codes]) for lag in lags])
+    jitter = np.median(np.abs(np.diff(information, 2))) / NORMAL
+    sums = np.concatenate([[0.0], np.cumsum(information)])
+    lag = np.arange(len(information) * WIDTH // (WIDTH + 1))
+    half = lag // WIDTH
+    smooth = (sums[lag + half + 1] - sums[lag - half]) / (2 * half + 1)
+    lowest = np.minimum.accumulate(smooth)
+    risen = np.flatnonzero(smooth > lowest + PROMINENCE * jitter)
+    if risen.size == 0 or lowest[risen[0]] < (BINS - 1) ** 2 / len(columns):
+        return None
+    return int(np.argmin(smooth[: risen[0]]))
+
+
+def _sharpest_change(values: Float[np.ndarray, "time columns"], delay: int) -> int | None:
+    """The fewest rows, 1, 2, 4, ... to delay / 8, in which half of the largest change within a delay happens, or None.
+
+    The largest one in a thousand rows counts, if it is eight times the noise from row to row (ours).
+    """
+
+    def change(rows: int) -> np.ndarray:
+        return np.nanquantile(np.abs(values[rows:] - values[:-rows]), 0.999, axis=0)
+
+    noise = np.nanmedian(np.abs(np.diff(values, 2, axis=0)), axis=0) / NORMAL
+    enough = np.maximum(change(delay) / 2, 8 * noise)
+    return next((rows for rows in 2 ** np.arange((delay // 8).bit_length()) if (change(rows) > enough).any()), None)
 
 
 def autocorrelation_delay(values: ArrayLike) -> int:
@@ -130,14 +162,18 @@ def autocorrelation_delay(values: ArrayLike) -> int:
     12
     """
     columns = _long_enough(values)
-    correlation = np.mean([_autocorrelation(column) for column in columns.T], axis=0)
-    below = np.flatnonzero(correlation < np.exp(-1))
-    if below.size == 0:
+    decay = _first_below(columns)
+    if decay is None:
         raise ValueError(
-            f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(correlation) - 1}, "
+            f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(columns) // 2}, "
             "so no delay can be read off; pass delay=, or a longer series"
         )
-    return int(below[0])
+    return decay
+
+
+def _first_below(columns: Float[np.ndarray, "time columns"]) -> int | None:
+    below = np.mean([_autocorrelation(column) for column in columns.T], axis=0) < np.exp(-1)
+    return int(np.argmax(below)) if below.any() else None
 
 
 def _long_enough(values: ArrayLike) -> Float[np.ndarray, "time columns"]:

@@ -65,7 +65,7 @@ class AlmostLinearRNN(RecurrentModel):
                 (100, 6000): they begin as slow damped rotations in pairs; None: at random.
             rngs: `nnx.Rngs(seed)`.
         """
-        self._periods = None if periods is None else list(periods)
+        self._periods = None if periods is None else tuple(periods)
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self._relu_units_given = relu_units
         self.relu_units = max(1, latent_dim // 2) if relu_units is None else relu_units

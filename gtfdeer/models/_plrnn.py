@@ -69,7 +69,7 @@ class _Shallow(RecurrentModel, Bounded):
         """
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self.hidden_dim = hidden_dim = whole(hidden_dim, "hidden_dim", example=3)
-        self._periods = None if periods is None else list(periods)
+        self._periods = None if periods is None else tuple(periods)
 
         uniform = jax.random.uniform
         narrow, wide = 1 / math.sqrt(hidden_dim), 1 / math.sqrt(latent_dim)

@@ -51,6 +51,15 @@ def test_the_first_minimum_of_information_on_lorenz():
     assert Series(x).delay_embed(3).embedding.chosen_by == "mutual information"
 
 
+@pytest.mark.parametrize("rows", [1000, 10_000])
+def test_noise_on_a_slow_wave_makes_no_minimum(rows):
+    wave = np.sin(2 * np.pi * np.arange(rows) / 1000)
+    for seed in range(10):
+        noise = 0.1 * np.random.default_rng(seed).normal(size=rows)
+        # A quarter period is 250; one period alone has no clear minimum, and the autocorrelation gives 222.
+        assert 220 <= Series(wave + noise).delay_embed(2).embedding.delay <= 260
+
+
 def test_noise_has_no_minimum_so_the_autocorrelation_decides():
     noise = np.random.default_rng(0).normal(size=5000)
     assert mutual_information_delay(noise) is None
