@@ -66,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def fit(options: Namespace) -> None:
-    """Learn a model from recordings of your own: read, hold out the end, delay-embed, train, save, score."""
+    """Learn a model from recordings of your own: read, hold out a part, delay-embed, train, save, score."""
     _require_writable(options.out)
     if "every" in options and "checkpoint" not in options:
         raise ValueError("--every came without --checkpoint; pass --checkpoint run.npz, or leave --every out")
@@ -97,7 +97,7 @@ def simulate(options: Namespace) -> None:
     """Let a model run freely and write its orbit, in data units, to a .csv (with a time column) or a .npy."""
     _require_writable(options.out, ".csv", ".npy")
     rec = gd.load(options.model)
-    start = None if options.start is None else _read_as_trained(options.start, rec, options)
+    start = None if options.start is None else _read_as_trained(options.start, rec, options)[0]
     orbit = rec.simulate(options.steps, start=start)
     _write_orbit(options.out, orbit, rec, f"of {rec.name!r} on its own")
     if len(orbit) < options.steps:
@@ -110,7 +110,7 @@ def forecast(options: Namespace) -> None:
     if options.figure is not None:
         _require_writable(options.figure, ".png")
     rec = gd.load(options.model)
-    known = _read_as_trained(options.recording, rec, options)
+    known = _read_as_trained(options.recording, rec, options)[0]
     ahead = rec.forecast(known, options.steps)
     names = _write_orbit(options.out, ahead, rec, f"after {known.name!r}")
     if options.figure is not None:
@@ -136,14 +136,14 @@ def _write_orbit(path: Path, rows: np.ndarray, rec: gd.Reconstruction, of_what: 
 
 
 def score(options: Namespace) -> None:
-    """Judge a model on a recording that it was not trained on, beside the floor that a perfect model would get."""
+    """Judge a model on recordings that it was not trained on, beside the floor that a perfect model would get."""
     rec = gd.load(options.model)
-    test = _read_as_trained(options.recording, rec, options)
-    floor = None if options.floor is None else _read_as_trained(options.floor, rec, options)
-    scores = rec.score(test, **{**_pick(options, gd.Reconstruction.score), "floor": floor})
-    about = {"model": options.model, "recording": options.recording, "dt": test.dt, "gtfdeer": gd.__version__}
+    tests = [series for path in options.recordings for series in _read_as_trained(path, rec, options, many=True)]
+    floor = None if options.floor is None else _read_as_trained(options.floor, rec, options, many=True)
+    scores = rec.score(tests, **{**_pick(options, gd.Reconstruction.score), "floor": floor})
+    about = {"model": options.model, "recordings": options.recordings, "dt": rec.dt, "gtfdeer": gd.__version__}
     about = json.dumps(about | scores.as_dict(), indent=2, allow_nan=False)
-    print(about if options.json else f"test  {test}\n{scores}")
+    print(about if options.json else "\n".join([*(f"test  {test}" for test in tests), str(scores)]))
 
 
 def report(options: Namespace) -> None:
@@ -151,10 +151,10 @@ def report(options: Namespace) -> None:
     _require_writable(options.out, ".html", ".ipynb")
     _require_notebook()
     rec = gd.load(options.model)
-    test = _read_as_trained(options.recording, rec, options)
+    test = _read_as_trained(options.recording, rec, options)[0]
     rec.standardised(test)  # refuses what does not fit before a kernel is started
     files = {"model": options.model, "test": options.recording, "floor": options.floor}
-    paths = {name: file and os.path.abspath(file) for name, file in files.items()}
+    paths = {name: file and str(gd.training.file_path(file).absolute()) for name, file in files.items()}
     reading = {**_pick(options, gd.data.read_series), "dt": test.dt}
     page = _run_notebook(**paths, reading=reading, steps=getattr(options, "steps", 20), truth=options.truth)
     content = _export(page) if options.out.suffix == ".html" else json.dumps(page, indent=1).encode()
@@ -265,35 +265,39 @@ def _export(page: Any) -> bytes:
     return f"{head}<body>\n{body}\n</body>\n</html>\n".encode()
 
 
-def _read_as_trained(path: str, rec: gd.Reconstruction, options: Namespace) -> gd.data.Series:
-    """A recording sampled as that of the training was, unless it, or --dt, says otherwise; then `rec` refuses it."""
+def _read_as_trained(path: str, rec: gd.Reconstruction, options: Namespace, many: bool = False) -> list[gd.data.Series]:
+    """Recordings sampled as those of the training, unless they, or --dt, say otherwise; then `rec` refuses them."""
     given = _pick(options, gd.data.read_series)
     try:
         found = gd.data.read_series(path, **{"dt": rec.dt / rec.coarsened, **given})
-    except ValueError:  # its own clock contradicts
+    except ValueError:  # their own clock contradicts
         found = gd.data.read_series(path, **given)
-    if isinstance(found, list):
+    if isinstance(found, list) and not many:
         raise ValueError(f"{path} holds {len(found)} recordings; pass a file with one")
-    return found
+    return found if isinstance(found, list) else [found]
 
 
 def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Series]]:
-    """The series to train on and the ends held out, embedded after the cut: no row knows both parts."""
+    """The series to train on and those held out, embedded after the cut: no row knows both parts."""
     fraction = options.test_fraction
     if options.delay is not None and options.delay_embed is None:
         raise ValueError("--delay came without --delay-embed; pass --delay-embed 5, or leave --delay out")
     found = [gd.data.read_series(path, **_pick(options, gd.data.read_series)) for path in options.recordings]
     whole = [s.coarsen(options.coarsen) for each in found for s in (each if isinstance(each, list) else [each])]
-    parts = [series.split(1 - fraction) for series in whole] if fraction else []
-    train, held_out = [part[0] for part in parts] or whole, [part[1] for part in parts]
+    ends = whole[0].split(1 - fraction) if fraction else ()  # refuses what is no fraction
+    if len(whole) > 1:  # whole trials, the last ones
+        count = min(round(fraction * len(whole)) or fraction > 0, len(whole) - 1)
+        train, held_out = whole[: len(whole) - count], whole[len(whole) - count :]
+    else:
+        train, held_out = ([part] for part in ends) if fraction else (whole, [])
     if options.delay_embed is not None:
         first = train[0].delay_embed(options.delay_embed, options.delay)
         delay = first.embedding.delay if first.embedding else 1
         train, held_out = ([s.delay_embed(options.delay_embed, delay) for s in part] for part in (train, held_out))
-    for series in held_out:
-        if (longest := len(series.longest_segment())) < _SHORTEST_TEST:
-            short = f"test-fraction {fraction:g} holds out {longest} steps of {series.name} without a gap"
-            raise ValueError(f"{short}, but scores need {_SHORTEST_TEST}; pass a larger fraction")
+    longest = max((len(series.longest_segment()) for series in held_out), default=_SHORTEST_TEST)
+    if longest < _SHORTEST_TEST:
+        short = f"test-fraction {fraction:g} holds out {longest} steps of {held_out[0].name} without a gap"
+        raise ValueError(f"{short}, but scores need {_SHORTEST_TEST}; pass a larger fraction")
     return train, held_out
 
 
@@ -308,8 +312,9 @@ def _finish(rec: gd.Reconstruction, options: Namespace, held_out: Sequence[gd.da
         loss = np.median(rec.history["loss"][-max(1, updates // 20) :])
         told = f"training {rec.ending} after {updates:,} updates in {seconds:.1f} s with compiling"
         print(f"{told}, median loss of the last 5 % {loss:.3g}\nsaved {options.out}")
-        for series in held_out:
-            print(f"\nfree run against the held-out end of {series.name}:\n{rec.score(series)}")
+        if held_out:
+            names = ", ".join(series.name for series in held_out)
+            print(f"\nfree runs against what was held out of {names}:\n{rec.score(held_out)}")
     kept = f"what was learned until then is in {options.out}"
     if rec.ending == "interrupted":
         raise KeyboardInterrupt(kept)
@@ -397,7 +402,7 @@ def _build_parser() -> ArgumentParser:
         for name in names.split():
             made[name].add_argument(*words, help=help, **more)
 
-    add("demo", "--out", type=Path, default=Path("out/demo"), help="folder for the files (out/demo)")
+    add("demo", "--out", type=gd.training.file_path, default=Path("out/demo"), help="folder for the files (out/demo)")
     add("demo", "--seeds", type=int, default=1, help="repeat with so many seeds, show the median one (1)")
     add("demo", "--updates", type=int, default=SUPPRESS, help="training updates; by default those of gtfdeer.fit")
     add("demo", "--length", type=int, default=100_000, help="time steps of each run (100000)")
@@ -405,7 +410,9 @@ def _build_parser() -> ArgumentParser:
     add("fit", "recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")
     add("fit", "--delay-embed", type=int, help="replace each column by so many copies, each later in the past")
     add("fit", "--delay", type=int, help="time steps between two copies; chosen from the data by default")
-    add("fit", "--test-fraction", type=float, default=0.0, help="hold out this share at the end and score on it (0)")
+    add(
+        "fit", "--test-fraction", type=float, default=0.0, help="share to score on: whole trials, or the end of one (0)"
+    )
     add("fit", "--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
     add("fit", "--model", default="ShallowPLRNN", help="a class of gtfdeer.models: GRU, 'S5(width=16)' ...")
     for size in ("--latent-dim", "--hidden-dim"):
@@ -415,10 +422,11 @@ def _build_parser() -> ArgumentParser:
     add("fit", "--distributed", action="store_true", help="one of several processes (SLURM, Open MPI) of one run")
     add("resume", "path", help="a checkpoint, written by gtfdeer fit --checkpoint")
     add("simulate forecast score report", "model", help="a model file, written by gtfdeer fit")
-    add("forecast score report", "recording", help="a recording in data units, sampled as for training")
+    add("forecast report", "recording", help="a recording in data units, sampled as for training")
+    add("score", "recordings", nargs="+", metavar="recording", help="one file or several, sampled as for training")
     add("simulate forecast", "--steps", type=int, required=True, help="how many time steps")
     add("simulate", "--start", metavar="FILE", help="begin at its first row, by default at the training data's")
-    add("forecast", "--figure", type=Path, metavar="FILE.png", help="also draw recording and forecast")
+    add("forecast", "--figure", type=gd.training.file_path, metavar="FILE.png", help="also draw recording and forecast")
     add("score report", "--floor", metavar="FILE", help="another recording of the same system; else two halves")
     add("report", "--truth", type=float, nargs="+", help="known Lyapunov exponents per unit of time")
     judge = gd.Reconstruction.score
@@ -429,7 +437,7 @@ def _build_parser() -> ArgumentParser:
         add(name, "--columns", nargs="+", type=_parse_column, default=SUPPRESS, help="names, or numbers from 0")
     add("fit resume", "--quiet", action="store_true", help="print nothing but errors")
     for names, ending in {"fit resume": ".npz", "simulate forecast": ".csv|.npy", "report": ".html|.ipynb"}.items():
-        add(names, "--out", type=Path, required=True, metavar=f"FILE{ending}", help="what to write")
+        add(names, "--out", type=gd.training.file_path, required=True, metavar=f"FILE{ending}", help="what to write")
     add("score info", "--json", action="store_true", help="print JSON instead of a table")
     add(" ".join(made), "--debug", action="store_true", default=SUPPRESS, help="show the traceback of an error")
     return parser

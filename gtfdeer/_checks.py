@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import numbers
+import os
 from collections.abc import Callable
 from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -20,7 +22,7 @@ from jax.core import Tracer
 if TYPE_CHECKING:
     from jaxtyping import Array, Key
 
-__all__ = ["array", "docs_url", "key", "package", "real", "whole"]
+__all__ = ["array", "docs_url", "file_path", "key", "package", "real", "whole"]
 
 
 def whole(value: Any, name: str, least: int = 1, most: int | None = None, example: Any = None) -> int:
@@ -123,6 +125,18 @@ def key(value: Any) -> Key[Array, ""]:
             return jax.random.wrap_key_data(value)
     came = repr(value) if isinstance(value, int | float | str | None) else f"a {type(value).__name__}"
     raise TypeError(f"key is {came}; pass one JAX random key, such as jax.random.key(0)")
+
+
+def file_path(value: Any, example: str = "model.npz") -> Path:
+    """Return where a file is or will be; `~` is the user's folder.
+
+    >>> file_path(3)
+    Traceback (most recent call last):
+    TypeError: path is 3; pass the path of a file, such as 'model.npz'
+    """
+    if not isinstance(value, str | os.PathLike):
+        raise TypeError(f"path is {value!r}; pass the path of a file, such as {example!r}")
+    return Path(os.path.expanduser(value))
 
 
 def docs_url(heading: str) -> str:

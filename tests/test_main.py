@@ -100,7 +100,7 @@ def test_fit_tells_what_it_found_did_and_saved(run):
         "ShallowPLRNN(latent_dim=3, observed_dim=3, hidden_dim=4)",
         "finished after 2 updates",
         "one.npz",
-        "free run against the held-out end of one",
+        "free runs against what was held out of one",
         "D_stsp",
     ):
         assert words in told
@@ -166,6 +166,28 @@ def test_simulate_writes_the_orbit_of_the_model(run, files):
     assert run("simulate IN/model.npz --steps 30 --start IN/test.csv --out orbit.npy")[0] == 0
     start = gd.data.read_series(files / "test.csv", dt=DT)
     np.testing.assert_array_equal(np.load("orbit.npy"), gd.load(files / "model.npz").simulate(30, start=start))
+
+
+def test_whole_trials_are_held_out_and_scored_together(run):
+    np.savez("trials.npz", values=np.random.default_rng(0).normal(size=(5, 120, 2)))
+    line = f"fit trials.npz IN/one.csv --columns 0 --dt {DT} --test-fraction 0.3 --out t.npz"
+    status, told, _ = run(f"{line} {' '.join(TINY)}")
+    assert status == 0
+    assert [line.split()[0] for line in told.splitlines()[:6]] == ["train"] * 4 + ["test"] * 2
+    assert told.count("D_stsp") == 1
+    status, told, _ = run(f"score t.npz trials.npz IN/one.csv --columns 0 --dt {DT}")
+    assert (status, told.count("test  "), told.count("D_stsp")) == (0, 6, 1)
+    assert "the two halves of every trial" in told
+
+
+def test_a_tilde_is_the_users_folder(run, monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert run(f"fit IN/train.csv --dt {DT} {' '.join(TINY)} --checkpoint=~/run.npz --out=~/m.npz --quiet")[0] == 0
+    assert run("simulate ~/m.npz --steps 9 --out=~/orbit.csv")[0] == 0
+    assert run("resume ~/run.npz --out=~/again.npz --quiet")[0] == 0
+    assert gd.data.read_series("~/orbit.csv").length == 9
+    gd.load("~/m.npz").save("~/copy.npz")
+    assert {each.name for each in tmp_path.glob("*")} >= {"m.npz", "run.npz", "orbit.csv", "again.npz", "copy.npz"}
 
 
 def test_score_tells_the_floor_and_json_parses(run):

@@ -28,6 +28,10 @@ CLOCK_NAME = re.compile(
 COUNTER_NAME = re.compile(
     r"index|idx|#|n|no\.?|i|k|(sample|frame|row)s?([ _]?(no\.?|number|index|id))?|" + _UNIT, re.IGNORECASE
 )
+ID_NAME = re.compile(
+    r"(trial|epoch|run|session|subject|participant|patient|segment)s?([ _-]?(id|no|nr|number|index|name))?|id",
+    re.IGNORECASE,
+)
 FEWEST = 5  # rows from which on a column that counts evenly is no chance (ours)
 MOST_GRID = 10  # times the rows that are there; a longer grid is one of several recordings (ours)
 
@@ -79,20 +83,18 @@ class Clock:
 def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) -> list[int]:
     """Where the wanted columns stand, given by position from 0 or by name.
 
-    Raises: ValueError listing the columns, if one of the wanted is not among them.
-
     >>> positions(["t", "x", "y"], ["y", 1])
     [2, 1]
     """
-    if not isinstance(columns, int | str | Sequence | np.ndarray):
-        raise TypeError(f"columns is {columns!r}; pass a position from 0, a name, or a list of these")
-    wanted = [columns] if isinstance(columns, int | str) else list(columns)
+    names, wanted = list(names), [columns] if isinstance(columns, int | str) else list(columns)
     if not wanted:
         raise ValueError("columns is empty; pass at least one position or name")
     found = []
     for column in wanted:
+        if isinstance(column, str) and names.count(column) > 1:
+            raise ValueError(f"{names.count(column)} columns are called {column!r}; pass columns= by position")
         if isinstance(column, str) and column in names:
-            found.append(list(names).index(column))
+            found.append(names.index(column))
         elif isinstance(column, int | np.integer) and not isinstance(column, bool) and 0 <= column < len(names):
             found.append(int(column))
         else:
@@ -104,104 +106,103 @@ def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) ->
 def find_clock(table: Table, data: list[int] | None, apart: Sequence[int] = ()) -> tuple[Clock | None, list[int]]:
     """Return the clock and the columns that are data: those of `data` if the caller chose, else all but clocks.
 
-    Columns `apart` are neither.
-
-    A clock that is recognised by its values alone is named in a warning.
+    Columns `apart` are neither. A clock that is recognised by its values alone is named in a warning.
     """
     names, everything = table.names, [place for place in range(len(table.names)) if place not in apart]
     if not table.values.size or table.values.ndim != 2:
         return None, data or everything  # for Series to refuse
     others = [place for place in everything if data is None or place not in data]
-    index = _is_row_index(table) and 0 in others  # pandas writes it, without a name
+    index = [0] if 0 in others and _is_row_index(table) else []  # pandas writes it, without a name
     named = [p for p in others if p in table.stamps or (len(names) > 1 and _is_clock_name(names[p], p))]
-    even = [p for p in others if p not in named and not (index and p == 0) and _counts_evenly(table.values[:, p])]
+    left = [p for p in others if p not in named + index]
+    even = [p for p in left if _counts_evenly(table.values[:, p])]
     if len(even) == len(everything):
         if len(even) > 1:
             warnings.warn("every column counts up evenly, so all are kept as data; pass columns=", stacklevel=4)
         even = []
-    counters = [p for p in even if COUNTER_NAME.fullmatch(names[p].strip())]
-    clock = _clock_at(table, named[0]) if named else None
+    clock = _named_clock(table, named) if named else None
     if table.index is not None and (clock is None or not _numbers_rows(table.index[1])):
-        clock = Clock(*table.index, table.unit, _numbers_rows(table.index[1]))
+        clock = Clock(*table.index, table.unit, not table.unit and _numbers_rows(table.index[1]))
     if clock is None and index:
         clock = Clock("index", table.values[:, 0], counts=True)
-        if not even:
-            return clock, data or [p for p in everything if p != 0]
     if even and (clock is None or clock.counts):
-        place = next((p for p in even if _step(table, p) != 1), even[0])  # a count of rows says less than a time
-        clock = _clock_at(table, place)
-        _note_clock(table, even, clock)
-        named = even
-    elif counters:
-        named = named + counters
-    elif even and data is None:
-        what = ", ".join(_label(names, p) for p in even)
-        warnings.warn(f"column {what} counts up evenly and is kept as data; choose others by columns=", stacklevel=4)
-    rising = [p for p in others if p not in named and p not in even and _rises(table.values[:, p])]
-    if rising and data is None:
+        place = next((p for p in even if np.diff(table.values[:2, p]) != 1), even[0])  # a count of rows says less
+        clock, named = _clock_at(table, place), named + even
+        step = (clock.stamps[-1] - clock.stamps[0]) / (len(clock.stamps) - 1)
         warnings.warn(
-            f"column {_label(names, rising[0])} rises in every row, as a clock does, but unevenly, and is kept as "
-            "data; choose others by columns=, or call it time",
+            f"column {_label(names, even)} counts up evenly, so it is taken for the clock (by {step:.6g} a row) and is "
+            "no data; pass columns= if wrong",
             stacklevel=4,
         )
-    if data is None:
-        data = [p for p in everything if p not in named and not (index and p == 0)]
-    return clock, data
+    elif even:
+        counters = [p for p in even if COUNTER_NAME.fullmatch(names[p].strip())]
+        named = named + counters
+        if data is None and not counters:
+            what = f"column {_label(names, even)} counts up evenly and is kept as data"
+            warnings.warn(f"{what}; choose others by columns=", stacklevel=4)
+    rising = [p for p in left if p not in even and (_rises(table.values[:, p]) or _rises(-table.values[:, p]))]
+    if rising and data is None:
+        warnings.warn(
+            f"column {_label(names, rising[:1])} rises or falls in every row, as a clock does, but unevenly, and is "
+            "kept as data; choose others by columns=, or call it time",
+            stacklevel=4,
+        )
+    return clock, [p for p in everything if p not in named + index] if data is None else data
 
 
-def _note_clock(table: Table, even: list[int], clock: Clock) -> None:
-    what = " and ".join(_label(table.names, place) for place in even)
-    step = (clock.stamps[-1] - clock.stamps[0]) / (len(clock.stamps) - 1)
-    warnings.warn(
-        f"column {what} counts up evenly, so it is taken for the clock (by {step:.6g} a row) and is no data; pass "
-        "columns= if wrong",
-        stacklevel=5,
-    )
+def _named_clock(table: Table, named: list[int]) -> Clock:
+    """The first; a date and a time of day are one together."""
+    clock = _clock_at(table, named[0])
+    dated = [table.stamps[place] for place in named if place in table.stamps]
+    if len(dated) == 2 and len(named) == 2 and not (np.diff(dated[0]) > 0).all():
+        return Clock(" ".join(table.names[place] for place in named), dated[0] + dated[1], "s")
+    return clock
 
 
 def _clock_at(table: Table, place: int) -> Clock:
-    name = table.names[place] or str(place)
+    name, stamps = table.names[place] or str(place), table.values[:, place]
     if place in table.stamps:
         return Clock(name, table.stamps[place], "s")
+    if name.strip().lower().startswith("date") and ((stamps > 1e7) & (stamps < 1e8)).all():
+        raise ValueError(
+            f"column {name!r} holds {stamps[0]:.0f}, a date without separators; pass a frame with "
+            f"pandas.to_datetime(frame[{name!r}], format='%Y%m%d') in its place"
+        )
     unit = UNIT.fullmatch(name)
-    counts = not _is_clock_name(name, place) and _numbers_rows(table.values[:, place])
-    return Clock(name, table.values[:, place], unit[1] if unit else "", counts)
+    counts = not _is_clock_name(name, place) and _numbers_rows(stamps)
+    return Clock(name, stamps, unit[1] if unit else "", counts)
 
 
 def _is_clock_name(name: str, place: int) -> bool:
     return name.strip() != "T" * (place > 0) and bool(CLOCK_NAME.fullmatch(name.strip()))
 
 
-def _label(names: Sequence[str], place: int) -> str:
-    return repr(names[place]) if names[place] else str(place)
+def _label(names: Sequence[str], places: Sequence[int]) -> str:
+    return " and ".join(repr(names[place]) if names[place] else str(place) for place in places)
 
 
 def _is_row_index(table: Table) -> bool:
     """Whether a nameless first column beside named ones holds whole numbers: the index of a data frame."""
     nameless = table.names[0] in ("", "Unnamed: 0") and any(table.names[1:])
     column = table.values[:, 0]
-    return nameless and 0 not in table.stamps and bool(np.equal(np.mod(column, 1), 0).all())
+    return nameless and 0 not in table.stamps and bool((np.rint(column) == column).all())
 
 
 def _numbers_rows(stamps: np.ndarray) -> bool:
     """Whether the stamps are whole numbers of which two follow each other: they number the rows."""
-    return bool(np.equal(np.mod(stamps, 1), 0).all() and len(stamps) > 1 and (np.diff(stamps) == 1).any())
+    return bool((np.rint(stamps) == stamps).all() and (stamps[1:] == stamps[:-1] + 1).any())
 
 
 def _rises(column: Float[np.ndarray, " time"], fewest: int = 4 * FEWEST) -> bool:
-    return len(column) >= fewest and bool((np.diff(column[:50]) > 0).all() and (np.diff(column) > 0).all())
+    early = column[:50]  # most columns fall soon
+    return len(column) >= fewest and bool((early[1:] > early[:-1]).all() and (column[1:] > column[:-1]).all())
 
 
 def _counts_evenly(column: Float[np.ndarray, " time"]) -> bool:
-    if not _rises(column, FEWEST):
-        return False
     stamps = column.astype(np.float64)
-    return _fits(stamps, (stamps[-1] - stamps[0]) / (len(stamps) - 1), np.arange(len(stamps)))
-
-
-def _step(table: Table, place: int) -> float:
-    column = table.values[:, place]
-    return float(column[1] - column[0])
+    return _rises(column, FEWEST) and _fits(
+        stamps, (stamps[-1] - stamps[0]) / (len(stamps) - 1), np.arange(len(stamps))
+    )
 
 
 def place_on_grid(stamps: Float[np.ndarray, " time"], name: str) -> tuple[float, Int[np.ndarray, " time"] | None]:
@@ -242,51 +243,32 @@ def place_on_grid(stamps: Float[np.ndarray, " time"], name: str) -> tuple[float,
 
 def require_increasing(stamps: Float[np.ndarray, " time"], name: str) -> None:
     """Refuse a stamp that is missing, repeated or earlier than the one before."""
-    if not np.isfinite(stamps).all():
-        row = int(np.argmin(np.isfinite(stamps)))
+    wrong = ~np.isfinite(stamps)
+    if wrong.any():
         raise ValueError(
-            f"the clock {name!r} has no number in row {row}; write times as numbers or as ISO dates, or pass dt= and "
-            "columns= for the rest"
+            f"the clock {name!r} has no number in row {int(np.argmax(wrong))}; write times as numbers or as ISO dates, "
+            "or pass dt= and columns= for the rest"
         )
-    gaps = np.diff(stamps)
-    if (gaps > 0).all():
-        return
-    row = int(np.argmax(gaps <= 0)) + 1
-    dt = (stamps[-1] - stamps[0]) / len(gaps)
-    unit = max(_last_decimal(stamps), _last_digit(stamps))
-    off_line = np.abs(stamps - (stamps[0] + dt * np.arange(len(stamps))))
-    if len(stamps) >= 20 and 0 < dt < 0.9 * unit and off_line.max() <= 2 * unit and (gaps == 0).mean() > 0.05:
+    if not (np.diff(stamps) > 0).all():
+        row = int(np.argmax(np.diff(stamps) <= 0)) + 1
         raise ValueError(
-            f"the clock {name!r} repeats {stamps[row]:.10g} in row {row}, because it is written with too few digits "
-            f"for steps of about {dt:.3g}; write it with more, or pass dt= and columns= for the rest"
+            f"the clock {name!r} does not increase: row {row} has {stamps[row]:.10g} after {stamps[row - 1]:.10g}; "
+            "sort the rows, write it with more digits, pass each recording as a file of its own, or id= the column "
+            "that tells them apart, or pass dt= and columns= for the rest"
         )
-    raise ValueError(
-        f"the clock {name!r} does not increase: row {row} has {stamps[row]:.10g} after "
-        f"{stamps[row - 1]:.10g}; sort the rows, remove the repeated ones, and pass each recording as a "
-        "file of its own, or id= the column that tells them apart"
-    )
 
 
 def _fits(stamps: np.ndarray, dt: float, rows: np.ndarray) -> bool:
     off_grid = np.abs(stamps - (stamps[0] + dt * rows)).max()
-    return bool(off_grid <= 0.01 * dt or off_grid <= min(max(_last_decimal(stamps), _last_digit(stamps)), 0.3 * dt))
-
-
-def _last_decimal(stamps: Float[np.ndarray, " time"]) -> float:
-    """The unit of the last decimal place that the stamps need, 0 if it is below 1e-9."""
-    for places in range(10):
-        scaled = stamps * 10.0**places
-        if np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-4):
-            return 10.0**-places
-    return 0.0
+    return bool(off_grid <= 0.01 * dt or off_grid <= min(_last_digit(stamps), 0.3 * dt))
 
 
 def _last_digit(stamps: Float[np.ndarray, " time"]) -> float:
-    """The unit of the last significant digit of the largest stamp (%.6g writes six), 0 if they need ten or more."""
+    """The unit of the last digit that the stamps need: of the same decimals for all, or of significant ones (%.6g)."""
     size = np.floor(np.log10(np.abs(np.where(stamps == 0, 1, stamps))))
-    for digits in range(1, 10):
-        units = 10.0 ** (size - digits + 1)
-        scaled = stamps / units
-        if np.allclose(scaled, np.round(scaled), rtol=0, atol=1e-4):
-            return float(units.max())
-    return 0.0
+    found = []
+    for units in ([np.asarray(10.0**-k) for k in range(10)], [10.0 ** (size - k) for k in range(9)]):
+        scaled = (stamps / unit for unit in units)
+        exact = [np.allclose(each, np.round(each), rtol=0, atol=1e-4) for each in scaled]
+        found.append(float(units[exact.index(True)].max()) if any(exact) else 0.0)
+    return max(found)

@@ -16,7 +16,6 @@ from importlib.resources import as_file, files
 
 import numpy as np
 
-from ._numpy_files import read_npz
 from ._series import Series
 
 SAMPLES_PER_SECOND = 360
@@ -35,6 +34,6 @@ def electrocardiogram() -> Series:
     300
     """
     with as_file(files("gtfdeer.data") / "recordings" / "mitdb208.npz") as path:
-        stored = read_npz(path, "ecg")
+        stored = np.load(path)["ecg"]
     millivolt = (stored.astype(np.float32) - ZERO_LEVEL) / LEVELS_PER_MILLIVOLT
     return Series(millivolt, dt=1 / SAMPLES_PER_SECOND, name="MIT-BIH 208")

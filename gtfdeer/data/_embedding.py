@@ -93,8 +93,8 @@ def choose_delay(values: ArrayLike, dimension: int) -> Embedding:
     width = _sharpest_change(as_values(values), delay)
     if width is not None:
         warnings.warn(
-            f"the sharpest change takes {width} rows, far fewer than the delay of {delay}, so delayed copies are a poor "
-            "state; pass a shorter delay, or fit the channel itself with more latent units than channels",
+            f"the sharpest change takes {width} rows, far fewer than the delay of {delay}, so delayed copies are a "
+            "poor state; pass a shorter delay, or fit the channel itself with more latent units than channels",
             stacklevel=4,
         )
     return Embedding(dimension, delay, chosen_by=rule)

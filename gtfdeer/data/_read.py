@@ -2,8 +2,8 @@
 
     .npy .npz; .csv .tsv .txt .dat; .edf .bdf, .hea, .mat, .nc, .parquet; pandas, polars, xarray, mne, torch, arrays
 
-Nothing is unpickled, executed or downloaded. No paper: the rules stand in `_clock.py`, `_text.py`, `_frames.py`,
-`_foreign.py` and `_numpy_files.py`.
+Nothing is unpickled, executed or downloaded. No paper: the rules stand in `_clock.py`, `_text.py`, `_frames.py` and
+`_foreign.py`.
 """
 
 from __future__ import annotations
@@ -11,30 +11,21 @@ from __future__ import annotations
 import difflib
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ._clock import Clock, Table, find_clock, place_on_grid, positions, require_increasing
-from ._foreign import FIELDS, READERS, from_object, number_columns
-from ._numpy_files import read_npy, read_npz
+from .._checks import file_path
+from ._clock import ID_NAME, Clock, Table, find_clock, place_on_grid, positions, require_increasing
+from ._foreign import FIELDS, READERS, from_object, read_file
 from ._series import Series, interpolate
 from ._text import TEXT_SUFFIXES, read_text
 from ._values import warn_of_far_values
 
 Columns = int | str | Sequence[int | str] | None
-
-ELSEWHERE = {  # what other files need to become an array or a frame
-    ".xlsx": "pandas.read_excel(path)",
-    ".xls": "pandas.read_excel(path)",
-    ".feather": "pandas.read_feather(path)",
-    ".h5": "h5py.File(path)['name'][:]",
-    ".hdf5": "h5py.File(path)['name'][:]",
-    ".gz": "pandas.read_csv(path)",
-}
 
 
 def read_series(
@@ -122,6 +113,9 @@ def _build(
     for place in data:
         if place in table.text:
             raise ValueError(table.text[place][1])
+        if chosen is None and id is None and ID_NAME.fullmatch(table.names[place]):
+            what = f"column {table.names[place]!r} is kept as data; if it tells recordings apart"
+            warnings.warn(f"{what}, pass id={table.names[place]!r}", stacklevel=4)
     values = table.values if data == list(range(len(table.names))) else table.values[:, data]
     names = tuple(table.names[place] for place in data)
     if missing is not None:
@@ -201,47 +195,39 @@ def _split(table: Table, id: str) -> list[tuple[str, Table]]:
 
 def _open(source: Any, columns: Columns, field: str | None, id: str | None) -> tuple[Table | list[Table], str]:
     """Sort the source by kind: a table, or a list of them where it holds several recordings."""
-    if _is_path(source):
-        path = _existing(Path(source).expanduser())
-        return _open_file(path, columns, field, id), path.stem
-    found = from_object(source)
-    if found is None:
-        kind = type(source).__name__
-        raise TypeError(f"source is a {kind}; pass a path, a DataFrame, an array (T, N), or a Series")
-    return found, "series"
-
-
-def _open_file(path: Path, columns: Columns, field: str | None, id: str | None) -> Table | list[Table]:
-    """Read by the file's ending."""
+    if not _is_path(source):
+        found = from_object(source)
+        if found is None:
+            kind = type(source).__name__
+            raise TypeError(f"source is a {kind}; pass a path, a DataFrame, an array (T, N), or a Series")
+        return found, "series"
+    path = file_path(source)
+    if not os.path.isfile(path):
+        raise _describe_missing(path)
     suffix = path.suffix.lower()
     if field is not None and suffix not in FIELDS:
         raise ValueError(f"field={field!r} names an array in an .npz file but {path.name!r} is none; leave field out")
     if suffix in TEXT_SUFFIXES:
-        return read_text(path, columns, id)
-    if suffix in (".npy", ".npz"):
-        return number_columns(read_npy(path) if suffix == ".npy" else read_npz(path, field))
+        return read_text(path, columns, id), path.stem
     if suffix in READERS:
-        return READERS[suffix](path, field)
-    how = ELSEWHERE.get(suffix)
-    advice = f"pass read_series({how})" if how else f"rename it if it is text, as in {path.stem + '.csv'!r}"
+        return read_file(path, field), path.stem
     raise ValueError(
-        f"{path.name!r} is not one of .npy, .npz, .csv, .tsv, .txt, .dat, {', '.join(READERS)}, which can be read; "
-        f"{advice}"
+        f"{path.name!r} is not one of {', '.join(READERS)}, {', '.join(TEXT_SUFFIXES)}; rename it if it is text, as in "
+        f"{path.stem + '.csv'!r}, or pass the array or frame that another library reads"
     )
 
 
-def _existing(path: Path) -> Path:
-    """Return the path of a file that is there, or say what is there instead."""
-    if path.is_file():
-        return path
-    if str(path).startswith(("http:", "https:")):
-        raise ValueError(f"{str(path)!r} is an address and nothing is downloaded here; save the file and pass its path")
+def _describe_missing(path: Path) -> Exception:
+    """What to say of a path where no file is."""
+    words = str(path)
+    if words.startswith(("http:", "https:")) or "\n" in words:
+        return ValueError(f"{words[:60]!r} is no path, and nothing is downloaded here; save it as a file")
     if path.is_dir():
-        raise ValueError(f"{str(path)!r} is a folder; pass the path of one file in it")
+        return ValueError(f"{words!r} is a folder; pass the path of one file in it")
     beside = sorted(other.name for other in path.parent.iterdir()) if path.parent.is_dir() else []
     near = difflib.get_close_matches(path.name, beside, n=1)
     advice = f"did you mean {str(path.parent / near[0])!r}?" if near else "pass the full path of the recording"
-    raise FileNotFoundError(f"there is no file {str(path)!r}; {advice}")
+    return FileNotFoundError(f"there is no file {words!r}; {advice}")
 
 
 def _is_path(source: Any) -> bool:
@@ -250,11 +236,11 @@ def _is_path(source: Any) -> bool:
 
 def _is_list_of_recordings(source: Sequence[Any]) -> bool:
     """Whether a list holds recordings, not rows: paths, series, tables, or trials of several lengths in one column."""
-    if not source or all(isinstance(each, list | tuple | int | float | np.generic) for each in source):
-        return False
-    if any(
-        _is_path(each) or isinstance(each, Series) or len(getattr(each, "shape", ())) == 2 or hasattr(each, "get_data")
-        for each in source
-    ):
-        return True
+    for each in source:
+        if _is_path(each) or isinstance(each, Series | Mapping) or hasattr(each, "get_data") or _rank(each) == 2:
+            return True
     return len({np.shape(each) for each in source if isinstance(each, np.ndarray)}) > 1
+
+
+def _rank(each: Any) -> int:
+    return len(getattr(each, "shape", ()))

@@ -20,7 +20,7 @@ from .._checks import real, whole
 from ._clock import positions
 from ._embedding import Embedding, choose_delay, delay_coordinates
 from ._scaling import Scaling
-from ._values import as_values, require_time_first
+from ._values import as_values
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Key
@@ -72,9 +72,7 @@ class Series:
             warnings.warn(
                 f"Series takes the numbers of a {kind}, not its names and clock; read_series reads all", stacklevel=3
             )
-        values = as_values(self.values)
-        if not self.wide:
-            require_time_first(values.shape)
+        values = as_values(self.values, self.wide)
         self._require_kinds()
         if self.scaling is not None and self.scaling.columns != values.shape[1]:
             raise ValueError(

@@ -15,6 +15,7 @@ import mmap
 import re
 import warnings
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,33 +25,27 @@ from ._clock import Table, positions
 from ._frames import STAMP, to_seconds
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
-GAPS = ("", "nan", "na", "n/a", "null", "none")
+GAPS = ("", "nan", "na", "n/a", "#n/a", "null", "none")
 DECIMAL_COMMA = re.compile(r"[-+]?\d+(\.\d{3})*,\d+([eE][-+]?\d+)?")
 ONLY_DECIMAL_COMMAS = re.compile(rf"\s*{DECIMAL_COMMA.pattern}(\s+{DECIMAL_COMMA.pattern})+\s*")
+NEARLY_A_NUMBER = re.compile(r"[-+]?\d[\d.,' ]*([eE][-+]?\d+)?\s*%?")  # with thousands or a decimal comma
+NO_COMMENT = re.compile(rb"#(N/A|DIV/0|VALUE!|NUM!|REF!|NAME|NULL!|QNAN|SNAN|IND|INF)")  # Excel's and C's words
 ABOUT_SAMPLING = re.compile(r"\b(start|date|(sampl\w*[ _-]*)?(rate|freq\w*|interval)|fs|hz|dt)\b", re.IGNORECASE)
 LOOKED_AT = 60  # lines, to find out how a file is laid out
-SOMETHING_ELSE = {  # how other files begin
-    b"PK\x03\x04": "a Zip archive or an Excel workbook; open it with pandas.read_excel and pass the frame",
-    b"\x93NUMPY": "a NumPy array; name it .npy",
-    b"\x1f\x8b": "gzip; unpack it first",
-    b"\x89HDF": "HDF5; open it with h5py and pass the array",
-    b"PAR1": "Parquet; name it .parquet",
-    b"MATLAB": "a MATLAB file; name it .mat",
-    b"%PDF": "a PDF document; export the numbers as text",
-    b"<": "a web page or XML; download the raw file",
-}
 
 
 class Line(NamedTuple):
-    """A line with its number in the file, counted from 1."""
+    """A line, its number in the file, counted from 1, and its cells."""
 
     number: int
     text: str
+    cells: list[str]
 
 
 class Layout(NamedTuple):
     """How a file is laid out: its separator (None for blanks), names, the line where numbers begin, its encoding."""
 
+    path: Path
     delimiter: str | None
     names: list[str]
     first: Line
@@ -64,37 +59,20 @@ def read_text(path: Path, columns: Any = None, apart: str | None = None) -> Tabl
     Raises: ValueError naming line, column and text of what is no number, the line that is too long or too
     short, and what the file holds if it is no text.
     """
-    try:
-        return _read_text(path, columns, apart)
-    except UnicodeDecodeError:
-        try:
-            path.read_bytes().decode("utf-8")
-        except UnicodeDecodeError as problem:
-            raise ValueError(
-                f"{path.name!r} is not UTF-8 text (byte {problem.start} is "
-                f"{problem.object[problem.start : problem.start + 1]!r}); save it as CSV UTF-8"
-            ) from problem
-        raise ValueError(f"{path.name!r} is not whole UTF-16 text; save it as CSV UTF-8") from None
-
-
-def _read_text(path: Path, columns: Any, apart: str | None) -> Table:
     import pandas
 
     layout, notes = _lay_out(path)
-    first = _cells(layout.first, layout.delimiter)
+    first = layout.first.cells
     needed = set(range(len(first)) if columns is None else positions(layout.names, columns))
     needed -= set() if apart is None else set(positions(layout.names, apart))
     text = {place for place, cell in enumerate(first) if STAMP.fullmatch(cell)}
     text |= {place for place, cell in enumerate(first) if _number(cell) is None and place not in needed}
     options: dict[str, Any] = {
-        "header": None,
-        "skiprows": layout.first.number - 1,
-        "encoding": layout.encoding.removesuffix("-sig"),
+        **{"header": None, "skiprows": layout.first.number - 1, "skipinitialspace": True},
+        **{"sep": r"\s+" if layout.delimiter is None else layout.delimiter},
+        **{"encoding": layout.encoding.removesuffix("-sig"), "comment": "#" if layout.has_comments else None},
+        **{"na_values": [gap for word in GAPS for gap in (word, word.upper(), word.title())]},
     }
-    options |= {"sep": r"\s+" if layout.delimiter is None else layout.delimiter, "skipinitialspace": True}
-    options |= {"na_values": [gap for word in GAPS for gap in (word, word.upper(), word.title())]}
-    if layout.has_comments:
-        options["comment"] = "#"
     if tuple(map(int, pandas.__version__.split(".")[:2])) < (3, 1):
         options["float_precision"] = "round_trip"  # from 3.1 on it is always exact
     frame = None
@@ -102,110 +80,102 @@ def _read_text(path: Path, columns: Any, apart: str | None) -> Table:
         kinds: Any = {place: str if place in text else np.float64 for place in range(len(first))}
         try:
             frame = pandas.read_csv(path, dtype=kinds, **options)
-        except UnicodeDecodeError:
-            raise
+        except UnicodeDecodeError as problem:
+            raise _no_text(path, problem) from problem
         except ValueError as problem:
-            text.add(_find_text(path, layout, needed, text, problem))
-    if frame.shape[1] > 1 and frame.iloc[:, -1].isna().any():
-        _refuse_short_lines(path, layout, frame.iloc[:, -1].isna().to_numpy())
-    if frame.shape[1] > 1 and not layout.names[-1] and first[-1] == "" and frame.iloc[:, -1].isna().all():
-        frame = frame.iloc[:, :-1]  # every line ends in a separator
-    return _as_table(frame, layout, text, path.name, notes)
+            text.add(_find_text(layout, needed, text, problem))
+    last = frame.iloc[:, -1].isna().to_numpy()
+    if frame.shape[1] > 1 and last.any():
+        _refuse_short_lines(layout, last)
+        if not layout.names[-1] and first[-1] == "" and last.all():
+            frame = frame.iloc[:, :-1]  # every line ends in a separator
+    return _as_table(frame, layout, text, notes)
 
 
-def _as_table(frame: Any, layout: Layout, text: set[int], file_name: str, notes: tuple[str, ...]) -> Table:
+def _as_table(frame: Any, layout: Layout, text: set[int], notes: tuple[str, ...]) -> Table:
     """Split the frame into numbers, dates and text."""
-    names, stamps, refused = tuple(layout.names[: frame.shape[1]]), {}, {}
-    for place in sorted(text & set(range(len(names)))):
+    names = tuple(layout.names[: frame.shape[1]])
+    text = {place for place in text if place < len(names)}
+    if not text:
+        values = frame.to_numpy()
+        _refuse_preamble(values, layout.path.name)
+        return Table(values, names, notes=notes)
+    values, stamps, refused = np.full(frame.shape, np.nan), {}, {}
+    for place, name in enumerate(names):
         cells = frame.iloc[:, place]
-        seconds = to_seconds(cells)
-        if seconds is not None:
+        if place not in text:
+            values[:, place] = cells
+        elif (seconds := to_seconds(cells)) is not None:
             stamps[place] = seconds
         else:
-            sentence = _no_number(layout.first.number, place, names[place], str(cells.iloc[0]), file_name)
+            sentence = _no_number(layout.first.number, place, name, str(cells.iloc[0]), layout.path.name)
             refused[place] = (cells.to_numpy(), sentence)
-    if not stamps and not refused:
-        values = frame.to_numpy()
-        _refuse_preamble(values, file_name)
-        return Table(values, names, notes=notes)
-    values = np.full(frame.shape, np.nan)
-    for place in set(range(len(names))) - text:
-        values[:, place] = frame.iloc[:, place]
     return Table(values, names, stamps, refused, notes=notes)
 
 
 def _lay_out(path: Path) -> tuple[Layout, tuple[str, ...]]:
     """Look at the first lines: what separates, names, begins; and what was found that is not read."""
     encoding, has_comments = _look_at_bytes(path)
-    lines: list[Line] = []
-    with path.open(encoding=encoding) as file:
-        content: list[Line] = []
-        for number, text in enumerate(file, 1):
-            if text.strip():
-                lines.append(Line(number, text.rstrip("\n")))
-                content += lines[-1:] if not text.lstrip().startswith("#") else []
-            if len(content) == LOOKED_AT:
-                break
+    try:
+        with path.open(encoding=encoding) as file:
+            lines = [(number, text.rstrip("\n")) for number, text in enumerate(islice(file, 10 * LOOKED_AT), 1)]
+    except UnicodeError as problem:
+        raise _no_text(path, problem) from problem
+    comments = [(number, text) for number, text in lines if text.lstrip().startswith("#")]
+    content = [line for line in lines if line[1].strip() and line not in comments][:LOOKED_AT]
     if not content:
         raise ValueError(f"{path.name!r} holds no line of numbers; pass a file with one line per time step")
-    delimiter = _delimiter([line.text for line in (content[1:] or content)[-20:]])
-    cells = [_cells(line, delimiter) for line in content]
-    width = len(cells[-1])
-    above = next((k for k, row in enumerate(cells) if not _is_header(row, cells[k + 1 : k + 2])), len(cells))
-    if above == len(cells):
-        if above == 1:
-            raise ValueError(
-                f"{path.name!r} holds names but no line of numbers; pass a file with one line per time step"
-            )
-        above = 1  # lines that begin with text
-    if above > 1 and all(len(row) == width and all(map(_is_word, row)) for row in cells[above - 2 : above]):
+    delimiter = _delimiter([text for _, text in (content[1:] or content)[-20:]])
+    rows = [Line(number, text, _cells(number, text, delimiter)) for number, text in content]
+    width = len(rows[-1].cells)
+    headers = [_is_header(row.cells, below.cells) for row, below in zip(rows, rows[1:] + rows[-1:], strict=True)]
+    above = headers.index(False) if False in headers else min(1, len(rows) - 1)  # lines may begin with text
+    if headers == [True]:
+        raise ValueError(f"{path.name!r} holds names but no line of numbers; pass a file with one line per time step")
+    names, units = rows[above - 2 : above] if above > 1 else (rows[0], rows[0])
+    if above > 1 and len(names.cells) == len(units.cells) == width and all(map(_is_word, names.cells)):
         raise ValueError(
-            _no_number(content[above - 1].number, 0, cells[above - 2][0], cells[above - 1][0], path.name)
+            _no_number(units.number, width - 1, names.cells[-1], units.cells[-1], path.name)
             + "; if it is a line of units, delete it"
         )
-    if not above and len(cells[0]) < width:
+    if not above and len(rows[0].cells) < width:
         raise ValueError(
-            f"line {content[0].number} of {path.name!r} has {len(cells[0])} cells but the lines below have {width}; if "
-            "it holds a start time or a rate, delete it and pass dt= or rate="
+            f"line {rows[0].number} of {path.name!r} has {len(rows[0].cells)} cells but the lines below have {width}; "
+            "if it holds a start time or a rate, delete it and pass dt= or rate="
         )
-    body, names = content[above], [""] * width
-    unread = content[: max(0, above - 1)]
-    head = cells[above - 1] if above else []
-    if len(head) == 1 < width or (
-        len(head) > 1 and ABOUT_SAMPLING.search(head[0]) and not any(map(_is_word, head[1:]))
-    ):
-        unread = content[:above]  # such as "rate, 250"
-    elif above:
-        names = _fit_names(cells[above - 1], cells[above:], content[above], path.name)
+    head, unread = rows[above - 1] if above else None, rows[: max(0, above - 1)]
+    if head is None:
+        names = _commented_names(comments, rows[0].number, delimiter, width)
+    elif len(head.cells) == 1 < width or (ABOUT_SAMPLING.search(head.text) and not any(map(_is_word, head.cells[1:]))):
+        names, unread = [""] * width, rows[:above]  # such as "rate, 250"
     else:
-        names = _commented_names(lines, content[0], delimiter, width)
-    comments = [line for line in lines if line.number < body.number and line.text.lstrip().startswith("#")]
+        names = _fit_names(head.cells, rows[above:], path.name)
     notes = tuple(
-        f"line {line.number} of {path.name!r} is {line.text.strip()[:60]!r}, which is not used; pass rate= or dt="
-        for line in comments
-        if ABOUT_SAMPLING.search(line.text) and re.search(r"\d", line.text)
+        f"line {number} of {path.name!r} is {text.strip()[:60]!r}, which is not used; pass rate= or dt="
+        for number, text in comments
+        if number < rows[above].number and ABOUT_SAMPLING.search(text) and re.search(r"\d", text)
     )
     if unread:
-        some = "; ".join(line.text.strip()[:60] for line in unread[:4])
+        some = "; ".join(row.text.strip()[:60] for row in unread[:4])
         warnings.warn(
             f"the first {len(unread)} lines of {path.name!r} are not read ({some}); pass rate= or dt= if they tell the "
             "sampling",
-            stacklevel=8,
+            stacklevel=7,
         )
-    return Layout(delimiter, names, body, encoding, has_comments), notes
+    return Layout(path, delimiter, names, rows[above], encoding, has_comments), notes
 
 
-def _fit_names(header: list[str], body: list[list[str]], first: Line, file_name: str) -> list[str]:
+def _fit_names(header: list[str], body: list[Line], file_name: str) -> list[str]:
     """As many names as cells: a header may lack that of the row numbers, as R writes it, or of a last, empty cell."""
-    width = len(body[0])
+    width = len(body[0].cells)
     if len(header) == width:
         return header
-    if len(header) == width - 1 and all(row[-1] == "" for row in body):
+    numbers = [_number(row.cells[0]) for row in body]
+    if len(header) == width - 1 and all(row.cells[-1] == "" for row in body):
         return [*header, ""]
-    numbers = [_number(row[0]) for row in body]
     if len(header) == width - 1 and None not in numbers and all(np.diff(np.array(numbers, float)) == 1):
         return ["", *header]
-    raise ValueError(_ragged(first.number, width, len(header), file_name))
+    raise ValueError(_ragged(body[0].number, width, len(header), file_name))
 
 
 def _look_at_bytes(path: Path) -> tuple[str, bool]:
@@ -214,52 +184,52 @@ def _look_at_bytes(path: Path) -> tuple[str, bool]:
         raise ValueError(f"{path.name!r} holds no line of numbers; pass a file with one line per time step")
     with path.open("rb") as raw, mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
         start = content[:64].lstrip()
-        for mark, kind in SOMETHING_ELSE.items():
-            if start.startswith(mark):
-                raise ValueError(f"{path.name!r} is not text but {kind}")
         utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        if not utf16 and content.find(b"\0") >= 0:
+        if start.startswith((b"<", b"%PDF", b"PK\3\4", b"\x1f\x8b")) or (not utf16 and content.find(b"\0") >= 0):
             header = path.with_suffix(".hea")
             advice = f"pass {header.name!r}" if header.is_file() else "export it as CSV UTF-8, or as .npy"
-            raise ValueError(f"{path.name!r} is not text: it holds zero bytes; {advice}")
-        return "utf-16" if utf16 else "utf-8-sig", content.find(b"#") >= 0
+            raise ValueError(f"{path.name!r} is not text: it begins with {start[:8]!r}; {advice}")
+        return "utf-16" if utf16 else "utf-8-sig", content.find(b"#") >= 0 and not NO_COMMENT.search(content)
 
 
-def _body(path: Path, layout: Layout) -> Iterator[Line]:
-    with path.open(encoding=layout.encoding) as file:
+def _no_text(path: Path, problem: UnicodeError) -> ValueError:
+    where = f" (byte {problem.object[problem.start :][:1]!r})" if isinstance(problem, UnicodeDecodeError) else ""
+    return ValueError(f"{path.name!r} is not UTF-8 text{where}; save it as CSV UTF-8")
+
+
+def _body(layout: Layout) -> Iterator[Line]:
+    with layout.path.open(encoding=layout.encoding) as file:
         for number, text in enumerate(file, 1):
             if number >= layout.first.number and text.strip() and not text.lstrip().startswith("#"):
-                yield Line(number, text.rstrip("\n"))
+                yield Line(number, text, _cells(number, text.rstrip("\n"), layout.delimiter))
 
 
-def _find_text(path: Path, layout: Layout, needed: set[int], text: set[int], problem: ValueError) -> int:
+def _find_text(layout: Layout, needed: set[int], text: set[int], problem: ValueError) -> int:
     """The column that holds text and need not hold numbers; refuses the first mistake anywhere else."""
-    width = len(layout.names)
-    for line in _body(path, layout):
-        cells = _cells(line, layout.delimiter)
-        if len(cells) != width:
-            raise ValueError(_ragged(line.number, len(cells), width, path.name))
-        for place, cell in enumerate(cells):
+    names, file_name = layout.names, layout.path.name
+    for line in _body(layout):
+        if len(line.cells) != len(names):
+            raise ValueError(_ragged(line.number, len(line.cells), len(names), file_name))
+        for place, cell in enumerate(line.cells):
             if place not in text and _number(cell) is None:
                 if place not in needed:
                     return place
-                raise ValueError(_no_number(line.number, place, layout.names[place], cell, path.name))
-    raise ValueError(f"{path.name!r} is no table ({problem}); correct it, or choose columns with columns=")
+                raise ValueError(_no_number(line.number, place, names[place], cell, file_name))
+    raise ValueError(f"{file_name!r} is no table ({problem}); correct it, or choose columns with columns=")
 
 
-def _refuse_short_lines(path: Path, layout: Layout, gaps: np.ndarray) -> None:
+def _refuse_short_lines(layout: Layout, gaps: np.ndarray) -> None:
     """Tell a last cell that is empty from one that is not there, which pandas does not."""
     width, mark = len(layout.names), layout.delimiter
     if mark is not None and layout.encoding != "utf-16" and not layout.has_comments:
-        with path.open("rb") as raw:
-            for _ in range(layout.first.number - 1):
-                raw.readline()
+        with layout.path.open("rb") as raw:
+            list(islice(raw, layout.first.number - 1))
             found = sum(block.count(mark.encode()) for block in iter(lambda: raw.read(2**24), b""))
         if found == (width - 1) * len(gaps):
             return
-    for line, gap in zip(_body(path, layout), gaps, strict=False):
-        if gap and len(_cells(line, mark)) != width:
-            raise ValueError(_ragged(line.number, len(_cells(line, mark)), width, path.name))
+    for line, gap in zip(_body(layout), gaps, strict=False):
+        if gap and len(line.cells) != width:
+            raise ValueError(_ragged(line.number, len(line.cells), width, layout.path.name))
 
 
 def _refuse_preamble(values: np.ndarray, file_name: str) -> None:
@@ -289,15 +259,14 @@ def _delimiter(sample: list[str]) -> str | None:
     return next(found, None)
 
 
-def _cells(line: Line, delimiter: str | None) -> list[str]:
+def _cells(number: int, text: str, delimiter: str | None) -> list[str]:
     """The cells of a line, without quotes and blanks around them."""
     if delimiter is None:
-        return [cell.strip('"') for cell in line.text.split()]
+        return [cell.strip('"') for cell in text.split()]
     try:
-        cells = next(csv.reader([line.text], delimiter=delimiter, skipinitialspace=True))
+        return [cell.strip() for cell in next(csv.reader([text], delimiter=delimiter, skipinitialspace=True))]
     except csv.Error as problem:
-        raise ValueError(f"line {line.number} is no line of a table ({problem}); correct or remove it") from problem
-    return [cell.strip() for cell in cells]
+        raise ValueError(f"line {number} is no line of a table ({problem}); correct or remove it") from problem
 
 
 def _number(cell: str) -> float | None:
@@ -305,31 +274,31 @@ def _number(cell: str) -> float | None:
     if cell.lower() in GAPS:
         return np.nan
     try:
-        return None if "_" in cell else float(cell)
+        return float(cell) if cell.isascii() and "_" not in cell else None
     except ValueError:
         return None
 
 
 def _is_word(cell: str) -> bool:
-    return _number(cell) is None and not DECIMAL_COMMA.fullmatch(cell) and not STAMP.fullmatch(cell)
+    return _number(cell) is None and not NEARLY_A_NUMBER.fullmatch(cell) and not STAMP.fullmatch(cell)
 
 
-def _is_header(row: list[str], following: list[list[str]]) -> bool:
+def _is_header(row: list[str], following: list[str]) -> bool:
     """Whether a line holds names: it begins with text, holds no number, or counts as pandas does.
 
     A line that begins with a number and has text further on is no header but a mistake, to be reported.
     """
     holds_no_number = any(row) and all(cell == "" or _is_word(cell) for cell in row)
     counting = [str(place) for place in range(len(row))]
-    counted = len(row) >= 3 and row == counting and any("." in cell for cell in (following or [[]])[0])
+    counted = len(row) >= 3 and row == counting and any("." in cell for cell in following)
     counted_beside_index = len(row) >= 2 and row == ["", *counting[:-1]]
     return _is_word(row[0]) or holds_no_number or counted or counted_beside_index
 
 
-def _commented_names(lines: list[Line], first: Line, delimiter: str | None, width: int) -> list[str]:
+def _commented_names(comments: list[tuple[int, str]], first: int, delimiter: str | None, width: int) -> list[str]:
     """Names from the comment line right above the numbers (numpy.savetxt writes one), or empty ones."""
-    above = [line.text.lstrip("# \t") for line in lines if line.number < first.number]
-    cells = _cells(Line(first.number - 1, above[-1]), delimiter) if above else []
+    above = [text.lstrip("# \t") for number, text in comments if number < first]
+    cells = _cells(first - 1, above[-1], delimiter) if above else []
     return cells if len(cells) == width and all(map(_is_word, cells)) else [""] * width
 
 

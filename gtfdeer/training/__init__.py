@@ -1,5 +1,6 @@
 """Training: from a model and a recording to a reconstruction that is simulated, scored and saved."""
 
+from .._checks import file_path
 from ._archive import remove_drafts, require_writable, write_whole
 from ._config import TrainConfig
 from ._fit import fit, load, resume
@@ -22,6 +23,7 @@ __all__ = [
     "TrainState",
     "available_memory",
     "describe_device",
+    "file_path",
     "fit",
     "info",
     "load",

@@ -17,6 +17,8 @@ import numpy as np
 import psutil
 from numpy.lib import format as npy
 
+from .._checks import file_path
+
 __all__ = ["LARGEST", "pack", "remove_drafts", "require_writable", "unpack", "write_whole"]
 
 LARGEST = 2**32  # bytes of arrays in a file
@@ -42,7 +44,7 @@ def write_whole(
     Raises:
         OSError: if the folder is missing or not writable, or the disk full; nothing is left behind.
     """
-    target = Path(path)
+    target = file_path(path)
     draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
     try:
         with open(draft, "xb") as file:

@@ -17,7 +17,6 @@ package's own lists, and no array or model is built before its size is compared 
 from __future__ import annotations
 
 import json
-import os
 import warnings
 import zipfile
 import zlib
@@ -30,8 +29,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from .._checks import file_path, package, whole
 from .._checks import key as check_key
-from .._checks import package, whole
 from ..data import Embedding, Scaling, Series
 from ._archive import LARGEST, pack, remove_drafts, require_writable, unpack, write_whole
 from ._config import TrainConfig
@@ -51,12 +50,6 @@ _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, Synt
 _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
 
-def _as_path(path: object, example: str) -> Path:
-    if not isinstance(path, str | os.PathLike):
-        raise TypeError(f"path is {path!r}; pass the path of a file, such as {example!r}")
-    return Path(path)
-
-
 # --- save ---
 
 
@@ -67,6 +60,7 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         TypeError: for a model that `load` could not build.
         OSError: if the file cannot be written.
     """
+    path = file_path(path, "model.npz")
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
     header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype", "coarsened")}
     header["column_names"], e = list(rec.column_names), rec.embedding
@@ -98,7 +92,7 @@ def _describe_run(run: TrainRun) -> dict[str, Any]:
 
 def checkpoint_path(path: object) -> Path:
     """Return the path that the checkpoints of a run are written to, given it or that of the previous one."""
-    path = _as_path(path, "run.npz")
+    path = file_path(path, "run.npz")
     if path.suffix != ".npz" or path.name == ".previous.npz":
         raise ValueError(f"checkpoint is {str(path)!r}; pass a name that ends in .npz, such as 'run.npz'")
     return path.with_name(f"{path.name.removesuffix('.npz').removesuffix('.previous')}.npz")
@@ -211,7 +205,7 @@ def load(path: str | Path) -> dict[str, Any]:
     Raises:
         FileNotFoundError, ValueError: if there is no such file, or it is not one of this version or older.
     """
-    path = _as_path(path, "model.npz")
+    path = file_path(path, "model.npz")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
     header, arrays = _read(path, "Reconstruction.save")

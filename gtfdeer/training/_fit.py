@@ -10,8 +10,8 @@ import jax
 import numpy as np
 import optax
 
+from .._checks import file_path, whole
 from .._checks import key as check_key
-from .._checks import whole
 from ..data import Series
 from ..forcing import DEFAULT, Schedule
 from ..models import Model
@@ -122,7 +122,7 @@ def fit(
     run = TrainRun(model, recordings, inputs, config, key, state, every=every, input_scaling=input_scaling)
     warn_of_unused(recordings, config.window)
     path = None if checkpoint is None else checkpoint_path(checkpoint)
-    if checkpoint is not None and path != Path(checkpoint):
+    if checkpoint is not None and path != file_path(checkpoint):
         raise ValueError(f"checkpoint is {str(checkpoint)!r}, the name of a previous one; pass {str(path)!r}")
     return _train(run, path, callbacks, progress, mesh)
 
@@ -152,7 +152,7 @@ def resume(
         FileNotFoundError, ValueError: if there is no such file, or it is damaged; the sentence names the older one.
     """
     own = checkpoint_path(path)
-    run = load_run(Path(path))
+    run = load_run(file_path(path, "run.npz"))
     return _train(run, own, callbacks, progress, build_mesh(devices, run.config.batch))
 
 

@@ -7,6 +7,7 @@ compares it with a test series, `save` keeps it in a file. `fit`, `resume` and `
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -222,16 +223,23 @@ class Reconstruction:
         """
         return write_equations(self.model, latex=latex)
 
-    def score(self, test: Series, *, steps: int = 20, floor: Series | None = None, u: Any = None) -> Scores:
-        """Judge the free run and the short forecasts against a test series; prints as a table.
+    def score(
+        self,
+        test: Series | Sequence[Series],
+        *,
+        steps: int = 20,
+        floor: Series | Sequence[Series] | None = None,
+        u: Any = None,
+    ) -> Scores:
+        """Judge free runs and short forecasts against a test series, or several trials; prints as a table.
 
         Args:
-            test: a `Series` in data units or standardised (its scaling is known); its longest segment without a long
-                gap counts.
+            test: in data units or standardised (its scaling is known); of each its longest segment without a long gap
+                counts. Of several trials one set of scores is made, in which nothing straddles two.
             steps: n of the prediction error PE(n).
-            floor: another recording of the same system: its scores against `test` are what a perfect model would
-                get. By default the two halves of `test` are compared, which only approximates it.
-            u: `(T, K)` external inputs along `test`, a row for each of its rows, gaps included.
+            floor: another recording of the same system, or several: their scores against `test` are what a perfect
+                model would get. By default the two halves of `test` are compared, which only approximates it.
+            u: `(T, K)` external inputs along `test`, a row for each of its rows, gaps included; a list for several.
 
         Returns:
             `Scores` with D_stsp, D_H, PE, lambda_max and the floors.
@@ -240,11 +248,27 @@ class Reconstruction:
             ValueError, TypeError: if columns or sampling step differ from the training data's, or `u` does not fit.
         """
         steps = whole(steps, "steps")
-        series = self.standardised(test)
-        inputs = self._inputs(u, len(test), lost=len(test) - len(series))
-        values, inputs = longest_segment([series], None if inputs is None else [inputs])
-        other = None if floor is None else longest_segment([self.standardised(floor)])[0]
-        return score_model(self.model, values, self.dt, self.gain, steps=steps, floor=other, u=inputs)
+        tests = [test] if isinstance(test, Series) else list(test)
+        inputs = u if isinstance(u, list | tuple) else [u] * len(tests)
+        if len(inputs) != len(tests):
+            raise ValueError(f"u holds {len(inputs)} arrays for {len(tests)} series; pass one for each")
+        pairs = [self._longest_segment(each, given) for each, given in zip(tests, inputs, strict=True)]
+        others = [floor] if isinstance(floor, Series) else floor
+        return score_model(
+            self.model,
+            [values for values, _ in pairs],
+            self.dt,
+            self.gain,
+            steps=steps,
+            floor=None if others is None else [longest_segment([self.standardised(each)])[0] for each in others],
+            u=[given for _, given in pairs if given is not None] or None,
+        )
+
+    def _longest_segment(self, series: Series, u: Any) -> tuple[np.ndarray, np.ndarray | None]:
+        """Values and inputs, both in model units."""
+        standard = self.standardised(series)
+        inputs = self._inputs(u, len(series), lost=len(series) - len(standard))
+        return longest_segment([standard], None if inputs is None else [inputs])
 
     def save(self, path: str | Path) -> None:
         """Write one `.npz`: arrays, a JSON header, no pickle; whole or not at all. TypeError: a class of your own."""

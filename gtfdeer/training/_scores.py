@@ -11,6 +11,8 @@ Protocol: `gtfdeer.training._rollout.rollout_for_comparison`, everything in stan
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,7 @@ __all__ = ["Scores", "complete_rows", "interpolate", "score_model"]
 _EXPONENT_STARTS, _EXPONENT_PERIODS = 8, 500  # orbits, and oscillations of the data over all of them
 _EXPONENT_STEPS = 50_000, 5_000_000  # the fewest and the most that they take together
 _VALID_STARTS, _HORIZON = 20, 5_000  # forecasts, and their longest length
+_SHORTEST = 100  # steps of a trial that is scored
 _WARM_UP = 1_000  # rows that the filter takes to find units that are not observed, at most
 _MAX_OUTSIDE = 0.05  # share of generated points, beyond that of true ones, above which the table says so (ours)
 
@@ -109,58 +112,76 @@ class Scores:
 
 def score_model(
     model: Model,
-    reference: Float[np.ndarray, "time observed"],
+    trials: Sequence[Float[np.ndarray, "time observed"]],
     dt: float,
     gain: Float[np.ndarray, "latent observed"] | None = None,
     *,
     steps: int = 20,
-    floor: Float[np.ndarray, "time2 observed"] | None = None,
-    u: Float[np.ndarray, "time inputs"] | None = None,
+    floor: Sequence[Float[np.ndarray, "time2 observed"]] | None = None,
+    u: Sequence[Float[np.ndarray, "time inputs"]] | None = None,
 ) -> Scores:
-    """Score `model` against a standardised reference.
+    """Score `model` against standardised recordings; nothing is compared, or counted, across the end of one.
 
     Args:
         model: from `gtfdeer.models`.
-        reference: `(T, N)` the test series. Where cells are missing (NaN), D_stsp is of the complete rows, PE of the
-            cells that are there, and D_H of values interpolated in time.
-        dt: its sampling step in units of time.
-        gain: s K, with which the states that the free run and the valid time begin with are found
+        trials: each `(T, N)`. Where cells are missing (NaN), D_stsp is of the complete rows, PE of the cells that are
+            there, and D_H of values interpolated in time. D_H is a mean over trials, weighted by their rows.
+        dt: the sampling step in units of time.
+        gain: s K, with which the states that the free runs and the valid time begin with are found
             (`gtfdeer.training._filter`); PE is from one observation alone, as published.
         steps: n of PE(n).
-        floor: another recording of the same system; None compares the two halves of the reference.
-        u: `(T, K)` external inputs along the reference, or None.
+        floor: other recordings of the same system; None compares the two halves of every trial.
+        u: `(T, K)` external inputs along every trial, or None.
 
     Raises:
-        ValueError: if the reference is too short.
+        ValueError: if every trial is too short; shorter ones beside longer ones are left out with a warning.
     """
-    length = reference.shape[0]
-    shortest = max(2 * steps, 100)
-    if length < shortest:
-        raise ValueError(f"the test series has {length} steps without a gap; pass at least {shortest}")
-    states, _ = filter_series(model, reference, gain, u)
-    warm = 0 if u is not None or gain is None else min(_WARM_UP, length // 10)
-    seen, generated = rollout_for_comparison(model, reference, u, states[warm])
-    bounded = bool(np.isfinite(generated).all())
-    forecasts, persisted = _forecasts(model, reference, steps, u), reference[:-steps]
-    ours, other = _cut_alike(reference, floor)
-    valid = _measure_valid_time(model, reference, states, dt, steps) if u is None else None
+    shortest = max(2 * steps, _SHORTEST)
+    kept = [k for k, x in enumerate(trials) if len(x) >= shortest]
+    if not kept:
+        longest = max(map(len, trials), default=0)
+        raise ValueError(f"the test series has {longest} steps without a gap; pass at least {shortest}")
+    if len(kept) < len(trials):
+        short = len(trials) - len(kept)
+        warnings.warn(f"{short} of {len(trials)} trials are not scored: fewer than {shortest} steps", stacklevel=3)
+    trials, inputs = [trials[k] for k in kept], [None if u is None else u[k] for k in kept]
+    states = [filter_series(model, x, gain, v)[0] for x, v in zip(trials, inputs, strict=True)]
+    warm = [0 if u is not None or gain is None else min(_WARM_UP, len(x) // 10) for x in trials]
+    starts = [z[k] for z, k in zip(states, warm, strict=True)]
+    seen, generated = zip(*map(partial(rollout_for_comparison, model), trials, inputs, starts), strict=True)
+    bounded = all(bool(np.isfinite(run).all()) for run in generated)
+    forecasts = zip(_forecasts(model, trials, steps, inputs), trials, strict=True)
+    ours, other = zip(*map(_cut_alike, trials, trials if floor is None else floor), strict=False)
+    valid = _measure_valid_time(model, trials, states, dt, steps) if u is None else None
     exponents = _estimate_exponents(model, generated, dt) if bounded and u is None else None
+    halves = f"the two halves of {'the test series' if len(trials) == 1 else 'every trial'}"
     return Scores(
-        D_stsp=measures.state_space_divergence(complete_rows(seen), generated) if bounded else float("inf"),
-        D_H=measures.power_spectrum_error(interpolate(seen), generated) if bounded else 1.0,
-        PE=_mean_squared(forecasts - reference[steps:]),
+        D_stsp=_compare_spaces(seen, generated) if bounded else float("inf"),
+        D_H=_compare_spectra(seen, generated) if bounded else 1.0,
+        PE=_mean_squared([forecast - x[steps:] for forecast, x in forecasts]),
         lambda_max=None if exponents is None else float(exponents.mean()),
         lambda_max_spread=None if exponents is None else float(exponents.std(ddof=1) / len(exponents) ** 0.5),
         valid_time=None if valid is None else valid.median,
         valid_time_quartiles=None if valid is None else valid.quartiles,
-        outside=measures.outside_fraction(complete_rows(seen), generated),
-        floor_D_stsp=measures.state_space_divergence(complete_rows(ours), complete_rows(other)),
-        floor_D_H=measures.power_spectrum_error(interpolate(ours), interpolate(other)),
-        floor_outside=measures.outside_fraction(complete_rows(ours), complete_rows(other)),
-        PE_persistence=_mean_squared(persisted - reference[steps:]),
-        floor_source="the two halves of the test series" if floor is None else "another recording of the same system",
+        outside=measures.outside_fraction(complete_rows(np.concatenate(seen)), np.concatenate(generated)),
+        floor_D_stsp=_compare_spaces(ours, other),
+        floor_D_H=_compare_spectra(ours, other),
+        floor_outside=measures.outside_fraction(*(complete_rows(np.concatenate(parts)) for parts in (ours, other))),
+        PE_persistence=_mean_squared([x[:-steps] - x[steps:] for x in trials]),
+        floor_source=halves if floor is None else "another recording of the same system",
         steps=steps,
     )
+
+
+def _compare_spaces(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    rows = (complete_rows(np.concatenate(parts)) for parts in (reference, other))
+    return measures.state_space_divergence(*rows)
+
+
+def _compare_spectra(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
+    pairs = zip(map(interpolate, reference), map(interpolate, other), strict=True)
+    errors = [measures.power_spectrum_error(*pair) for pair in pairs]
+    return float(np.average(errors, weights=[len(x) for x in reference]))
 
 
 def complete_rows(x: Float[np.ndarray, "time observed"]) -> Float[np.ndarray, "rows observed"]:
@@ -177,38 +198,44 @@ def interpolate(x: Float[np.ndarray, "time observed"]) -> Float[np.ndarray, "tim
     return np.stack(columns, axis=1).astype(x.dtype)
 
 
-def _mean_squared(errors: np.ndarray) -> float:
-    return float(np.nanmean(errors.astype(np.float64) ** 2))
+def _mean_squared(errors: Sequence[np.ndarray]) -> float:
+    return float(np.nanmean(np.concatenate(errors).astype(np.float64) ** 2))
 
 
-def _cut_alike(reference: np.ndarray, floor: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-    """Return two true recordings of equal length."""
-    if floor is None:
-        half = reference.shape[0] // 2
+def _cut_alike(reference: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two true recordings of equal length: the halves of one, or as much of both as there is."""
+    if other is reference:
+        half = len(reference) // 2
         return reference[:half], reference[half : 2 * half]
-    common = min(reference.shape[0], floor.shape[0])
-    return reference[:common], floor[:common]
+    common = min(len(reference), len(other))
+    return reference[:common], other[:common]
 
 
 def _measure_valid_time(
-    model: Model, reference: np.ndarray, states: np.ndarray, dt: float, steps: int
+    model: Model, trials: Sequence[np.ndarray], states: Sequence[np.ndarray], dt: float, steps: int
 ) -> measures.ValidTime | None:
-    """Return how long forecasts from states evenly along the reference hold; None where it is too short or has gaps."""
-    warm = min(_WARM_UP, len(reference) // 10)
-    horizon = min(_HORIZON, (len(reference) - warm) // 4)
-    if horizon < 2 * steps or np.isnan(reference).any():
+    """Return how long forecasts from states evenly along the trials hold; None where one is too short or has gaps."""
+    warm = [min(_WARM_UP, len(x) // 10) for x in trials]
+    horizon = min(_HORIZON, *((len(x) - k) // 4 for x, k in zip(trials, warm, strict=True)))
+    if horizon < 2 * steps or any(np.isnan(x).any() for x in trials):
         return None
-    starts = np.linspace(warm, len(reference) - horizon - 1, _VALID_STARTS).astype(int)
-    truth = np.stack([reference[start + 1 : start + 1 + horizon] for start in starts])
-    return measures.valid_prediction_time(truth, rollout_side_by_side(model, horizon, states[starts]), dt=dt)
+    truth, starts = [], []
+    for x, z, k in zip(trials, states, warm, strict=True):
+        for start in np.linspace(k, len(x) - horizon - 1, -(-_VALID_STARTS // len(trials))).astype(int):
+            truth.append(x[start + 1 : start + 1 + horizon])
+            starts.append(z[start])
+    forecasts = rollout_side_by_side(model, horizon, np.stack(starts))
+    return measures.valid_prediction_time(np.stack(truth), forecasts, dt=dt)
 
 
-def _forecasts(model: Model, reference: np.ndarray, steps: int, u: Any) -> np.ndarray:
-    """Return in row t the forecast of `reference[t + steps]` from `reference[t]` alone."""
+def _forecasts(model: Model, trials: Sequence[np.ndarray], steps: int, u: Sequence[Any]) -> list[np.ndarray]:
+    """Return for every trial, in row t, the forecast of `x[t + steps]` from `x[t]` alone."""
     graph, parameters = nnx.split(model)
-    inputs = None if u is None else jnp.asarray(u, jnp.float32)
-    known, _ = fill_gaps(jnp.asarray(reference[:-steps], jnp.float32))
-    return np.asarray(_run_from_each(graph, steps, parameters, known, inputs))
+    inputs = None if u[0] is None else jnp.asarray(np.concatenate(u), jnp.float32)
+    known, _ = fill_gaps(jnp.asarray(np.concatenate(trials)[:-steps], jnp.float32))
+    found = np.asarray(_run_from_each(graph, steps, parameters, known, inputs))
+    ends = np.cumsum([len(x) for x in trials])
+    return [found[end - len(x) : end - steps] for end, x in zip(ends, trials, strict=True)]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -223,13 +250,14 @@ def _run_from_each(graph: Any, steps: int, parameters: Any, x: Array, u: Array |
     return jax.vmap(model.decode)(z)
 
 
-def _estimate_exponents(model: Model, x: Float[np.ndarray, "time observed"], dt: float) -> np.ndarray | None:
-    """Return lambda_max from `_EXPONENT_STARTS` points of a free run, over a time that its oscillations set.
+def _estimate_exponents(model: Model, runs: Sequence[np.ndarray], dt: float) -> np.ndarray | None:
+    """Return lambda_max from `_EXPONENT_STARTS` points of free runs, over a time that their oscillations set.
 
     None where an orbit diverges within the steps that an exponent takes, although the scored run did not.
     """
-    above = x > x.mean(axis=0)
-    oscillations = max(1.0, float(np.mean(np.sum(above[1:] & ~above[:-1], axis=0))))
+    x = np.concatenate(runs)
+    above = [run > x.mean(axis=0) for run in runs]
+    oscillations = max(1.0, float(np.mean(sum(np.sum(each[1:] & ~each[:-1], axis=0) for each in above))))
     wanted = _EXPONENT_PERIODS * len(x) / oscillations
     steps = 10 * (int(np.clip(wanted, *_EXPONENT_STEPS)) // (10 * _EXPONENT_STARTS))
     rows = x[np.linspace(len(x) // 4, len(x) - 1, _EXPONENT_STARTS).astype(int)]

@@ -46,6 +46,7 @@ class Tensor:
 
 def write_text_files():
     jitter = np.arange(T) * 0.004 + np.random.default_rng(1).uniform(0, 0.001, T) * (np.arange(T) % (T - 1) > 0)
+    minutes = pd.date_range("2024-01-01 23:00", periods=T, freq="min")
     codes = FRAME.copy()
     codes.iloc[[7, 40], 0] = -9999
     for name, frame in {
@@ -59,6 +60,9 @@ def write_text_files():
         "shuffled": TIMED.sample(frac=1, random_state=0),
         "jitter": FRAME.assign(time=jitter),
         "codes": codes,
+        "digits": FRAME.assign(date=pd.date_range("2024-01-01", periods=T).strftime("%Y%m%d")),
+        "two": FRAME.assign(date=minutes.strftime("%Y-%m-%d"), time=minutes.strftime("%H:%M:%S")),
+        "index": FRAME.assign(trial=np.repeat([0, 1], T // 2)),
         "trials": pd.concat([TIMED[:100].assign(trial=name) for name in "ab"]),
     }.items():
         frame.to_csv(f"{name}.csv", index=False)
@@ -71,10 +75,12 @@ def write_text_files():
         "comment": f"# sampling rate: 250 Hz\n{body}",
         "units": f"x,y\nmV,mV\n{rows}",
         "commas": "x;y\n0,5;1,5\n0,6;1,7\n",
+        "thousands": "x;y\n" + "1,250.5;2\n3.5;4\n" * 20,
         "text": "x,y\n1,2\n3,oops\n4,5\n",
     }.items():
         Path(f"{name}.csv").write_text(text)
     np.save("array.npy", X)
+    np.savez("clock.npz", t=TIME, data=X, fs=250.0)
     np.savez("arrays.npz", eeg=X, other=X[:5])
 
 
@@ -127,6 +133,9 @@ def objects(code):
         "array": X,
         "masked": masked,
         "counts": (10**9 + np.random.default_rng(0).integers(-200, 200, T)),
+        "times": TIME,
+        "objects": [[None, 0.5], *X[1:].tolist()],
+        "texts": FRAME.set_index(DATED.index.strftime("%Y-%m-%d %H:%M:%S.%f")),
         "frame": DATED,
         "lasting": FRAME.set_index(pd.to_timedelta(TIME, unit="s")),
         "floats": TIMED.set_index("time"),
@@ -142,6 +151,9 @@ def objects(code):
         found["polars_frame"] = polars.DataFrame({"time": TIME, "x": X[:, 0], "y": X[:, 1]})
     if "dataarray" in code:
         xarray = pytest.importorskip("xarray")
+        filled = np.where(X[3, 1] == X, -999, X).T
+        about = {"dims": ("channel", "time"), "coords": {"time": TIME}, "attrs": {"_FillValue": -999}}
+        found["filled_dataarray"] = xarray.DataArray(filled, **about)
         found["dataarray"] = xarray.DataArray(X, dims=("time", "channel"), coords={"time": TIME})
     return found
 

