@@ -86,6 +86,8 @@ def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) ->
     >>> positions(["t", "x", "y"], ["y", 1])
     [2, 1]
     """
+    if not isinstance(columns, int | str | Sequence | np.ndarray):
+        raise TypeError(f"columns is {columns!r}; pass a position from 0, a name, or a list of these")
     names, wanted = list(names), [columns] if isinstance(columns, int | str) else list(columns)
     if not wanted:
         raise ValueError("columns is empty; pass at least one position or name")
@@ -253,8 +255,8 @@ def require_increasing(stamps: Float[np.ndarray, " time"], name: str) -> None:
         row = int(np.argmax(np.diff(stamps) <= 0)) + 1
         raise ValueError(
             f"the clock {name!r} does not increase: row {row} has {stamps[row]:.10g} after {stamps[row - 1]:.10g}; "
-            "sort the rows, write it with more digits, pass each recording as a file of its own, or id= the column "
-            "that tells them apart, or pass dt= and columns= for the rest"
+            "sort the rows, remove repeated ones, write it with more digits, pass each recording as a file of its own, "
+            "or id= the column that tells them apart, or pass dt= and columns= for the rest"
         )
 
 

@@ -60,7 +60,6 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         TypeError: for a model that `load` could not build.
         OSError: if the file cannot be written.
     """
-    path = file_path(path, "model.npz")
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
     header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype", "coarsened")}
     header["column_names"], e = list(rec.column_names), rec.embedding
@@ -77,7 +76,7 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         arrays |= {f"data/{i}/u": u for i, u in enumerate(run.inputs or ())}
         arrays["key"] = np.asarray(jax.random.key_data(run.key))
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
-    path = _as_path(path, "model.npz")
+    path = file_path(path, "model.npz")
     write_whole(path, pack(arrays, compress=run is None), None if run is None else _previous(path))
 
 
