@@ -410,9 +410,7 @@ def _build_parser() -> ArgumentParser:
     add("fit", "recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")
     add("fit", "--delay-embed", type=int, help="replace each column by so many copies, each later in the past")
     add("fit", "--delay", type=int, help="time steps between two copies; chosen from the data by default")
-    add(
-        "fit", "--test-fraction", type=float, default=0.0, help="share to score on: whole trials, or an end (0)"
-    )
+    add("fit", "--test-fraction", type=float, default=0.0, help="share to score on: whole trials, or an end (0)")
     add("fit", "--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
     add("fit", "--model", default="ShallowPLRNN", help="a class of gtfdeer.models: GRU, 'S5(width=16)' ...")
     for size in ("--latent-dim", "--hidden-dim"):

@@ -68,7 +68,7 @@ SERIES = {
     "a constant column": (lambda: series(with_nan(TABLE, 0, 0) * [1, 0, 1]).standardise(), V, ["column 1", "select"]),
     "split by a number of rows": (lambda: series().split(100), V, ["100", "fraction=0.8"]),
     "split by text": (lambda: series().split("half"), T, ["'half'", "fraction=0.8"]),
-    "a column that is not there": (lambda: series().select([0, 3]), V, ["[0, 3]", "0 to 2"]),
+    "a column that is not there": (lambda: series().select([0, 3]), V, ["column 3", "0, 1, 2"]),
     "an embedding longer than the data": (lambda: series().delay_embed(5, 100), V, ["400 rows", "200"]),
     "an embedding of half a lag": (lambda: series().delay_embed(2.5, 1), V, ["2.5", "whole number"]),
     "an embedding of an embedding": (lambda: series().delay_embed(2, 1).delay_embed(2, 1), V, ["embedded already"]),

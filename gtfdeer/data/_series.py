@@ -73,7 +73,8 @@ class Series:
                 f"Series takes the numbers of a {kind}, not its names and clock; read_series reads all", stacklevel=3
             )
         values = as_values(self.values, self.wide)
-        self._require_kinds()
+        if not isinstance(self.name, str):
+            raise TypeError(f"name is {self.name!r}; pass a text, for example name='heart'")
         if self.scaling is not None and self.scaling.columns != values.shape[1]:
             raise ValueError(
                 f"the values have {values.shape[1]} columns but the scaling has {self.scaling.columns}; "
@@ -86,15 +87,6 @@ class Series:
             raise ValueError(
                 f"{len(self.column_names)} column_names came for {values.shape[1]} columns; pass one for each, or none"
             )
-
-    def _require_kinds(self) -> None:
-        """Refuse a name that is no text, and anything but a Scaling and an Embedding in their places."""
-        if not isinstance(self.name, str):
-            raise TypeError(f"name is {self.name!r}; pass a text, for example name='heart'")
-        if not isinstance(self.scaling, Scaling | None):
-            raise TypeError(f"scaling is {self.scaling!r}; pass a Scaling, for example train.scaling, or None")
-        if not isinstance(self.embedding, Embedding | None):
-            raise TypeError(f"embedding is {self.embedding!r}; pass an Embedding(dimension, delay) or None")
 
     @property
     def length(self) -> int:
@@ -154,11 +146,6 @@ class Series:
         """The same data under another scaling, usually that of the training data; its own is undone first."""
         if not isinstance(scaling, Scaling):
             raise TypeError(f"scaling is {scaling!r}; pass a Scaling, for example train.scaling")
-        if scaling.columns != self.columns:
-            raise ValueError(
-                f"{self.name!r} has {self.columns} columns but the scaling has {scaling.columns}; "
-                "pass the scaling of a series with the same columns"
-            )
         return replace(self, values=scaling.apply(self.unscaled().values), scaling=scaling)
 
     def unscaled(self) -> Series:
@@ -200,13 +187,7 @@ class Series:
 
     def select(self, columns: int | str | Sequence[int | str]) -> Series:
         """The series with these columns only, by place from 0 or by name, in this order; `embedding` is forgotten."""
-        try:
-            chosen = positions(self.column_names or [""] * self.columns, columns)
-        except ValueError as problem:
-            last = self.columns - 1
-            raise ValueError(
-                f"columns is {columns!r}; pass numbers from 0 to {last}, at least one ({problem})"
-            ) from None
+        chosen = positions(self.column_names or [""] * self.columns, columns)
         scaling = None if self.scaling is None else self.scaling.select(chosen)
         names = tuple(self.column_names[place] for place in chosen if self.column_names)
         return replace(self, values=self.values[:, chosen], scaling=scaling, embedding=None, column_names=names)

@@ -28,14 +28,12 @@ def window_starts(series: Series | Sequence[Series], length: int) -> Int[np.ndar
         length: rows in a window, at least 1.
 
     Raises:
-        ValueError: if no window fits, with the longest segment that there is; if columns differ.
-        TypeError: for anything but series, or a length that is not a whole number.
+        ValueError: if no window fits, with the longest segment that there is.
 
     >>> window_starts([Series([1.0, 2.0, 3.0]), Series([4.0, np.nan, 6.0, 7.0])], 2)
     array([0, 1, 5], dtype=int32)
     """
     recordings = [series] if isinstance(series, Series) else list(series)
-    _require_alike(recordings)
     length = whole(length, "window", example=200)
     total = sum(len(recording) for recording in recordings)
     if total > np.iinfo(np.int32).max:
@@ -66,19 +64,3 @@ def segments_between_gaps(recording: Series, longest_gap: int) -> list[tuple[int
     seen = np.flatnonzero(~np.isnan(recording.values).all(axis=1))
     parts = np.split(seen, np.flatnonzero(np.diff(seen) > longest_gap + 1) + 1)
     return [(int(part[0]), int(part[-1]) + 1) for part in parts if part.size]
-
-
-def _require_alike(recordings: list[Series]) -> None:
-    """Refuse an empty list, other things than series, and recordings that no one model could observe."""
-    for number, recording in enumerate(recordings):
-        if not isinstance(recording, Series):
-            raise TypeError(
-                f"item {number} is a {type(recording).__name__}; pass Series, made by Series(values, dt=...)"
-            )
-        if recording.columns != recordings[0].columns:
-            raise ValueError(
-                f"{recording.name!r} has {recording.columns} columns but {recordings[0].name!r} has "
-                f"{recordings[0].columns}; pass recordings of the same quantities"
-            )
-    if not recordings:
-        raise ValueError("there is no recording; pass at least one Series")

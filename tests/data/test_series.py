@@ -92,10 +92,6 @@ def test_a_time_step_that_is_no_number_is_refused(dt):
 def test_wrong_kinds_of_fields_are_refused():
     with pytest.raises(TypeError, match="name is 3; pass a text"):
         Series([1.0, 2.0], name=3)
-    with pytest.raises(TypeError, match=r"scaling is \(0, 1\); pass a Scaling"):
-        Series([1.0, 2.0], scaling=(0, 1))
-    with pytest.raises(TypeError, match="embedding is 3; pass an Embedding"):
-        Series([1.0, 2.0], embedding=3)
     with pytest.raises(ValueError, match="have 1 columns but the scaling has 2"):
         Series([1.0, 2.0], scaling=Scaling([0, 0], [1, 1]))
 
@@ -155,7 +151,7 @@ def test_a_constant_column_is_named():
 
 
 def test_a_scaling_of_other_columns_is_refused():
-    with pytest.raises(ValueError, match="has 3 columns but the scaling has 1; pass the scaling of a series"):
+    with pytest.raises(ValueError, match="have 3 columns but the scaling has 1"):
         Series(walk()).scaled_by(Scaling([0.0], [1.0]))
     with pytest.raises(TypeError, match=r"pass a Scaling, for example train.scaling"):
         Series(walk()).scaled_by(2.0)
@@ -241,7 +237,7 @@ def test_selected_columns_keep_their_scaling():
     chosen = series.select([2, 0])
     np.testing.assert_allclose(chosen.unscaled().values, series.unscaled().values[:, [2, 0]])
     assert series.select(1).columns == 1
-    with pytest.raises(ValueError, match="pass numbers from 0 to 2, at least one"):
+    with pytest.raises(ValueError, match="there is no column 3; pass columns= out of these: 0, 1, 2"):
         series.select([3])
 
 

@@ -121,8 +121,8 @@ def test_double_precision_is_computed_when_it_is_switched_on():
         ({"key": 0}, TypeError, r"key is 0; pass one JAX random key, such as jax.random.key\(0\)"),
         ({"key": np.random.default_rng(0)}, TypeError, "key is a Generator; pass one JAX random key"),
         ({"system": Lorenz63}, TypeError, r"pass a System object, for example gtfdeer.data.Lorenz63\(\)"),
-        ({"dtype": np.float64}, ValueError, r"call jax.config.update\('jax_enable_x64', True\) first"),
-        ({"dtype": int}, ValueError, "dtype is int64; pass dtype=numpy.float32 or numpy.float64"),
+        ({"dtype": np.float64}, ValueError, r"numpy.float64 after jax.config.update\('jax_enable_x64', True\)"),
+        ({"dtype": int}, ValueError, "dtype is int64; pass dtype=numpy.float32"),
         ({"system": Rossler(c=-50.0)}, ValueError, "left the range of numbers at sample"),
     ],
 )

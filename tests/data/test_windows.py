@@ -65,24 +65,10 @@ def test_the_refusal_has_the_numbers():
         window_starts([Series(values)], 200)
 
 
-@pytest.mark.parametrize(
-    ("recordings", "length", "kind", "sentence"),
-    [
-        ([], 3, ValueError, "there is no recording; pass at least one Series"),
-        ([np.zeros(5)], 3, TypeError, r"item 0 is a ndarray; pass Series, made by Series\(values, dt=...\)"),
-        ([Series(np.zeros(5))], 0, ValueError, "window is 0; pass a whole number of at least 1"),
-        ([Series(np.zeros(5))], 2.0, ValueError, "window is 2.0; pass a whole number"),
-        (
-            [Series(np.zeros(5), name="a"), Series(np.zeros((5, 2)), name="b")],
-            2,
-            ValueError,
-            "'b' has 2 columns but 'a' has 1; pass recordings of the same quantities",
-        ),
-    ],
-)
-def test_what_cannot_be_cut_into_windows_is_refused(recordings, length, kind, sentence):
-    with pytest.raises(kind, match=sentence):
-        window_starts(recordings, length)
+@pytest.mark.parametrize("length", [0, 2.0])
+def test_a_window_is_a_whole_number_of_rows(length):
+    with pytest.raises(ValueError, match=f"window is {length}; pass a whole number"):
+        window_starts(Series(np.zeros(5)), length)
 
 
 def test_a_million_rows_with_a_thousand_gaps():
