@@ -152,7 +152,8 @@ def run_updates(
     def body(carry: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
         state, records = carry
         after, record = _update(config, gaps, graph, mesh, rest, values, u, starts, key, state)
-        return after, {name: records[name].at[state.update - first].set(record[name]) for name in records}
+        now = {name: jnp.asarray(record[name], jnp.float32) for name in records}
+        return after, {name: records[name].at[state.update - first].set(now[name]) for name in records}
 
     return jax.lax.while_loop(unfinished, body, (state, records))
 

@@ -266,3 +266,16 @@ def test_counts_far_from_zero_keep_their_digits(lorenz, tmp_path):
     np.testing.assert_allclose(starts[1] - 1e9, starts[0], atol=0.5)
     far.save(tmp_path / "model.npz")
     np.testing.assert_array_equal(gd.load(tmp_path / "model.npz").simulate(50), far.simulate(50))
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("kind", [gd.models.VanillaRNN, gd.models.GRU, gd.models.AlmostLinearRNN])
+@pytest.mark.filterwarnings("error")
+def test_double_precision_elsewhere_changes_no_dtype_here(lorenz, kind):
+    model = kind(latent_dim=3, rngs=nnx.Rngs(0))  # float64 parameters; the data are float32 all the same
+    quick(model, lorenz, updates=2, validations=1, batch=1, window=10).forecast(lorenz, 3)
+
+
+def test_units_that_rotate_are_trained_and_scored(lorenz):
+    model = plrnn(latent_dim=7, observed_dim=3, periods=[10, 1000])
+    assert np.isfinite(quick(model, lorenz, updates=2, window=10).score(lorenz).PE)
