@@ -58,9 +58,9 @@ def _record(shown):
             if len({{picture for picture, _ in frames}}) > 1:
                 sliders[each.description] = {{"values": values, "start": values.index(first), "frames": frames}}
     for each in getattr(shown, "turns", ()):
-        stops, name = each["stops"], each["name"]
-        first = shown._canvas.values[name]
-        last = len(shown._canvas.array(each["rows"])) - 1 if each.get("rows") else len(stops) - 1
+        name = each["name"]
+        first, stops = shown._canvas.values[name], each.get("stops") or range(shown._canvas.last_row(name) + 1)
+        last = len(stops) - 1
         values = sorted({{first, *(stops[int(i)] for i in np.linspace(0, last, min(last + 1, {MOST})))}})
         frames = []
         for value in values:
@@ -99,18 +99,9 @@ def execute(path: Path, folder: Path = FOLDER) -> nbformat.NotebookNode:
                     notebook.cells[index] = cell  # the client puts what it ran in its place
                     frames = [o.data[FRAMES] for o in recorder.outputs if FRAMES in o.get("data", {})]
                     output.data = {"text/html": "".join(map(to_html, frames))}
-                elif view:  # displayed while the cell ran: its last pictures
-                    output.data = {"text/html": "".join(map(to_image, find_pictures(client, view["model_id"])))}
+                elif view:  # displayed while the cell ran: its last picture
+                    output.data = {"text/html": to_image(output.data.get("image/png", ""))}
     return notebook
-
-
-def find_pictures(client: NotebookClient, model: str) -> list[str]:
-    """The pictures of a widget and its children, in base64."""
-    state = client.widget_state.get(model, {})
-    own = [buffer["data"] for buffer in client.widget_buffers.get(model, {}).values()]
-    children = [child.removeprefix("IPY_MODEL_") for child in state.get("children", ())]
-    below = [picture for child in children for picture in find_pictures(client, child)]
-    return [*(own if state.get("_model_name") == "ImageModel" else []), *below]
 
 
 def to_image(picture: str) -> str:

@@ -20,6 +20,13 @@ def show(_=None):
 level.observe(show, names="value")
 show()
 """
+WATCHED = """
+class Watched:
+    def _repr_mimebundle_(self, **_):
+        view = {"model_id": picture.model_id}
+        return {"image/png": picture.value, "application/vnd.jupyter.widget-view+json": view}
+display(Watched())
+"""
 LINK = "https://github.com/gtfdeer/gtfdeer/blob/main/notebooks/02_adding_in_a_tree.ipynb"
 
 
@@ -37,7 +44,7 @@ def page(export, tmp_path_factory):
     code = [
         SETUP,
         "widgets.VBox([level, words, picture])",
-        "display(widgets.VBox([picture]))",
+        WATCHED,
         "assert level.value == 2",
     ]
     cells = [nbformat.v4.new_markdown_cell(f"[next]({LINK})"), *map(nbformat.v4.new_code_cell, code)]

@@ -25,8 +25,8 @@ long = gd.data.simulate(gd.data.Lorenz63(), length=400, key=jax.random.key(1))
 str(rec.score(long))
 from gtfdeer import explorables
 panel = explorables.TrainingPanel(series, hidden_dim=4, strict=True)
-panel.where, panel.updates, panel.window = "foreground", 2, 50
-panel.start_button.click()
+panel.updates, panel.window = 100, 50
+panel.controls["start"].click()
 panel.download()
 from gtfdeer.__main__ import main
 np.savetxt("x.csv", long.values, delimiter=",")

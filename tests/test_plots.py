@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import matplotlib
@@ -33,7 +32,6 @@ FIGURES = {
     "spectra": lambda: plots.spectra(FREQUENCIES, POWER, POWER),
     "training": lambda: plots.training(HISTORY),
     "exponents": lambda: plots.exponents(TIME[1:], -14 + SPIRAL[1:] / TIME[1:, None], truth=[0.9, 0, -14]).figure,
-    "convergence": lambda: plots.convergence([1, 1e-3, 0.0], tolerance=1e-6).figure,
     "newton_heatmap": lambda: plots.newton_heatmap(10.0 ** -np.arange(5000).reshape(5, 1000) / 99).figure,
 }
 
@@ -198,13 +196,6 @@ def test_truth_of_exponents_is_dashed_and_their_last_values_are_written():
     assert ax.get_yscale() == "symlog"
 
 
-def test_solvers_share_axes_and_are_told_apart():
-    ax = plots.convergence([1, 0.1, 1e-9])
-    plots.convergence([1, 0.5, np.nan], role=replace(plots.ERROR, name="ELK", marker="s", linestyle="--"), ax=ax)
-    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["error", "ELK"]
-    assert ax.get_title(loc="right") == "ELK: not finite in 1 of 3 iterations"
-
-
 def test_heat_map_keeps_the_worst_error_of_a_long_trajectory():
     errors = np.full((2, 10_000), 1e-12)
     errors[1, 4321] = 1.0
@@ -232,7 +223,7 @@ def test_every_solver_of_the_bench_has_a_look_of_its_own():
         (lambda: plots.time_series(SPIRAL, SPIRAL, dt=0.0), "dt is 0.0"),
         (lambda: plots.spectrum([0, 1, 2], [1, 2], [1, 2]), "3 frequencies"),
         (lambda: plots.training({"loss": [1.0]}), "lacks alpha, iterations"),
-        (lambda: plots.convergence([1.0, -1.0]), "logarithmic"),
+        (lambda: plots.newton_heatmap([[1.0, -1.0]]), "logarithmic"),
         (lambda: plots.exponents([1.0], [[1.0], [2.0]]), "one row a time"),
     ],
 )

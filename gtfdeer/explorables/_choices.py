@@ -14,31 +14,35 @@ from flax import nnx
 
 from .. import data, forcing, models, solvers
 
-__all__ = ["MODELS", "RECORDINGS", "SCHEDULES", "SOLVERS", "LiveAlpha", "capped", "new_model"]
+__all__ = ["MODELS", "RECORDINGS", "SCHEDULES", "SOLVERS", "LiveAlpha", "build_model", "cap_iterations"]
 
-MODELS: dict[str, type[models.Model]] = {
-    "shallow PLRNN": models.ShallowPLRNN,
-    "clipped shallow PLRNN": models.ClippedShallowPLRNN,
-    "almost-linear RNN": models.AlmostLinearRNN,
-    "vanilla RNN": models.VanillaRNN,
-    "GRU": models.GRU,
-    "LSTM": models.LSTM,
-    "LRU": models.LRU,
-    "S5": models.S5,
-    "Mamba": models.Mamba,
-}
-SOLVERS: dict[str, type[solvers.Solver]] = {
-    kind.__name__: kind
-    for kind in (
-        solvers.Auto,
-        solvers.Sequential,
-        solvers.DEER,
-        solvers.QuasiDEER,
-        solvers.ELK,
-        solvers.Shooting,
-    )
-}
+
+def _concrete(room: Any, base: type) -> dict[str, Any]:
+    found = {name: getattr(room, name) for name in room.__all__}
+    kinds = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, base)}
+    return {name: kind for name, kind in kinds.items() if not inspect.isabstract(kind)}
+
+
+MODELS, SOLVERS = _concrete(models, models.Model), _concrete(solvers, solvers.Solver)
 SCHEDULES = ("annealed", "adaptive", "constant")
+_RECORDED = 20_000  # samples
+
+
+def _noisy(system: data.System) -> data.Series:
+    return data.simulate(system, length=_RECORDED, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
+
+
+def _heart() -> data.Series:
+    whole = data.electrocardiogram()
+    return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
+
+
+RECORDINGS: dict[str, Callable[[], data.Series]] = {
+    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
+    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
+    "Bursting neuron, 5 % noise": lambda: _noisy(data.BurstingNeuron()),
+    "electrocardiogram, 5 delays": _heart,
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,51 +74,27 @@ class LiveAlpha(forcing.Schedule):
         return inner, jnp.where(jnp.isnan(hand), self.schedule.alpha(inner), hand).astype(jnp.float32)
 
 
-def capped(name: str, cap: int) -> solvers.Solver:
+def cap_iterations(name: str, cap: int) -> solvers.Solver:
     """A solver with at most `cap` iterations; those that do not iterate have no cap.
 
-    >>> capped("DEER", 3).max_iterations, capped("Shooting", 3).max_sweeps
+    >>> cap_iterations("DEER", 3).max_iterations, cap_iterations("Shooting", 3).max_sweeps
     (3, 3)
     """
-    solver: Any = SOLVERS[name]()
-    for limit in ("max_iterations", "max_sweeps"):
-        if hasattr(solver, limit):
-            return replace(solver, **{limit: cap})
-    return solver
+    limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[name]).parameters)
+    return SOLVERS[name](**dict.fromkeys(limits, cap))
 
 
-_RECORDED = 20_000  # samples
-
-
-def _noisy(system: data.System) -> data.Series:
-    return data.simulate(system, length=_RECORDED, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
-
-
-def _heart() -> data.Series:
-    whole = data.electrocardiogram()
-    return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
-
-
-RECORDINGS: dict[str, Callable[[], data.Series]] = {
-    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
-    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
-    "Bursting neuron, 5 % noise": lambda: _noisy(data.BurstingNeuron()),
-    "electrocardiogram, 5 delays": _heart,
-}
-
-
-def new_model(name: str, columns: int, hidden_dim: int) -> models.Model:
+def build_model(name: str, columns: int, hidden_dim: int) -> models.Model:
     """An untrained model for a recording of so many columns; the sizes that it has by itself stay.
 
-    >>> new_model("GRU", 3, 50).latent_dim
+    >>> build_model("GRU", 3, 50).latent_dim
     32
     """
-    kind: Any = MODELS[name]
-    keywords = inspect.signature(kind.__init__).parameters
+    keywords = inspect.signature(MODELS[name].__init__).parameters
     own = keywords["latent_dim"].default
     sizes: dict[str, Any] = {"observed_dim": columns}
     if own is inspect.Parameter.empty or own < columns:
         sizes["latent_dim"] = columns
     if "hidden_dim" in keywords:
         sizes["hidden_dim"] = hidden_dim
-    return kind(**sizes, rngs=nnx.Rngs(0))
+    return MODELS[name](**sizes, rngs=nnx.Rngs(0))

@@ -6,47 +6,51 @@ Lim, Zhu, Selfridge, Kasim, arXiv 2309.12252 (DEER); Hess, Götz, Durstewitz, ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
+import jax
 import numpy as np
 
-from .. import Reconstruction, Status, data
-from ._canvas import PREPARED, alpha_axis, alpha_slider, axis, describe_slider, hline, line, pack, plot, vline
-from ._newton import MOST, SOLVERS, TOLERANCE, Iterates, newton_program
-from ._panel import Panel, Setting, Turn, menu, plural
-from ._task import SYSTEMS, Task, task_of
+from .. import Reconstruction, Status, data, solvers
+from ._canvas import ALPHA, ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
+from ._panel import Panel, Setting, menu, plural
+from ._task import SYSTEMS, Trace, task_of
 
 __all__ = ["NewtonMicroscope"]
 
+MOST, TOLERANCE = 40, 1e-5  # iterations that are kept
+SOLVERS: dict[str, solvers.Iterative] = {
+    "DEER": solvers.DEER(tol=TOLERANCE, max_iterations=MOST),
+    "QuasiDEER": solvers.QuasiDEER(tol=TOLERANCE, max_iterations=MOST),
+    "ELK": solvers.ELK(tol=TOLERANCE, max_iterations=MOST),
+    "Shooting": solvers.Shooting(tol=TOLERANCE, max_sweeps=MOST),
+}
 GUESSES = ("all zeros", "teacher signal", "random numbers")
 LENGTHS = (100, 300, 1000, 3000)
 _FINE, _COARSE = 1500, 500  # time steps that are sent for the solve at hand, and for those prepared for dragging
 _SHOWN = (1e-6, 10.0)  # errors, in standard deviations, from the darkest to the brightest colour
 
 
-@dataclass(frozen=True)
-class _Asked:
-    """What the controls said when a solve began: its picture and summary tell of these, whatever they say by now."""
+class _Asked(NamedTuple):
+    """What the controls said when a solve began: its picture tells of these, whatever they say by now."""
 
     subject: str
     length: int
     solver: str
     guess: str
-    alpha: float
 
 
 class NewtonMicroscope(Panel):
     """Scrub through the iterations of a parallel solve.
 
-    Controls: `subject_menu`, `length_menu`, `solver_menu`, `guess_menu`, and below the picture alpha and the iteration
-    k. Only a new subject, length or solver compiles. The browser has all iterates: k asks nobody. While alpha is
-    dragged it draws solves that were prepared in the background; let go, this alpha itself is solved.
+    Controls: `subject`, `length`, `solver`, `guess`, and below the picture `alpha` and the `iteration`. Only a new
+    subject, length or solver compiles. The browser has all iterates, and solves for 62 values of alpha that were
+    prepared in the background; when alpha is let go, this very alpha is solved.
 
     Args:
         reconstruction: a trained model to look at, beside the known systems.
         series: the recording that teaches it.
-        strict: raise errors too, instead of only showing them; by default where `GTFDEER_FAST=1`.
+        strict: as for every panel.
 
     >>> panel = NewtonMicroscope(strict=True)                       # doctest: +SKIP
     >>> panel.alpha = 0.3                                           # doctest: +SKIP
@@ -54,12 +58,8 @@ class NewtonMicroscope(Panel):
     ('converged in 3 iterations', (1000, 3))
     """
 
-    alpha = Turn("alpha")
-    length = Setting("length_menu")
-    solver = Setting("solver_menu")
-    guess = Setting("guess_menu")
-    subject = Setting("subject_menu")
-    iteration = Turn("k")
+    subject, length, solver, guess = Setting(), Setting(), Setting(), Setting()
+    alpha, iteration = Setting(), Setting()
 
     def __init__(
         self,
@@ -69,21 +69,19 @@ class NewtonMicroscope(Panel):
         strict: bool | None = None,
     ) -> None:
         super().__init__(strict=strict)
-        self._reconstruction, self._series = reconstruction, series
-        subjects = [*SYSTEMS, *([] if reconstruction is None else ["trained model"])]
-        self.subject_menu = menu("system", subjects, subjects[-1] if reconstruction else subjects[0])
-        self.length_menu = menu("length T", LENGTHS, 1000)
-        self.solver_menu = menu("solver", [*SOLVERS], "DEER")
-        self.guess_menu = menu("first guess", GUESSES, GUESSES[0])
-        self._task, self._program = self._remembering(self._make_task), self._remembering(self._make_program)
-        self._sweeps: dict[tuple[Any, ...], dict[float, tuple[int, Status]]] = {}
-        self._framed: tuple[Any, ...] | None = None  # what the prepared frames are of
-        self._solved: tuple[_Asked, Iterates] | None = None
-        self._arrange((self.subject_menu, self.length_menu), (self.solver_menu, self.guess_menu))
-        self._canvas.spec, self._canvas.values = {"sliders": _SLIDERS}, {"alpha": 0.06, "k": 0}
-        for control in (self.subject_menu, self.length_menu, self.solver_menu, self.guess_menu):
-            self._observe(control, self.run)
-        self._observe_turns(alpha=self.run)
+        self._subjects: dict[str, Any] = {} if reconstruction is None else {"trained model": reconstruction}
+        self._series = series
+        self._task = self._remembering(self._make_task)
+        self._program = self._remembering(self._make_program)
+        self._sweeps: dict[_Asked, dict[float, tuple[int, Status]]] = {}
+        self._framed: _Asked | None = None  # what the prepared frames are of
+        self._add(self.run, subject=menu("system", [*self._subjects, *SYSTEMS]), length=menu("length T", LENGTHS, 1000))
+        self._add(self.run, solver=menu("solver", [*SOLVERS]), guess=menu("first guess", GUESSES))
+        turns = (
+            {"name": "alpha", "label": "forcing alpha", "stops": ALPHAS},
+            {"name": "iteration", "label": "iteration k"},
+        )
+        self._add_turns(self.run, *turns, alpha=0.06, iteration=0)
         self._attempt(self.run)
 
     @property
@@ -109,174 +107,126 @@ class NewtonMicroscope(Panel):
     @property
     def sweep(self) -> dict[float, int | None]:
         """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
-        key = _sweep_key(self._asked)
-        if key not in self._sweeps:
+        if self._asked not in self._sweeps:
             self._finish_preparing()
-        return {alpha: k if s is Status.CONVERGED else None for alpha, (k, s) in self._sweeps[key].items()}
+        return {alpha: k if s is Status.CONVERGED else None for alpha, (k, s) in self._sweeps[self._asked].items()}
 
     def run(self) -> None:
         """Solve anew with what the controls say."""
-        with self._working():
-            asked = _Asked(self.subject, self.length, self.solver, self.guess, self.alpha)
+        with self._settled():
+            asked, alpha = _Asked(self.subject, self.length, self.solver, self.guess), self.alpha
             self._say("running")
-            task = self._task(asked.subject, asked.length)
-            program = self._program(asked.subject, asked.length, asked.solver)
-            guess = _first_guess(asked.guess, task.teacher[: asked.length])
-            found = program(asked.alpha, guess)
-            self._solved = asked, found
-            self._paint()
-            self._say(self._ending())
-            if _sweep_key(asked) != self._framed:
-                self._prepare(_sweep_key(asked), lambda stop: self._solve_ahead(asked, program, guess, stop))
+            solve = self._program(asked.subject, asked.length, asked.solver)
+            found = solve(alpha, asked.guess)
+            self._asked, self._alpha, self._found = asked, alpha, found
+            self._redraw()
+            self._say(self._describe_ending())
+            if asked != self._framed:
+                self._framed = asked
+                self._set_frames({})
+                self._prepare(lambda stop: self._solve_ahead(asked, solve, stop))
 
-    @property
-    def _asked(self) -> _Asked:
-        return self._last()[0]
+    def _make_task(self, subject: str, length: int) -> Any:
+        return task_of(self._subjects.get(subject, subject), self._series, length=length)
 
-    @property
-    def _found(self) -> Iterates:
-        return self._last()[1]
-
-    def _last(self) -> tuple[_Asked, Iterates]:
-        if self._solved is None:
-            raise RuntimeError(f"nothing is solved yet ({self.status}); choose what can be solved")
-        return self._solved
-
-    def _make_task(self, subject: str, length: int) -> Task:
-        return task_of(self._reconstruction if subject == "trained model" else subject, self._series, length=length)
-
-    def _make_program(self, subject: str, length: int, solver: str) -> Callable[[float, Any], Iterates]:
-        task = self._task(subject, length)
+    def _make_program(self, subject: str, length: int, solver: str) -> Callable[[float, str], Trace]:
         self._say("compiling: a new system, length or solver takes some seconds")
-        return newton_program(task, length, solver)
+        task = self._task(subject, length)
+        program = jax.jit(lambda alpha, z: (*task.trace(SOLVERS[solver], MOST, alpha, z), task.walk(alpha)[0]))
 
-    def _solve_ahead(self, asked: _Asked, program: Any, guess: Any, stop: Callable[[], bool]) -> None:
+        def solve(alpha: float, guess: str) -> Trace:
+            begin = np.zeros_like(task.teacher) if guess == "all zeros" else task.teacher
+            if guess == "random numbers":
+                begin = np.random.default_rng(2).normal(size=begin.shape).astype(begin.dtype)
+            k, states, residuals, truth = (np.asarray(x) for x in program(np.float32(alpha), begin))
+            return Trace(states[: k + 1], residuals[: k + 1], truth)
+
+        return solve
+
+    def _solve_ahead(self, asked: _Asked, solve: Callable[..., Trace], stop: Callable[[], bool]) -> None:
         """Solve for every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
-        found: dict[float, Any] = {}
-        for count, alpha in enumerate(PREPARED[::-1], start=1):
+        frames: dict[float, Any] = {}
+        results: dict[float, tuple[int, Status]] = {}
+        for count, alpha in enumerate(map(float, PREPARED[::-1]), start=1):
             if stop():
                 return
-            solve = program(float(alpha), guess)
-            named = _Asked(**{**vars(asked), "alpha": float(alpha)})
-            arrays = {name: pack(part) for name, part in _to_arrays(solve, _COARSE).items()}
-            found[float(alpha)] = (solve.iterations, solve.status), arrays, self._texts(named, solve)
+            found = solve(alpha, asked.guess)
+            results[alpha] = found.iterations, found.status(TOLERANCE)
+            frames[alpha] = _draw_solve(found, _COARSE), self._describe(asked, alpha, found)
             if count % 20 == 0 or count == len(PREPARED):
-                self._canvas.frames = {
-                    "by": "alpha",
-                    "at": [*found],
-                    "arrays": [arrays for _, arrays, _ in found.values()],
-                    "texts": [texts for *_, texts in found.values()],
-                }
-        self._sweeps[_sweep_key(asked)] = {alpha: found[alpha][0] for alpha in sorted(found)}
+                self._set_frames(frames)
         with self._lock:
-            if self._solved is not None and _sweep_key(self._asked) == _sweep_key(asked):
-                self._framed = _sweep_key(asked)
-                self._paint()
+            self._sweeps[asked] = dict(sorted(results.items()))
+            if asked == self._asked:
+                self._redraw()
 
-    def _paint(self) -> None:
-        asked, found = self._last()
-        results, arrays = self._sweeps.get(_sweep_key(asked)), _to_arrays(found, _FINE)
-        if self._framed not in (None, _sweep_key(asked)):
-            self._framed, self._canvas.frames = None, {"by": "", "at": [], "arrays": []}
-        if results is not None:
-            swept = np.array([*results])
-            good = np.array([s is Status.CONVERGED for _, s in results.values()])
-            counts = np.array([k for k, _ in results.values()])
-            top = counts[good].max(initial=1) + 1
-            arrays |= {"swept": swept[good], "counts": counts[good]}
-            arrays |= {"failed": swept[~good], "tops": np.full((~good).sum(), top)}
-        spread, steps = np.abs(found.truth[:, 0]).max(), (1, asked.length)
-        time = axis("time step t (samples)", steps)
-        spec = {
-            "label": f"Newton microscope: {self._task(asked.subject, asked.length).name}",
-            "columns": [1.7, 1],
-            "text": "k",
-            "sliders": _SLIDERS,
-            "plots": [
-                plot(
-                    *(0, 0, time, axis("first variable (s.d.)", (-1.6 * spread, 1.6 * spread))),
-                    line("truth", "data", "t", "step by step"),
-                    line("states", "model", "t", "iterate k", row="k"),
-                    vline({"array": "front", "slider": "k"}, "forced", label="front of certainty"),
-                    note="capped at the edge",
-                ),
-                plot(
-                    *(
-                        0,
-                        1,
-                        axis("iteration k", (-0.3, max(2, found.iterations) + 0.3)),
-                    ),
-                    axis("residual", _decades(found.residuals), "log"),
-                    line("residuals", "error", None, "residual", marker="D", at="k"),
-                    hline(TOLERANCE, label="tolerance"),
-                ),
-                plot(
-                    *(1, 0, time, axis("iteration k", None)),
-                    {"type": "heat", "z": "errors", "range": _SHOWN, "label": "s.d."},
-                    hline({"slider": "k"}, "model", strong=True),
-                    note="error of every iterate; hatched: overflow",
-                ),
-                plot(
-                    *(1, 1, alpha_axis(), axis("iterations", (0, MOST + 2))),
-                    line("counts", "error", "swept", "iterations", marker="D", size=2),
-                    line("tops", "truth", "failed", "did not converge", marker="x", line=False),
-                    vline({"slider": "alpha"}, "model", strong=True),
-                ),
-            ],
-        }
-        self._draw(spec, arrays, self._texts(asked, found), alpha=asked.alpha, k=min(self.iteration, found.iterations))
+    def _redraw(self) -> None:
+        sweep, name = self._sweeps.get(self._asked, {}), self._task(self._asked.subject, self._asked.length).name
+        counts = np.array([(alpha, k) for alpha, (k, s) in sweep.items() if s is Status.CONVERGED]).reshape(-1, 2)
+        failed = [alpha for alpha, (_, s) in sweep.items() if s is not Status.CONVERGED]
+        swept = plot(
+            *(1, 1, ALPHA, axis("iterations", (0, MOST + 2))),
+            line(counts[:, 1], "error", counts[:, 0], "iterations", marker="D", size=2),
+            line(
+                [counts[:, 1].max(initial=1) + 1] * len(failed),
+                "truth",
+                failed,
+                "no convergence",
+                marker="x",
+                line=False,
+            ),
+            vline("alpha", "model", strong=True),
+        )
+        texts, k = self._describe(self._asked, self._alpha, self._found), min(self.iteration, self.iterations)
+        plots = [*_draw_solve(self._found, _FINE), swept]
+        self._draw(f"Newton microscope: {name}", [1.7, 1], plots, texts, iteration=k)
 
-    def _texts(self, asked: _Asked, found: Iterates) -> list[str]:
+    def _describe(self, asked: _Asked, alpha: float, found: Trace) -> list[str]:
         """One sentence or two for every iterate."""
         name = self._task(asked.subject, asked.length).name
         sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in found.residuals]
         return [
-            f"{name}, alpha {asked.alpha:.3g}, T {asked.length}: iteration {k} of {found.iterations}; "
+            f"{name}, alpha {alpha:.3g}, T {asked.length}: iteration {k} of {found.iterations}; "
             f"the first {found.solved(k)} steps are right to 0.1 % (the front of certainty: "
             f"each iteration moves it by one step or more); residual {size}."
             for k, size in enumerate(sizes)
         ]
 
-    def _ending(self) -> str:
-        found = self._found
-        if found.status is Status.CONVERGED:
-            return f"converged in {plural(found.iterations, 'iteration')}"
-        return f"did not converge in {plural(found.iterations, 'iteration')}: {found.status.advice}"
+    def _describe_ending(self) -> str:
+        status, count = self._found.status(TOLERANCE), plural(self.iterations, "iteration")
+        good = status is Status.CONVERGED
+        return f"converged in {count}" if good else f"did not converge in {count}: {status.advice}"
 
 
-_SLIDERS = [alpha_slider(), describe_slider("k", "iteration k", range(MOST + 1), rows="states")]
-
-
-def _to_arrays(found: Iterates, most: int) -> dict[str, np.ndarray]:
-    """What is drawn of a solve, at `most` time steps or fewer; values beyond the axes stay at their edge."""
-    length = len(found.truth)
+def _draw_solve(found: Trace, most: int) -> list[dict[str, Any]]:
+    """A solve at `most` time steps or fewer; values beyond the axes stay at their edge."""
+    length, size = len(found.truth), np.abs(found.truth[:, 0]).max()
     shown = np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))
-    spread = 1.55 * np.abs(found.truth[:, 0]).max()
     with np.errstate(invalid="ignore"):
-        states = np.clip(found.states[:, shown, 0], -spread, spread)
-    return {
-        "t": shown + 1,
-        "truth": found.truth[shown, 0],
-        "states": states,
-        "errors": found.errors[:, shown],
-        "residuals": np.clip(found.residuals, 1e-8, 1e30),
-        "front": np.array([found.solved(k) for k in range(len(found.states))]),
-    }
-
-
-def _decades(residuals: np.ndarray) -> tuple[float, float]:
-    largest = residuals[np.isfinite(residuals)].max(initial=1.0)
-    return 1e-8, 10 * min(largest, 1e12)
-
-
-def _sweep_key(asked: _Asked) -> tuple[Any, ...]:
-    return asked.subject, asked.length, asked.solver, asked.guess
-
-
-def _first_guess(kind: str, teacher: np.ndarray) -> np.ndarray:
-    """By numpy, for which nothing is compiled."""
-    if kind == "teacher signal":
-        return teacher
-    if kind == "all zeros":
-        return np.zeros_like(teacher)
-    return np.random.default_rng(2).normal(size=teacher.shape).astype(teacher.dtype)
+        states = np.clip(found.states[:, shown, 0], -1.55 * size, 1.55 * size)
+    front = np.array([found.solved(k) for k in range(len(found.states))])
+    finite = found.residuals[np.isfinite(found.residuals)].max(initial=1.0)
+    time, k = (
+        axis("time step t (samples)", (1, length)),
+        axis("iteration k", (-0.3, max(2, found.iterations) + 0.3), whole=True),
+    )
+    return [
+        plot(
+            *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
+            line(found.truth[shown, 0], "data", shown + 1, "step by step"),
+            line(states, "model", shown + 1, "iterate k", row="iteration"),
+            vline(front, "forced", label="front of certainty", row="iteration"),
+            note="capped at the edge",
+        ),
+        plot(
+            *(0, 1, k, axis("residual", (1e-8, 10 * min(finite, 1e12)), "log")),
+            line(np.clip(found.residuals, 1e-8, 1e30), "error", None, "residual", marker="D", at="iteration"),
+            hline(TOLERANCE, label="tolerance"),
+        ),
+        plot(
+            *(1, 0, time, axis("iteration k", whole=True)),
+            heat(found.errors[:, shown], _SHOWN, "s.d."),
+            hline("iteration", "model", strong=True),
+            note="error of every iterate; hatched: overflow",
+        ),
+    ]

@@ -1,9 +1,9 @@
-"""What every live panel shares: controls that speak Python, a state in words, a picture, errors that are seen.
+"""The base of all panels: controls that speak Python, a status in words, a picture, errors that are seen.
 
-A panel is no widget; it holds one, `panel.widget`, and shows it where a notebook's last line names the panel. Viewers
-without a kernel get the picture and the summary as text instead. Every handler runs under one lock; of several waiting
-requests for the same work (a slider moved quickly) one is answered, with what the controls say by then. However a piece
-of work ends, by an answer, an error or an interrupt, the status says so.
+A panel is no widget; it holds one, `panel.widget`, and shows it where a notebook's last line names the panel. Every
+handler runs under one lock; of several waiting requests for the same work (a slider moved quickly) one is answered,
+with what the controls say by then. Long work runs in a thread, so that the page stays alive; where threads cannot
+redraw widgets (Colab, scripts), whoever clicks or waits draws for it.
 """
 
 from __future__ import annotations
@@ -14,59 +14,56 @@ import html
 import os
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import ipywidgets as widgets
 
-from ._canvas import Canvas, pack
+from ._canvas import Canvas, hline, pack, vline
 
-__all__ = ["KEPT", "Panel", "Setting", "Turn", "button", "ending_of", "menu", "plural", "slider", "threads_show"]
+__all__ = ["Panel", "Setting", "button", "menu", "plural", "slider"]
 
 KEPT = 2  # compiled programs of each kind, at 10 to 30 MB; older ones make room
 _REMEMBERED = 20  # errors
-_WIDE = {"description_width": "9em"}
-_ROOMY = {"width": "30em"}
+_LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em"}}
 
 
 class Setting:
-    """A control's value as an attribute of the panel: `panel.alpha`, `panel.alpha = 0.3`."""
+    """A control's value as an attribute: `panel.alpha`, `panel.alpha = 0.3`."""
 
-    def __init__(self, control: str) -> None:
-        self.control = control
-
-    def __get__(self, panel: Any, owner: type | None = None) -> Any:
-        return self if panel is None else getattr(panel, self.control).value
-
-    def __set__(self, panel: Any, value: Any) -> None:
-        getattr(panel, self.control).value = value
-
-
-class Turn:
-    """A slider below the picture, as an attribute of the panel: the browser draws while it is dragged."""
-
-    def __init__(self, name: str) -> None:
+    def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __get__(self, panel: Any, owner: type | None = None) -> Any:
-        return self if panel is None else panel._canvas.values.get(self.name, 0)
+        if panel is None:
+            return self
+        return panel.controls[self.name].value if self.name in panel.controls else panel._canvas.values[self.name]
 
     def __set__(self, panel: Any, value: Any) -> None:
-        panel.turn(self.name, value)
+        if self.name in panel.controls:
+            panel.controls[self.name].value = value
+        else:
+            panel.turn(self.name, value)
 
 
 class Panel:
-    """Controls, status, picture and summary. Subclasses call `_arrange` once and `_draw` for every picture.
+    """Controls, status, picture and summary. Subclasses call `_add` for each row of controls and `_draw` for a picture.
+
+    Args:
+        strict: raise errors too, by default where `GTFDEER_FAST=1`, so that a notebook that is tested fails with its
+            panel; those of a thread are raised by `wait`.
 
     Attributes:
+        controls: the widgets by name; the sliders below the picture are in `turns`.
+        status: what the panel is doing.
         error: what went wrong in the latest piece of work, or None; shown in the panel.
         errors: the last 20 of them, oldest first; later successes do not remove any.
-        strict: raise it too, by default where `GTFDEER_FAST=1`, so that a notebook that is tested fails with its panel.
-        summary: what the picture says, in one or two sentences.
-        png: the picture, as bytes.
+        guesses: of `Predict`, by the name of the axis on which they are drawn.
+        listeners: called after every picture.
         widget: the whole panel.
     """
 
@@ -74,123 +71,83 @@ class Panel:
         self.strict = os.environ.get("GTFDEER_FAST") == "1" if strict is None else strict
         self.error: Exception | None = None
         self.errors: list[Exception] = []
-        self.status = "idle"
-        self._lock = threading.RLock()
+        self.controls: dict[str, Any] = {}
+        self.guesses: dict[str, float] = {}
+        self.listeners: list[Callable[[], Any]] = []
+        self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the end of long work
         self._wanted: set[Callable[[], Any]] = set()  # work that was asked for and has not begun
         self._silencer: int | None = None  # the thread that sets controls without answering them
         self._caches: list[Any] = []
-        self._listeners: list[Callable[[], Any]] = []
-        self._status = widgets.HTML()
-        self._canvas, self._trouble = Canvas(), widgets.HTML()
-        self._ahead: tuple[Any, Callable[[Callable[[], bool]], None]] | None = None  # what is prepared, and how
+        self._ahead: Callable[[Callable[[], bool]], None] | None = None  # what is prepared
         self._preparing: threading.Thread | None = None
-        self.widget = widgets.VBox()
+        self._busy, self._paused = False, False
+        self._halt, self._due = threading.Event(), threading.Event()  # stop; draw
+        self._locked: Sequence[str] = ()  # controls that long work disables
+        self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
+        self.widget = widgets.VBox([self._status, self._canvas, self._trouble])
+        self._say("idle")
 
-    @property
-    def png(self) -> bytes:
-        return self._canvas.png()
+    # --- controls ---
 
-    @property
-    def summary(self) -> str:
-        return self._canvas.text()
+    def _add(self, work: Callable[[], Any] | None = None, **controls: Any) -> None:
+        """A row of controls, answered by `work`; a button is answered by the method of its name."""
+        for name, control in controls.items():
+            if isinstance(control, widgets.Button):
+                control.on_click(partial(self._click, name))
+            elif work is not None:
+                control.observe(lambda _, work=work: self._answer(work), names="value")
+        self.controls |= controls
+        row = widgets.HBox([*controls.values()], layout={"flex_flow": "row wrap"})
+        self.widget.children = [*self.widget.children[:-3], row, *self.widget.children[-3:]]
+
+    def _add_turns(self, work: Callable[[], Any], *turns: dict[str, Any], **values: Any) -> None:
+        """Sliders below the picture, `name`, `label` and `stops` each; `work` answers when alpha is let go."""
+        self._canvas.spec, self._canvas.values = {"sliders": [*turns]}, values
+
+        def handler(change: Any) -> None:
+            if change.new.get("alpha") != change.old.get("alpha"):
+                self._answer(work)
+
+        self._canvas.observe(handler, names="values")
 
     @property
     def turns(self) -> list[dict[str, Any]]:
-        """The sliders below the picture: "name", "label", "stops"."""
+        """The sliders below the picture; those without "stops" point at rows of arrays."""
         return self._canvas.spec.get("sliders", [])
 
     def turn(self, name: str, value: Any) -> None:
         """Set one of them, as if it were let go there."""
-        stops = next(slider["stops"] for slider in self.turns if slider["name"] == name)
+        (turn,) = (turn for turn in self.turns if turn["name"] == name)
+        stops = turn.get("stops") or [0, self._canvas.last_row(name)]
         self._canvas.values = {**self._canvas.values, name: type(stops[0])(min(max(value, stops[0]), stops[-1]))}
 
-    def _arrange(self, *rows: Sequence[widgets.Widget]) -> None:
-        lines = [widgets.HBox(list(row), layout={"flex_flow": "row wrap"}) for row in rows]
-        self.widget.children = [*lines, self._status, self._canvas, self._trouble]
+    @contextmanager
+    def _silently(self) -> Iterator[None]:
+        """Set controls without answering them; what other threads change meanwhile is answered."""
+        self._silencer = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._silencer = None
 
-    def _say(self, status: str) -> None:
-        self.status = status
-        self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {html.escape(status)}</span>'
+    # --- work ---
 
-    def _draw(self, spec: dict[str, Any], arrays: dict[str, Any], texts: Sequence[str], **values: Any) -> None:
-        """Show a picture; `values` are those of its sliders, others stay as they are."""
-        with self._silently(), self._canvas.hold_sync():
-            self._canvas.spec = spec
-            self._canvas.arrays = {name: pack(array) for name, array in arrays.items()}
-            self._canvas.texts = list(texts)
-            self._canvas.values = {**self._canvas.values, **values}
-        for listener in self._listeners:
-            listener()
-
-    def on_show(self, listener: Callable[[], Any]) -> None:
-        """Call `listener` after every new picture."""
-        self._listeners.append(listener)
-
-    def _observe(self, control: widgets.Widget, work: Callable[[], Any]) -> None:
-        """Answer every change of the control's value; changes that come while one waits are answered with it."""
-
-        def handler(_change: Any) -> None:
-            if self._silencer != threading.get_ident():
-                self._answer(work)
-
-        control.observe(handler, names="value")
+    def _click(self, name: str, _button: Any) -> None:
+        if name == "stop":  # not under the lock
+            return self.stop()
+        self._attempt(getattr(self, name))
+        return None if threads_show() else self.wait(float("inf"))
 
     def _answer(self, work: Callable[[], Any]) -> None:
+        """Answer a change of a control; changes that come while one waits are answered with it."""
+        if self._silencer == threading.get_ident():
+            return
         self._wanted.add(work)
         with self._lock:
-            if work in self._wanted:
-                self._wanted.discard(work)  # before the controls are read: what changes from here on asks anew
+            asked = work in self._wanted
+            self._wanted.discard(work)  # before the controls are read: what changes from here on asks anew
+            if asked:
                 self._attempt(work)
-
-    def _observe_turns(self, **works: Callable[[], Any] | None) -> None:
-        """Answer the sliders below the picture when they are let go, each by its work."""
-        for name, work in works.items():
-
-            def handler(change: Any, name: str = name, work: Any = work) -> None:
-                if change.new.get(name) != change.old.get(name) and self._silencer != threading.get_ident():
-                    self._answer(work)
-
-            self._canvas.observe(handler, names="values")
-
-    def _prepare(self, key: Any, work: Callable[[Callable[[], bool]], None]) -> None:
-        """Do `work` ahead of being asked, in the background where widgets can show it; newer work ends it.
-
-        Args:
-            key: what is prepared; what is under way already does not begin again.
-            work: it is passed a function that says whether to stop.
-        """
-        if self._ahead is not None and self._ahead[0] == key:
-            return
-        ahead = self._ahead = (key, work)
-        self._preparing = None
-        if threads_show():
-            context = contextvars.copy_context()
-            self._preparing = threading.Thread(target=context.run, args=(self._do_ahead, ahead), daemon=True)
-            self._preparing.start()
-
-    def _do_ahead(self, ahead: tuple[Any, Callable]) -> None:
-        try:
-            ahead[1](lambda: self._ahead is not ahead)
-        except Exception as problem:
-            self._keep(problem)
-
-    def _finish_preparing(self) -> None:
-        """Wait until everything that was prepared is there."""
-        thread, ahead = self._preparing, self._ahead
-        if thread is not None:
-            thread.join()
-        elif ahead is not None:
-            ahead[1](lambda: False)
-            self._ahead = None
-
-    def _press(self, control: widgets.Button, work: Callable[[], Any]) -> None:
-        """Answer every click."""
-
-        def handler(_button: Any) -> None:
-            with self._lock:
-                self._attempt(work)
-
-        control.on_click(handler)
 
     def _attempt(self, work: Callable[[], Any]) -> None:
         try:
@@ -201,51 +158,172 @@ class Panel:
                 raise
 
     @contextmanager
-    def _working(self) -> Iterator[None]:
-        """For what handlers and Python both call: one at a time, and `_settled`."""
-        with self._lock, self._settled():
-            yield
-
-    @contextmanager
     def _settled(self) -> Iterator[None]:
-        """Whatever ends this block, the status does not stay at "running"; errors are kept, shown and passed on."""
-        self._forget_error()
-        try:
-            yield
-        except BaseException as problem:
-            if isinstance(problem, Exception):
+        """One at a time; whatever ends this block, the status says so; errors are kept, shown and passed on."""
+        with self._lock:
+            self.error, self._trouble.value = None, ""
+            try:
+                yield
+            except BaseException as problem:
                 self._keep(problem)
-            self._say(ending_of(problem))
-            raise
+                raise
 
-    def _keep(self, problem: Exception) -> None:
+    def _keep(self, problem: BaseException) -> None:
+        self._say(describe_ending(problem))
+        if not isinstance(problem, Exception):
+            return
         if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
             self.errors = [*self.errors, problem][-_REMEMBERED:]
         self.error = problem
-        if _is_memory(problem):
-            for cache in self._caches:
-                cache.cache_clear()
-        story = "".join(traceback.format_exception(problem))
-        self._trouble.value = f"<details><summary>what went wrong</summary><pre>{html.escape(story)}</pre></details>"
-
-    def _forget_error(self) -> None:
-        self.error = None
-        self._trouble.value = ""
+        for cache in self._caches if _is_memory(problem) else ():
+            cache.cache_clear()
+        story = html.escape("".join(traceback.format_exception(problem)))
+        self._trouble.value = f"<details><summary>what went wrong</summary><pre>{story}</pre></details>"
 
     def _remembering(self, make: Callable[..., Any]) -> Callable[..., Any]:
         """`make`, whose `KEPT` latest answers are kept until memory runs short."""
-        cache = lru_cache(maxsize=KEPT)(make)
-        self._caches.append(cache)
-        return cache
+        self._caches.append(lru_cache(maxsize=KEPT)(make))
+        return self._caches[-1]
 
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        """Set controls without answering them; what other threads change meanwhile is answered."""
-        before, self._silencer = self._silencer, threading.get_ident()
+    def _prepare(self, work: Callable[[Callable[[], bool]], None]) -> None:
+        """Do `work` ahead of being asked, in the background; it is passed a function that says whether to stop."""
+
+        def do() -> None:
+            try:
+                work(lambda: self._ahead is not work)
+            except Exception as problem:
+                self._keep(problem)
+
+        self._ahead = work  # older work ends
+        self._preparing = _start_thread(do) if threads_show() else None
+
+    def _finish_preparing(self) -> None:
+        """Wait until everything that was prepared is there."""
+        if self._preparing is not None:
+            self._preparing.join()
+        elif self._ahead is not None:
+            self._ahead(lambda: False)
+
+    # --- long work, one piece at a time ---
+
+    @property
+    def running(self) -> bool:
+        """Whether long work runs, and is not paused."""
+        return self._busy and not self._paused
+
+    def stop(self) -> None:
+        """End long work at its next stop, a fraction of a second away once it is compiled; what was done is kept."""
+        self._halt.set()
+        with self._telling:
+            if self.running:
+                self._say("stopping")
+
+    def wait(self, timeout: float = 600.0) -> None:
+        """Block until long work has ended; a keyboard interrupt stops it; with `strict`, raise what went wrong in it.
+
+        Raises:
+            TimeoutError: if it goes on for longer than `timeout` seconds.
+        """
+        patience = time.monotonic() + timeout
+        while self.running:
+            if time.monotonic() > patience:
+                raise TimeoutError(f"still {self.status} after {timeout:g} s; press Stop, or wait longer")
+            try:
+                if self._due.wait(0.05):
+                    self._due.clear()
+                    self._redraw()
+            except KeyboardInterrupt:
+                self.stop()
+        if not threads_show():
+            self._redraw()
+        if self.strict and self.error is not None:
+            raise self.error
+
+    def _launch(self, work: Callable[[], str]) -> None:
+        """Begin `work`, which returns its closing words, in a thread, unless other work runs already."""
+        if not self._busy:
+            self._busy = True
+            self._halt.clear()
+            self._enable(False)
+            _start_thread(self._to_the_end, work)
+
+    def _to_the_end(self, work: Callable[[], str]) -> None:
+        self.error, self._trouble.value, ending = None, "", ""
         try:
-            yield
-        finally:
-            self._silencer = before
+            ending = work()
+        except Exception as problem:
+            self._keep(problem)
+            ending = self.status
+        with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
+            self._say(ending)
+            self._enable(True)
+            self._busy = False
+
+    def _enable(self, on: bool) -> None:
+        for name in self._locked:
+            self.controls[name].disabled = not on
+
+    def _report(self, words: str) -> None:
+        """What long work says of itself."""
+        with self._telling:
+            self._say("stopping" if self._halt.is_set() else words)
+
+    def _show(self) -> None:
+        """Draw while work runs, or ask who waits to do so, where threads cannot."""
+        if threads_show():
+            self._redraw()
+        else:
+            self._due.set()
+
+    def _redraw(self) -> None:
+        """Draw what is known."""
+
+    # --- what is seen ---
+
+    def _say(self, status: str) -> None:
+        self.status = status
+        self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {html.escape(status)}</span>'
+
+    def _draw(self, label: str, columns: Sequence[float], plots: Any, texts: Sequence[str], **values: Any) -> None:
+        """Show a picture with the guesses drawn in, one text, or one for each row of the slider that `values` set."""
+        for quantity, guess in self.guesses.items():
+            for p in plots:
+                for which, mark in ("x", vline), ("y", hline):
+                    if p[which] is not None and p[which]["label"].startswith(quantity):
+                        p["items"].append(mark(guess, "ghost", strong=True, label="your guess"))
+        named, arrays = pack(plots)
+        spec = {
+            "label": label,
+            "columns": columns,
+            "plots": named,
+            "sliders": self.turns,
+            "text": next(iter(values), ""),
+        }
+        with self._canvas.hold_sync():
+            self._canvas.spec, self._canvas.arrays, self._canvas.texts = spec, arrays, list(texts)
+            self._canvas.values = {**self._canvas.values, **values}
+        for listener in self.listeners:
+            listener()
+
+    def _set_frames(self, frames: dict[float, tuple[Any, list[str]]]) -> None:
+        """What the browser draws while alpha is dragged: plots and texts for each value."""
+        arrays = [pack(plots)[1] for plots, _ in frames.values()]
+        self._canvas.frames = {
+            "by": "alpha",
+            "at": [*frames],
+            "arrays": arrays,
+            "texts": [t for _, t in frames.values()],
+        }
+
+    @property
+    def png(self) -> bytes:
+        """The picture."""
+        return self._canvas.png()
+
+    @property
+    def summary(self) -> str:
+        """What the picture shows, in one or two sentences."""
+        return self._canvas.text()
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.status}. {self.summary}"
@@ -266,10 +344,17 @@ def threads_show() -> bool:
     return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
 
 
-def ending_of(problem: BaseException) -> str:
+def _start_thread(work: Callable[..., Any], *arguments: Any) -> threading.Thread:
+    """In a copy of the context, without which some kernels cannot find the cell that a widget belongs to."""
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work, *arguments), daemon=True)
+    thread.start()
+    return thread
+
+
+def describe_ending(problem: BaseException) -> str:
     """A status: how work that raised this ended.
 
-    >>> ending_of(ValueError("no such length"))
+    >>> describe_ending(ValueError("no such length"))
     'failed: no such length'
     """
     if not isinstance(problem, Exception):
@@ -284,23 +369,14 @@ def _is_memory(problem: Exception) -> bool:
 def slider(label: str, value: float, low: float, high: float, step: float) -> Any:
     """A slider with its number box; it answers when it is let go, not while it moves."""
     whole = all(isinstance(x, int) for x in (value, low, high, step))
-    kind = widgets.IntSlider if whole else widgets.FloatSlider
-    return kind(
-        value=value,
-        min=low,
-        max=high,
-        step=step,
-        description=label,
-        continuous_update=False,
-        style=_WIDE,
-        layout=_ROOMY,
-        **({} if whole else {"readout_format": ".3g"}),
-    )
+    kind, more = (widgets.IntSlider, {}) if whole else (widgets.FloatSlider, {"readout_format": ".3g"})
+    given = {"value": value, "min": low, "max": high, "step": step, "description": label, "continuous_update": False}
+    return kind(**given, **more, **_LOOK)
 
 
-def menu(label: str, options: Sequence[Any], value: Any) -> Any:
-    """A drop-down."""
-    return widgets.Dropdown(options=options, value=value, description=label, style=_WIDE, layout=_ROOMY)
+def menu(label: str, options: Sequence[Any], value: Any = None) -> Any:
+    """A drop-down, at its first option unless told otherwise."""
+    return widgets.Dropdown(options=options, value=options[0] if value is None else value, description=label, **_LOOK)
 
 
 def button(label: str) -> Any:

@@ -1,4 +1,4 @@
-"""Predict: a question that stands before a panel; the panel opens when it is answered, the guess stays beside it."""
+"""Predict: a question that stands before a panel; the panel opens when it is answered, the guess stays in its plots."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ __all__ = ["Predict"]
 class Predict(Panel):
     """Ask before showing: a guess is due before the panel opens.
 
-    Controls: `guess_control`, `answer_button`. From Python: `predict.answer(0.1)`.
+    Controls: `guess`, `answer`. From Python: `predict.answer(0.1)`.
 
     Args:
         question: one sentence.
         answers: a list of options to choose from, or a number where the guess begins.
         panel: the panel that opens; None where the result stands in the cells below.
         result: a function of the panel, what the guess is compared with; asked again with every new picture.
+        axis: of the panel's plots, as its label begins: a number that is guessed is drawn there.
         strict: as for every panel.
 
     Attributes:
@@ -41,26 +42,21 @@ class Predict(Panel):
         panel: Panel | None = None,
         *,
         result: Callable[[Any], Any] | None = None,
+        axis: str = "",
         strict: bool | None = None,
     ) -> None:
         super().__init__(strict=strict)
-        self.question, self.panel, self._result = question, panel, result
-        self.guess: Any = None
-        self._summary = question
-        wide = {"width": "auto"}
+        self.question, self.panel, self.guess, self._result, self._axis = question, panel, None, result, axis
         if isinstance(answers, int | float):
             kind = widgets.IntText if isinstance(answers, int) else widgets.FloatText
-            self.guess_control: Any = kind(value=answers, description="your guess")
+            control: Any = kind(value=answers, description="your guess")
         else:
-            self.guess_control = widgets.RadioButtons(
-                options=list(answers), value=None, description="your guess", layout=wide
-            )
-        self.answer_button = button("Answer")
-        self._told = widgets.HTML()
-        self._press(self.answer_button, lambda: self.answer(self.guess_control.value))
-        ask = widgets.HTML()
-        ask.value = f"<p><b>{escape(question)}</b></p>"
-        self.widget.children = [ask, self.guess_control, self.answer_button, self._told, self._trouble]
+            look = {"description": "your guess", "layout": {"width": "auto"}}
+            control = widgets.RadioButtons(options=[*answers], value=None, **look)
+        self._told, ask = widgets.HTML(), widgets.HTML(f"<p><b>{escape(question)}</b></p>")
+        self.controls = {"guess": control, "answer": button("Answer")}
+        self.controls["answer"].on_click(lambda _: self._attempt(lambda: self.answer(control.value)))
+        self.widget.children = [ask, *self.controls.values(), self._told, self._trouble]
 
     def answer(self, guess: Any) -> None:
         """Take the guess and open the panel.
@@ -68,33 +64,37 @@ class Predict(Panel):
         Raises:
             ValueError: for a guess that is not among the options.
         """
-        with self._working():
+        with self._settled():
             if guess is None:
                 self._told.value = "<p>Choose an answer first.</p>"
                 return
-            options = getattr(self.guess_control, "options", (guess,))
+            options = getattr(self.controls["guess"], "options", (guess,))
             if guess not in options:
                 raise ValueError(f"the guess is {guess!r}; choose one of {[*options]}")
-            self.guess_control.value = guess
-            self.guess = guess
+            self.controls["guess"].value = self.guess = guess
+            if self.panel is not None:
+                if self._axis:
+                    self.panel.guesses[self._axis] = float(guess)
+                    self.panel._redraw()
+                if self.panel.widget not in self.widget.children:
+                    self.panel.listeners.append(self._compare)
+                    self.widget.children = [*self.widget.children, self.panel.widget]
             self._compare()
-            if self.panel is not None and self.panel.widget not in self.widget.children:
-                self.panel.on_show(self._compare)
-                self.widget.children = [*self.widget.children, self.panel.widget]
-            self.answer_button.description = "Answer again"
+            self.controls["answer"].description = "Answer again"
 
     def _compare(self) -> None:
-        """Guess and result in one line."""
-        measured = ""
-        if self._result is not None:
-            found = self._result(self.panel)
-            measured = f" Here: {found:.3g}." if isinstance(found, float) else f" Here: {found}."
-        self._summary = f"{self.question} Your guess: {self.guess}.{measured}"
-        self._told.value = f"<p>Your guess: <b>{escape(str(self.guess))}</b>.{escape(measured)}</p>"
+        self._told.value = f"<p>{escape(self._describe_guess())}</p>"
+
+    def _describe_guess(self) -> str:
+        if self.guess is None:
+            return ""
+        found = self._result(self.panel) if self._result is not None else None
+        shown = f"{found:.3g}" if isinstance(found, float) else f"{found}"
+        return f"Your guess: {self.guess}." + ("" if found is None else f" Here: {shown}.")
 
     @property
     def summary(self) -> str:
-        return self._summary
+        return f"{self.question} {self._describe_guess()}".strip()
 
     @property
     def png(self) -> bytes:

@@ -3,8 +3,7 @@
     z_t = F((1 - alpha) z_{t-1} + alpha z_hat_{t-1}, u_t),    z_1 = F(z_0)
 
 Everything in standard deviations of the recording. For a known system the teacher is its own orbit with 5 % noise,
-so that teacher and solution differ; the start is the first noisy sample. The arrays are numpy's: what a panel computes
-outside of its programs would compile, at a megabyte or more for every operation and shape.
+so that teacher and solution differ; the start is the first noisy sample.
 """
 
 from __future__ import annotations
@@ -17,13 +16,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import Reconstruction, data, forcing
+from .. import Reconstruction, Status, data, forcing, solvers
 from ..models import RecurrentModel
+from ..solvers import Problem
 
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["SYSTEMS", "Task", "task_of"]
+__all__ = ["SYSTEMS", "Task", "Trace", "parts_of", "task_of"]
 
 SYSTEMS: dict[str, data.System] = {
     "Lorenz-63": data.Lorenz63(),
@@ -43,22 +43,94 @@ class Task:
         start: `(M,)`.
         teacher: `(T, M)`, what the state before each step is pulled towards.
         forced: `(M,)`, 1 for units that may be forced.
-        dt: time between two steps.
-        unit: of time.
+        dt: time between two steps, in `unit`.
     """
 
     name: str
     step: Callable[[Any, Any], Any]
-    start: Float[np.ndarray, " latent"]
-    teacher: Float[np.ndarray, "time latent"]
-    forced: Float[np.ndarray, " latent"]
+    start: Float[Any, " latent"]
+    teacher: Float[Any, "time latent"]
+    forced: Float[Any, " latent"]
     dt: float
     unit: str = "unit of time"
 
-    def inputs(self, alpha: Any, length: int) -> forcing.Forced:
-        """The inputs of the forced step over `length` steps; the first one leaves from the start itself."""
-        strength = jnp.broadcast_to(alpha * self.forced, (length, len(self.forced))).at[0].set(0)
-        return forcing.Forced(self.teacher[:length], strength)
+    def inputs(self, alpha: Any) -> forcing.Forced:
+        """The inputs of the forced step; the first one leaves from the start itself."""
+        strength = jnp.broadcast_to(alpha * self.forced, (len(self.teacher), len(self.forced))).at[0].set(0)
+        return forcing.Forced(self.teacher, strength)
+
+    def walk(self, alpha: Any) -> tuple[Any, Any]:
+        """The forced trajectory `(T, M)`, and log10 |J_t .. J_1 v| of a tangent vector `(T,)`."""
+        forced = forcing.force(self.step)
+
+        def step(carry: tuple, inputs: Any) -> tuple[tuple, tuple]:
+            z, v, grown = carry
+            z, v = jax.jvp(lambda z: forced(z, inputs), (z,), (v,))
+            size = jnp.maximum(jnp.linalg.norm(v), 1e-30)
+            grown = grown + jnp.log10(size)
+            return (z, v / size, grown), (z, grown)
+
+        start = jnp.asarray(self.start)
+        direction = jnp.ones_like(start) / jnp.sqrt(len(start))
+        return jax.lax.scan(step, (start, direction, 0.0), self.inputs(alpha))[1]
+
+    def trace(self, solver: solvers.Iterative, most: int, alpha: Any, guess: Any) -> tuple:
+        """K, all iterates `(most + 1, T, M)` and their residuals, the guess first; the iterations are the solver's own.
+
+        Zeros stand where the solver did not come.
+        """
+        forced = forcing.force(self.step)
+        start, inputs = jnp.asarray(self.start), self.inputs(alpha)
+        problem = Problem(lambda _, z, u: forced(z, u), None, ((), ()), start, inputs)
+
+        def keep(k: Any, z: Any, kept: tuple) -> tuple:
+            residual = jnp.max(jnp.abs(problem.map_steps(z) - z))
+            return kept[0].at[k].set(z), kept[1].at[k].set(residual)
+
+        def iteration(carry: tuple) -> tuple:
+            state = solver.step(problem, carry[0])
+            return state, keep(state.iterations, state.states, carry[1])
+
+        kept = jnp.zeros((most + 1, *guess.shape), guess.dtype), jnp.zeros(most + 1, guess.dtype)
+        begin = solver.init(problem, guess), keep(0, guess, kept)
+        state, kept = jax.lax.while_loop(lambda carry: ~solver.done(carry[0]), iteration, begin)
+        return state.iterations, *kept
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What one solve went through, K iterations.
+
+    Attributes:
+        states: `(K + 1, T, M)`, the guess first.
+        residuals: `(K + 1,)`, largest violation of the step equation.
+        truth: `(T, M)`, computed step by step.
+    """
+
+    states: Float[np.ndarray, "iterate time latent"]
+    residuals: Float[np.ndarray, " iterate"]
+    truth: Float[np.ndarray, "time latent"]
+
+    @property
+    def iterations(self) -> int:
+        return len(self.states) - 1
+
+    @property
+    def errors(self) -> Float[np.ndarray, "iterate time"]:
+        """Distance of every iterate from the truth, largest unit."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.abs(self.states - self.truth).max(axis=2)
+
+    def solved(self, k: int) -> int:
+        """How many steps from the beginning the iterate k has right, to 0.1 %."""
+        wrong = ~(self.errors[k] <= 1e-3 * (1 + np.abs(self.truth).max()))
+        return int(wrong.argmax()) if wrong.any() else len(wrong)
+
+    def status(self, tolerance: float) -> Status:
+        last, residual = self.states[-1], self.residuals[-1]
+        if not (np.isfinite(last).all() and np.isfinite(residual)):
+            return Status.NONFINITE
+        return Status.CONVERGED if residual <= tolerance * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS
 
 
 def task_of(subject: Any, series: Any = None, *, length: int) -> Task:
@@ -74,25 +146,13 @@ def task_of(subject: Any, series: Any = None, *, length: int) -> Task:
     system = SYSTEMS.get(subject, subject) if isinstance(subject, str) else subject
     if not isinstance(system, data.System):
         raise TypeError(f"subject is {subject!r}; pass a gtfdeer.data.System, a Reconstruction, or one of {[*SYSTEMS]}")
-    return _of_system(system, length)
-
-
-def _of_system(system: data.System, length: int) -> Task:
     # one recording for all lengths: its scaling, too, must not depend on the length that is looked at
     series = data.simulate(system, length=max(_RECORDED, length), key=jax.random.key(0)).standardise()
     noisy = series.with_noise(_NOISE, key=jax.random.key(1)).values[:length]
-    assert series.scaling is not None
     mean, scale = (np.asarray(part, np.float32) for part in (series.scaling.mean, series.scaling.std))
-    flow = system.step(series.dt)
-    return Task(
-        name=type(system).__name__,
-        step=lambda z, u=None: (flow(z * scale + mean) - mean) / scale,
-        start=noisy[0],
-        teacher=noisy,
-        forced=np.ones(system.dimension, np.float32),
-        dt=series.dt,
-        unit="ms" if isinstance(system, data.BurstingNeuron) else "unit of time",
-    )
+    flow, name = system.step(series.dt), type(system).__name__
+    ones, unit = np.ones(system.dimension, np.float32), "ms" if name == "BurstingNeuron" else "unit of time"
+    return Task(name, lambda z, u=None: (flow(z * scale + mean) - mean) / scale, noisy[0], noisy, ones, series.dt, unit)
 
 
 def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:
@@ -104,14 +164,10 @@ def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:
     x = np.asarray(rec.standardised(series).values[:length], np.float32)
     if len(x) < length or not np.isfinite(x).all():
         raise ValueError(f"the series has {len(x)} rows from its start; pass one of at least {length} without gaps")
-    start, teacher, forced = jax.jit(
-        lambda x: (model.initial_state(x[0]), jax.vmap(model.encode)(x), model.observation.forced_units())
-    )(x)
-    return Task(
-        name=f"{type(model).__name__} on {rec.name}",
-        step=model.step,
-        start=np.asarray(start),
-        teacher=np.asarray(teacher),
-        forced=np.asarray(forced),
-        dt=rec.dt,
-    )
+    parts = jax.jit(lambda x: parts_of(model, x))(x)
+    return Task(f"{type(model).__name__} on {rec.name}", model.step, *map(np.asarray, parts), rec.dt)
+
+
+def parts_of(model: Any, x: Any) -> tuple[Any, Any, Any]:
+    """Start, teacher and forced units of a model along observations `(T, N)`."""
+    return model.initial_state(x[0]), jax.vmap(model.encode)(x), model.observation.forced_units()

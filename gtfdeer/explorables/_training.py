@@ -2,8 +2,7 @@
 
 The training runs in a thread of its own, `gtfdeer.fit` with a callback. Stop pauses it there, Resume lets it go on to
 the very result that it would have had. alpha is read before every update; another T, solver or cap begins a new stretch
-from the parameters as they are, with the memory of the optimiser empty. Whatever ends it, `panel.reconstruction` is
-what was learned by then.
+from the parameters as they are, with the memory of the optimiser empty.
 """
 
 from __future__ import annotations
@@ -12,138 +11,92 @@ import base64
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
-import jax
-import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 
-from .. import Reconstruction, forcing, measures, solvers
+from .. import Reconstruction, forcing
 from ..data import Series
 from ..training import Progress, describe_device, fit
-from ._background import LongPanel
-from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, LiveAlpha, capped, new_model
-from ._growth import DRAWN, SLIDERS, SNAPSHOTS, describe_growth
-from ._panel import Setting, Turn, button, menu, plural, slider, threads_show
+from ._canvas import ALPHAS
+from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, LiveAlpha, build_model, cap_iterations
+from ._live import MOST, Growth
+from ._panel import Panel, Setting, button, menu, plural, slider
 
 __all__ = ["TrainingPanel"]
 
-_FRAME = 0.2  # seconds between two pictures
-_SCORED = 2.0  # seconds between two scores while it trains
-_RUN = 5000  # steps of the free run that is scored
+_FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
 
 
-class TrainingPanel(LongPanel):
+class TrainingPanel(Panel):
     """Train with Start, Stop, Resume, Reset and Download.
 
-    Controls: `data_menu`, `model_menu`, `updates_slider`, `where_menu`, `start_button`, `stop_button`, `resume_button`,
-    `reset_button`, `download_button`; while it trains too `window_menu`, `forcing_menu` ("constant" is alpha by hand),
-    `solver_menu`, `cap_slider`, and below the picture alpha. Afterwards a slider replays how the attractor grew.
+    Controls: `data`, `model`, `updates`; while it trains too the `window`, `schedule` ("constant" is alpha by hand),
+    `solver`, `cap`, and below the picture `alpha`. Afterwards a slider replays how the attractor grew.
 
     Args:
         series: your own recording, offered beside the built-in ones.
         hidden_dim: hidden units, of the models that have them.
-        strict: raise errors too; those of the training thread are raised by `wait`.
+        strict: as for every panel.
 
     Attributes:
-        reconstruction: what was learned by now, or None before the first look.
-        history: as `Reconstruction.history`, over all stretches of training.
-        gradients: update and norm of the loss's gradient over one window, one row a picture.
-        score: D_stsp of the last free run against the data (5,000 steps), or None.
+        reconstruction: what was learned by now, or None.
+        growth: what is seen of it: `history` over all stretches, `score` and `floor`, snapshots.
     """
 
-    data = Setting("data_menu")
-    model = Setting("model_menu")
-    window = Setting("window_menu")
-    schedule = Setting("forcing_menu")
-    solver = Setting("solver_menu")
-    cap = Setting("cap_slider")
-    updates = Setting("updates_slider")
-    alpha = Turn("alpha")
+    data, model, updates = Setting(), Setting(), Setting()
+    window, schedule, solver, cap, alpha = Setting(), Setting(), Setting(), Setting(), Setting()
 
     def __init__(self, series: Series | None = None, *, hidden_dim: int = 50, strict: bool | None = None) -> None:
         super().__init__(strict=strict)
-        self._series, self._hidden_dim = series, hidden_dim
-        names = [*([] if series is None else ["your recording"]), *RECORDINGS]
-        self.data_menu = menu("data", names, names[0])
-        self.model_menu = menu("model", [*MODELS], "shallow PLRNN")
-        self.window_menu = menu("length T", (50, 200, 800), 200)
-        self.forcing_menu = menu("alpha schedule", SCHEDULES, "annealed")
-        self.solver_menu = menu("solver", [*SOLVERS], "DEER")
-        self.cap_slider = slider("iterations, at most", 20, 1, 20, 1)
-        self.updates_slider = slider("updates", 4000, 100, 30_000, 100)
-        self.start_button, self.resume_button = button("Start"), button("Resume")
-        self.reset_button, self.download_button = button("Reset"), button("Download")
+        self._recordings = ({} if series is None else {"your recording": lambda: series}) | RECORDINGS
+        self._hidden_dim = hidden_dim
+        self._add(data=menu("data", [*self._recordings]), model=menu("model", [*MODELS], "ShallowPLRNN"))
+        self._add(updates=slider("updates", 4000, 100, 30_000, 100))
+        self._add(window=menu("length T", (50, 200, 800), 200), schedule=menu("alpha schedule", SCHEDULES))
+        self._add(solver=menu("solver", [*SOLVERS], "DEER"), cap=slider("most iterations", MOST, 1, MOST, 1))
+        self._add(**{name: button(name.capitalize()) for name in ("start", "stop", "resume", "reset", "download")})
+        self._locked = ("data", "model", "updates", "start", "resume")
         self._link = widgets.HTML()
-        self._settings = (self.data_menu, self.model_menu, self.updates_slider, self.where_menu)
-        buttons = (self.start_button, self.stop_button, self.resume_button, self.reset_button, self.download_button)
-        live = (self.window_menu, self.forcing_menu, self.solver_menu, self.cap_slider)
-        self._arrange(self._settings[:2], self._settings[2:], live[:2], live[2:], (*buttons, self._link))
-        self._canvas.spec, self._canvas.values = {"sliders": SLIDERS}, {"alpha": 0.15, "snapshot": 0}
-        self._go, self._paused, self._over, self._due = (threading.Event() for _ in range(4))
-        self._attended = False  # whether the caller waits, and draws
-        self._press(self.start_button, self.start)
-        self._press(self.resume_button, self.resume)
-        self._press(self.reset_button, self.reset)
-        self._press(self.download_button, self.download)
-        self._observe_turns(alpha=self._by_hand)
+        self.widget.children = [*self.widget.children, self._link]
+        turns = {"name": "alpha", "label": "alpha by hand", "stops": ALPHAS}, {"name": "snapshot", "label": "replay"}
+        self._add_turns(self._take_alpha, *turns, alpha=0.15, snapshot=0)
+        self._go, self._over, self._until = threading.Event(), False, None
         self.reset()
 
     @property
-    def running(self) -> bool:
-        return self._one.locked() and not self._paused.is_set()
+    def history(self) -> dict[str, np.ndarray]:
+        """As `Reconstruction.history`, over all stretches of training."""
+        return self.growth.history
 
     def start(self, until: int | None = None) -> None:
         """Train a new model with what the controls say; pause after `until` updates where that is given."""
         if not self.running:
             self._end()
-        self._until = until
-        if self._launch(self._train, "background"):
-            self._attend()
+            self._until = until
+            self._launch(self._train)
 
     def resume(self, until: int | None = None) -> None:
         """Go on with a run that was stopped."""
-        if self.running:
-            return
-        if not self._paused.is_set():
+        if self._paused:
+            self._until = until
+            self._halt.clear()
+            self._enable(False)
+            self._paused = False
+            self._go.set()
+        elif not self.running:
             done = "finished: nothing left to resume; press Start for a new run"
             self._say("idle: nothing to resume; press Start" if self.reconstruction is None else done)
-            return
-        self._until = until
-        self._halt.clear()
-        self._enable(False)
-        self._paused.clear()
-        self._go.set()
-        self._attend()
-
-    def wait(self, timeout: float = 600.0) -> None:
-        """Block until training has paused or ended; with `strict`, raise what went wrong in it.
-
-        Raises:
-            TimeoutError: if it goes on for longer than `timeout` seconds.
-        """
-        patience = time.monotonic() + timeout
-        while self.running:
-            if time.monotonic() > patience:
-                raise TimeoutError(f"still {self.status} after {timeout:g} s; press Stop, or wait longer")
-            if self._due.wait(0.1):
-                self._due.clear()
-                self._paint(whole=False)
-        if self.strict and self.error is not None:
-            raise self.error
 
     def reset(self) -> None:
-        """Stop, and forget what was learned, errors included."""
-        with self._working():
+        """Stop, and forget what was learned."""
+        with self._settled():
             self._end()
-            self._clear()
-            self._prepare_data()
-            self._paint()
+            self._forget()
+            self._redraw()
             self._say("idle: press Start")
 
     def download(self) -> bytes:
@@ -159,92 +112,61 @@ class TrainingPanel(LongPanel):
         self._link.value = f'<a download="reconstruction.npz" href="{address}">save reconstruction.npz</a>'
         return content
 
-    def _attend(self) -> None:
-        """In the foreground: wait, and draw what the thread cannot; an interrupt stops."""
-        foreground = self.where == "foreground" or (self.where == "auto" and not threads_show())
-        self._attended = foreground
-        if foreground:
-            try:
-                self.wait(float("inf"))
-            except KeyboardInterrupt:
-                self.stop()
-                self.wait(60)
-            self._paint()  # what the thread drew last may not have been shown
-
     def _end(self) -> None:
         """End a run for good, paused or not."""
-        self._over.set()
+        self._over = True
         self._halt.set()
         self._go.set()
-        self._join()
-        self._over.clear()
-        self._paused.clear()
+        while self._busy:
+            time.sleep(0.01)
+        self._over = False
 
-    def _by_hand(self) -> None:
-        if self.schedule != "constant":
-            self.schedule = "constant"
+    def _take_alpha(self) -> None:
+        self.schedule = "constant"
 
-    def _enable(self, on: bool) -> None:
-        for control in self._settings:
-            control.disabled = not on
-
-    def _clear(self) -> None:
+    def _forget(self) -> None:
         self.reconstruction: Reconstruction | None = None
-        self.score: float | None = None
-        self.history: dict[str, np.ndarray] = {}
-        self.gradients = np.zeros((0, 2))
-        self._snapshots: list[tuple[int, np.ndarray]] = []
+        self.growth = Growth(self._recordings[self.data]().standardise())
         self._link.value = ""
 
-    def _prepare_data(self) -> None:
-        made = self._series if self.data == "your recording" else RECORDINGS[self.data]()
-        assert made is not None
-        self._recording = made.standardise()
-
-    def _fresh(self) -> Any:
-        return new_model(self.model, self._recording.columns, self._hidden_dim)
+    def _build_model(self) -> Any:
+        return build_model(self.model, self.growth.recording.columns, self._hidden_dim)
 
     def _stretch(self) -> tuple[Any, ...]:
         """What another value of begins a new stretch of training."""
         return self.window, self.solver, self.cap, self.schedule == "adaptive"
 
     def _train(self) -> str:
-        self._go.clear()
-        self._paused.clear()
-        self._clear()
-        self._prepare_data()
+        self._forget()
+        recording, total, model = self.growth.recording, self.updates, self._build_model()
         self._drawn = self._judged = 0.0
-        model, total = self._fresh(), self.updates
         while True:
             self._report("compiling: some seconds")
-            done, self._now = len(self.history.get("loss", ())), self._stretch()
-            self._before = self.history
-            window, solver, cap, adaptive = self._now
+            self._before, self._now = self.history, self._stretch()
+            done, (window, solver, cap, adaptive) = len(self.history.get("loss", ())), self._now
             schedule = forcing.Adaptive() if adaptive else forcing.Annealed(least_updates=2000)
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
-            self._norm = _gradient_norm()
             rec = fit(
                 model,
-                self._recording,
-                window=min(window, len(self._recording) // 2),
+                recording,
+                window=min(window, len(recording) // 2),
                 updates=total - done,
                 learning_rate=float(rate),
-                forcing=LiveAlpha(schedule, self._alpha_by_hand, done, total),
-                solver=capped(solver, cap),
+                forcing=LiveAlpha(schedule, self._say_alpha, done, total),
+                solver=cap_iterations(solver, cap),
                 validations=0,  # what is seen is what is kept
                 callbacks=[self._look],
                 progress=False,
             )
             self._remember(rec, rec.history, judge=True)
-            if rec.ending != "stopped by a callback" or self._over.is_set():
+            if rec.ending != "stopped by a callback" or self._over:
                 break
             model = rec.model
-        self._paint()
-        known = {"finished": "finished", "stopped by a callback": "stopped"}
-        ended = known.get(rec.ending, f"stopped: {rec.ending.removeprefix('stopped: ')}")
+        self._paint(whole=True)
+        ended = {"stopped by a callback": "stopped"}.get(rec.ending, rec.ending)
         return f"{ended} after {plural(len(self.history['loss']), 'update')}"
 
-    def _alpha_by_hand(self) -> float:
+    def _say_alpha(self) -> float:
         return self.alpha if self.schedule == "constant" else float("nan")
 
     def _look(self, moment: Progress) -> None:
@@ -252,30 +174,21 @@ class TrainingPanel(LongPanel):
         done = len(self._before.get("loss", ())) + moment.update
         enough = self._until is not None and done >= self._until
         pause = (self._halt.is_set() or enough) and moment.update > 0
-        left = moment.pace * (moment.updates - moment.update)
-        total = done + moment.updates - moment.update
-        self._report(f"running {done} of {total}, about {left:.0f} s left")
+        left = moment.updates - moment.update
+        self._report(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
         now = time.monotonic()
         if moment.update and (pause or now - self._drawn > _FRAME):
-            rec = Reconstruction(
-                model=moment.model,
-                scaling=self._recording.scaling,
-                dt=self._recording.dt,
-                first=np.asarray(self._recording.values[0], np.float32),
-                name=self._recording.name,
-                embedding=self._recording.embedding,
-                ending="stopped" if pause else "still training",
-                update=done,
-            )
+            recording = self.growth.recording
+            known = {"scaling": recording.scaling, "dt": recording.dt, "name": recording.name}
+            first = np.asarray(recording.values[0], np.float32)
+            rec = Reconstruction(moment.model, **known, first=first, embedding=recording.embedding, ending="stopped")
             self._remember(rec, moment.history, judge=pause or now - self._judged > _SCORED)
             self._drawn = time.monotonic()
             if not pause:
                 self._show()
-        if self._over.is_set():
-            moment.stop()
-        elif pause:
+        if pause and not self._over:
             self._pause(done)
-        if self._over.is_set() or self._stretch() != self._now:
+        if self._over or self._stretch() != self._now:
             moment.stop()
 
     def _pause(self, done: int) -> None:
@@ -285,66 +198,23 @@ class TrainingPanel(LongPanel):
         self._paint(whole=True)
         self._say(f"stopped after {plural(done, 'update')}")
         self._enable(True)
-        self._paused.set()
+        self._paused = True
         self._go.wait()
-
-    def _show(self) -> None:
-        """Draw here, or let the caller who waits draw, where threads cannot."""
-        if self._attended:
-            self._due.set()
-        else:
-            self._paint(whole=False)
+        self._paused = False
 
     def _remember(self, rec: Reconstruction, history: dict[str, np.ndarray], *, judge: bool) -> None:
-        self.history = {
-            name: np.concatenate([self._before.get(name, part[:0]), part]) for name, part in history.items()
-        }
-        values, done = self._recording.values, len(self.history["loss"])
-        self.reconstruction = rec = Reconstruction(**{**vars(rec), "history": self.history, "update": done})
-        run = rec.rollout(_RUN if judge else DRAWN, values[0])
-        if judge:
-            bounded = np.isfinite(run).all()
-            self.score = measures.state_space_divergence(values[:_RUN], run) if bounded else None
-            self._judged = time.monotonic()
-        norm = self._norm(rec.model, values[: self._now[0]], float(self.history["alpha"][-1]))
-        self.gradients = np.append(self.gradients, [[done, norm]], axis=0)
-        self._snapshots.append((done, np.asarray(run[:DRAWN], np.float32)))
-        if len(self._snapshots) > 2 * SNAPSHOTS:
-            del self._snapshots[1:-1:2]
+        whole = {name: np.concatenate([self._before.get(name, part[:0]), part]) for name, part in history.items()}
+        done = len(whole["loss"])
+        self.reconstruction = Reconstruction(**{**vars(rec), "history": whole, "update": done})
+        self.growth.add(rec.model, whole, self._now[0], judge)
+        self._judged = time.monotonic() if judge else self._judged
 
-    def _paint(self, whole: bool = True) -> None:
+    def _redraw(self) -> None:
+        self._paint(whole=not self.running)
+
+    def _paint(self, whole: bool) -> None:
         """While it trains the newest snapshot alone; `whole`, when it stands, all of them for the replay."""
-        kept = self._snapshots if whole else self._snapshots[-1:]
-        texts = [self._words()]
-        if len(kept) > 1:
-            texts = [f"Replay: after {plural(done, 'update')}. {texts[0]}" for done, _ in kept]
-        spec, arrays = describe_growth(self._recording, self.history, self.gradients, kept)
-        self._draw(spec, arrays, texts, snapshot=max(0, len(kept) - 1))
-
-    def _words(self) -> str:
-        where = f"Computed on {describe_device()}."
-        if not len(self.history.get("loss", ())):
-            return f"{self._recording!r}. Nothing learned yet. {where}"
-        loss, alpha = self.history["loss"][-50:].mean(), self.history["alpha"][-1]
-        score = "it leaves all bounds" if self.score is None else f"D_stsp {self.score:.2f} (0 is perfect)"
-        again = int(self.history["retried"][-50:].sum())
-        capped = f" {again} of the last 50 solves did not converge and were done step by step." if again else ""
-        return (
-            f"{plural(len(self.history['loss']), 'update')}: loss {loss:.4f}, alpha {alpha:.3f}; free run: {score}."
-            f"{capped} Trained on {self._recording.name}. {where}"
-        )
-
-
-def _gradient_norm() -> Callable[[Any, Any, float], float]:
-    """The norm of the loss's gradient over one window, as a function of model, window `(T, N)` and alpha."""
-
-    @nnx.jit
-    def norm(model: Any, x: Any, alpha: Any) -> Any:
-        def loss(model: Any) -> Any:
-            predicted, _ = model.teacher_forced(x, alpha, solvers.Sequential(), None)
-            return jnp.mean((predicted - x[1:]) ** 2)
-
-        squares = jax.tree.map(lambda g: jnp.sum(g**2), nnx.grad(loss)(model))
-        return jnp.sqrt(jax.tree.reduce(jnp.add, squares))
-
-    return lambda model, x, alpha: float(norm(model, jnp.asarray(x, jnp.float32), jnp.float32(alpha)))
+        drawn, texts = self.growth.draw(whole)
+        texts = [f"{text} Computed on {describe_device()}." for text in texts]
+        label = f"Training: {self.growth.recording.name}"
+        self._draw(label, [1, 1.1, 1.1], drawn, texts, snapshot=len(texts) - 1)

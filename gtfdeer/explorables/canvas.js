@@ -2,7 +2,8 @@
 //
 // The model (gtfdeer/explorables/_canvas.py) holds `spec` (plots, sliders, label), `arrays` (name -> shape and bytes),
 // `frames` (arrays prepared for other values of one slider), `texts` (one a row of a slider) and `values` (of the
-// sliders). An item of a plot names the arrays that it draws; `row: "k"` takes the row that slider k points at.
+// sliders). An item of a plot names the arrays that it draws; `row: "k"` takes the row that slider k points at; a slider
+// without stops moves over these rows.
 
 const DASHES = { data: [], model: [7, 2], forced: [7, 2, 1.5, 2], error: [], truth: [5, 4], ghost: [2, 3] };
 const LIGHT = { data: "#000000", model: "#D55E00", forced: "#00795A", error: "#0072B2", truth: "#444444", ghost: "#8A8A8A" };
@@ -11,6 +12,7 @@ const WIDTHS = { data: 2.4, model: 1.5, forced: 1.5, error: 1.5, truth: 1, ghost
 const CIVIDIS = [[0, 34, 78], [65, 77, 107], [124, 123, 120], [188, 175, 111], [254, 232, 56]];
 const NARROW = 620; // pixels below which plots stand one above the other
 const CHUNK = 400; // points a stroke: one long path that crosses itself is slow to fill
+const TURNED = 6000; // points, at most, of an orbit while the mouse turns it
 const STYLE = `
 .gd-canvas { width: 100%; min-width: 0; box-sizing: border-box; font: 13px var(--jp-ui-font-family, sans-serif);
   color: var(--jp-ui-font-color1, inherit); background: var(--jp-layout-color0, transparent); }
@@ -22,8 +24,9 @@ const STYLE = `
 .gd-canvas input[type=range] { flex: 1 1 90px; min-width: 60px; accent-color: var(--jp-brand-color1, #1976d2); }
 .gd-canvas input[type=number] { width: 5.6em; background: var(--jp-layout-color1, #fff);
   color: var(--jp-ui-font-color1, #000); border: 1px solid var(--jp-border-color1, #bbb); font: inherit; }
-.gd-canvas button { font: inherit; color: inherit; background: var(--jp-layout-color2, #eee);
+.gd-canvas button { font: inherit; color: inherit; background: transparent;
   border: 1px solid var(--jp-border-color1, #bbb); border-radius: 2px; padding: 1px 8px; cursor: pointer; }
+.gd-canvas .gd-dead { margin: 4px; padding: 4px 8px; border: 2px solid #d55e00; font-weight: bold; }
 .gd-canvas .gd-text { margin: 4px; flex: 1 1 300px; }
 .gd-canvas:fullscreen { padding: 16px; overflow: auto; background: var(--jp-layout-color0, #fff); }`;
 
@@ -34,8 +37,7 @@ const finite = Number.isFinite;
 function format(v) {
   if (!finite(v)) return v === Infinity || v === -Infinity ? "overflow" : "none";
   const size = Math.abs(v);
-  if (v !== 0 && (size >= 1e5 || size < 1e-3)) return v.toExponential(1);
-  return String(+v.toPrecision(4));
+  return v !== 0 && (size >= 1e5 || size < 1e-3) ? v.toExponential(1) : String(+v.toPrecision(4));
 }
 
 function power(exponent) {
@@ -45,15 +47,15 @@ function power(exponent) {
 }
 
 function forward(axis, v, low) {
-  if (axis.kind === "log") return v > 0 ? Math.log10(v) : axis.zero && v === 0 ? Math.log10(low) - 0.3 : NaN;
+  if (axis.kind === "log") return v > 0 ? Math.log10(v) : axis.zero && v === 0 ? Math.log10(low) - 0.5 : NaN;
   if (axis.kind === "symlog") return Math.sign(v) * Math.log10(1 + Math.abs(v));
   return v;
 }
 
-function linearTicks(low, high, most) {
+function linearTicks(low, high, most, whole = false) {
   const rough = (high - low) / Math.max(1, most);
   const unit = 10 ** Math.floor(Math.log10(rough));
-  const step = unit * [1, 2, 5, 10].find((m) => m * unit >= rough * 0.999);
+  const step = Math.max(whole ? 1 : 0, unit * [1, 2, 5, 10].find((m) => m * unit >= rough * 0.999));
   const ticks = [];
   for (let k = Math.ceil(low / step - 1e-9); k * step <= high + 1e-9 * step; k++) ticks.push([k * step, String(+(k * step).toPrecision(6))]);
   return ticks;
@@ -68,8 +70,7 @@ function logTicks(low, high, most) {
 }
 
 function symlogTicks(low, high) {
-  const round = [-1e5, -1e4, -1e3, -100, -10, -1, 0, 1, 10, 100, 1e3, 1e4];
-  return round.filter((v) => v >= low && v <= high).map((v) => [v, String(v)]);
+  return [-1e4, -1e3, -100, -10, -1, 0, 1, 10, 100, 1e3, 1e4].filter((v) => v >= low && v <= high).map((v) => [v, String(v)]);
 }
 
 // A map from values to pixels: `at(v)`, its inverse `value(pixel)`, and ticks with words.
@@ -78,16 +79,16 @@ function scale(axis, range, from, to) {
   const given = low; // zero of a logarithmic axis stands left of it
   if (axis.kind === "log") [low, high] = [Math.max(low, 1e-30), Math.max(high, 1e-29)];
   if (!(high > low)) [low, high] = axis.kind === "log" ? [low / 2, low * 2] : [low - 0.5, low + 0.5];
-  const a = axis.kind === "log" && axis.zero ? Math.log10(low) - 0.4 : forward(axis, low, given);
+  const a = axis.kind === "log" && axis.zero ? Math.log10(low) - 0.6 : forward(axis, low, given);
   const b = forward(axis, high, given);
   const at = (v) => from + ((forward(axis, v, low) - a) / (b - a)) * (to - from);
   const most = Math.abs(to - from) / (from > to ? 34 : 62);
   const kinds = { log: logTicks, symlog: symlogTicks };
-  const ticks = (kinds[axis.kind] ?? linearTicks)(low, high, most);
+  const ticks = (kinds[axis.kind] ?? linearTicks)(low, high, most, axis.whole);
   if (axis.kind === "log" && axis.zero) ticks.unshift([0, "0"]);
   const value = (pixel) => {
     const t = a + ((pixel - from) / (to - from)) * (b - a);
-    if (axis.kind === "log") return axis.zero && t < Math.log10(low) - 0.15 ? 0 : 10 ** t;
+    if (axis.kind === "log") return axis.zero && t < Math.log10(low) - 0.25 ? 0 : 10 ** t;
     return axis.kind === "symlog" ? Math.sign(t) * (10 ** Math.abs(t) - 1) : t;
   };
   return { at, value, ticks, low, high };
@@ -156,7 +157,7 @@ class View {
   constructor(model, el) {
     this.model = model;
     this.local = { ...model.get("values") };
-    Object.assign(this, { frame: null, pointer: null, angles: {}, places: [], heats: new WeakMap(), pending: 0 });
+    Object.assign(this, { frame: null, pointer: null, angles: {}, places: [], heats: new Map(), pending: 0 });
     const root = (this.root = make("div", "gd-canvas"));
     root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's own shortcuts stay out
     const style = make("style", "", STYLE);
@@ -168,7 +169,10 @@ class View {
     this.text = make("p", "gd-text");
     this.text.setAttribute("aria-live", "polite");
     foot.append(this.text, this.button("Full screen", () => this.fullscreen()), this.button("Save PNG", () => this.save()));
-    root.append(style, this.sliders, this.canvas, foot);
+    this.dead = make("p", "gd-dead", "The kernel of this panel is gone (restarted?): run its cell again, and all cells above it.");
+    this.dead.setAttribute("role", "alert");
+    this.dead.hidden = true;
+    root.append(style, this.dead, this.sliders, this.canvas, foot);
     el.append(root);
     this.ctx = this.canvas.getContext("2d");
     this.buildSliders();
@@ -189,6 +193,7 @@ class View {
       "change:arrays": () => { this.frame = null; this.request(); },
       "change:frames": () => this.request(),
       "change:texts": () => this.request(),
+      "comm_live_update": () => { this.dead.hidden = false; },
       "change:values": () => { if (!this.dragging) { this.local = { ...model.get("values") }; this.request(); } },
     };
     for (const [name, work] of Object.entries(this.on)) model.on(name, work);
@@ -197,7 +202,7 @@ class View {
     canvas.addEventListener("pointermove", (e) => this.move(e));
     canvas.addEventListener("pointerleave", () => { this.pointer = null; this.request(); });
     canvas.addEventListener("pointerdown", (e) => this.grab(e));
-    canvas.addEventListener("pointerup", () => { this.held = null; });
+    canvas.addEventListener("pointerup", () => { this.held = null; this.request(); });
     canvas.addEventListener("keydown", (e) => this.key(e));
     document.addEventListener("fullscreenchange", (this.full = () => this.request()));
   }
@@ -218,6 +223,8 @@ class View {
     this.inputs = {};
     this.sliders.replaceChildren();
     for (const slider of JSON.parse(wanted)) {
+      slider.rows = !slider.stops;
+      slider.stops ??= Array.from({ length: 200 }, (_, row) => row);
       const label = make("label", "gd-slider"), name = make("span", "", slider.label);
       const range = document.createElement("input");
       Object.assign(range, { type: "range", min: 0, max: slider.stops.length - 1, step: 1 });
@@ -262,10 +269,11 @@ class View {
     for (const { slider, label, range, number } of Object.values(this.inputs)) {
       let value = this.local[slider.name] ?? slider.stops[0];
       if (slider.rows) {
-        const last = (this.array(slider.rows)?.shape[0] ?? 1) - 1;
+        const item = this.model.get("spec").plots.flatMap((p) => p.items).find((i) => i.row === slider.name);
+        const last = (this.array(item?.y ?? item?.z ?? item?.at.array)?.shape[0] ?? 1) - 1;
         range.max = number.max = last;
         value = Math.min(value, last);
-        label.style.display = slider.hide && last < 1 ? "none" : "";
+        label.style.display = last < 1 ? "none" : "";
       }
       const distance = slider.stops.map((v) => Math.abs(v - value));
       range.value = distance.indexOf(Math.min(...distance));
@@ -282,9 +290,7 @@ class View {
     return entry && decode(entry);
   }
 
-  row(slider) {
-    return Math.round(this.local[slider] ?? 0);
-  }
+  row = (slider) => Math.round(this.local[slider] ?? 0);
 
   vector(name, row) {
     const found = name && this.array(name);
@@ -298,8 +304,7 @@ class View {
   // of a mark: a number, the value of a slider, or an array's entry that a slider points at
   position(at) {
     if (typeof at === "number") return at;
-    const rows = this.inputs[at.slider]?.slider.rows;
-    if (!at.array) return rows ? Math.min(this.row(at.slider), this.array(rows)?.shape[0] - 1) : this.local[at.slider];
+    if (!at.array) return this.local[at.slider];
     const values = this.vector(at.array);
     return values?.[at.slider ? Math.min(this.row(at.slider), values.length - 1) : 0];
   }
@@ -330,7 +335,7 @@ class View {
     const narrow = width < NARROW, columns = narrow ? 1 : spec.columns.length;
     const full = document.fullscreenElement === this.root;
     const rows = narrow ? spec.plots.length : Math.max(...spec.plots.map((p) => p.row + (p.rows ?? 1)));
-    const usual = spec.height ?? 230;
+    const usual = rows === 1 ? 330 : rows < 4 ? 230 : 165;
     const unit = full ? Math.max(usual, (innerHeight - 140) / rows) : usual;
     const height = narrow ? spec.plots.reduce((sum, p) => sum + this.tall(p, unit, width), 0) : rows * unit;
     const ratio = devicePixelRatio || 1, { canvas, ctx } = this;
@@ -340,8 +345,8 @@ class View {
       canvas.style.height = `${height}px`;
     }
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
-    const theme = (this.look = this.theme());
-    ctx.fillStyle = theme.paper;
+    this.look = this.theme();
+    ctx.fillStyle = this.look.paper;
     ctx.fillRect(0, 0, width, height);
     const total = spec.columns.reduce((a, b) => a + b, 0), edges = [0];
     for (const share of spec.columns) edges.push(edges.at(-1) + (share / total) * width);
@@ -366,8 +371,7 @@ class View {
     const words = texts.length ? texts[Math.min(spec.text ? this.row(spec.text) : 0, texts.length - 1)] : "";
     if (this.text.textContent !== words) this.text.textContent = words;
     canvas.dataset.prepared = this.model.get("frames").at.length;
-    const label = `${spec.label}. ${words}`;
-    if (canvas.getAttribute("aria-label") !== label) canvas.setAttribute("aria-label", label);
+    canvas.setAttribute("aria-label", `${spec.label}. ${words}`);
     canvas.dispatchEvent(new CustomEvent("painted", { detail: { asked: this.asked, painted: performance.now(), arrays: this.frame === null } }));
   }
 
@@ -383,9 +387,7 @@ class View {
     this.canvas.dispatchEvent(new CustomEvent("painted", { detail: { asked: this.asked, painted: performance.now() } }));
   }
 
-  tall(plot, unit, width) {
-    return plot.kind === "orbit" ? Math.min(width, 1.4 * unit) : unit;
-  }
+  tall = (plot, unit, width) => (plot.kind === "orbit" ? Math.min(width, 1.4 * unit) : unit);
 
   path(...points) {
     this.ctx.beginPath();
@@ -425,9 +427,7 @@ class View {
     if (axis.range) return axis.range;
     const columns = [];
     for (const item of plot.items) {
-      if (item.type === "heat") {
-        return [-0.5, (this.array(item.z)?.shape[0] ?? 1) - 0.5];
-      }
+      if (item.type === "heat") return [-0.5, (this.array(item.z)?.shape.at(-2) ?? 1) - 0.5];
       const p = item.type === "line" && this.points(item);
       if (p) columns.push(which === "y" ? p.ys : p.xs ?? [0, p.n - 1]);
     }
@@ -492,7 +492,7 @@ class View {
       for (let i = 0; i < p.n; i++) if (finite(px(i)) && finite(py(i))) marker(ctx, item.marker ?? "o", px(i), py(i), item.size ?? 3.2);
     ctx.globalAlpha = 1;
     if (item.at) { // a mark at the row of a slider
-      const i = Math.min(this.row(item.at), p.n - 1);
+      const i = Math.min(this.row(item.at.slider), p.n - 1);
       Object.assign(ctx, { strokeStyle: this.look.roles.model, lineWidth: 2 });
       ctx.strokeRect(px(i) - 6, py(i) - 6, 12, 12);
     }
@@ -501,8 +501,9 @@ class View {
   heat(item, x, y, inner) {
     const found = this.array(item.z);
     if (!found) return;
-    const [rows, columns] = found.shape, { ctx } = this;
-    let image = this.heats.get(found.values);
+    const [rows, columns] = found.shape.slice(-2), { ctx } = this, values = this.vector(item.z, item.row);
+    if (this.heats.of !== found.values) this.heats = Object.assign(new Map(), { of: found.values });
+    let image = this.heats.get(values.byteOffset);
     if (!image) {
       image = document.createElement("canvas");
       [image.width, image.height] = [columns, rows];
@@ -510,12 +511,12 @@ class View {
       const [low, high] = item.range.map(Math.log10);
       for (let k = 0; k < rows; k++)
         for (let t = 0; t < columns; t++) {
-          const v = found.values[k * columns + t], at = 4 * ((rows - 1 - k) * columns + t);
+          const v = values[k * columns + t], at = 4 * ((rows - 1 - k) * columns + t);
           const [r, g, b] = finite(v) ? colour((Math.log10(Math.max(v, 1e-30)) - low) / (high - low)) : [128, 128, 128];
           pixels.data.set([r, g, b, finite(v) || (t + 2 * k) % 4 < 2 ? 255 : 120], at);
         }
       target.putImageData(pixels, 0, 0);
-      this.heats.set(found.values, image);
+      this.heats.set(values.byteOffset, image);
     }
     ctx.imageSmoothingEnabled = false;
     const top = y.at(rows - 0.5), bottom = y.at(-0.5);
@@ -557,8 +558,7 @@ class View {
     const angles = (this.angles[index] ??= { ...(plot.view ?? { turn: -55, tilt: 20 }) });
     const radius = Math.min(box.w - 20, box.h - 50) / 2.75;
     const middle = { x: box.x + box.w / 2, y: box.y + 22 + (box.h - 30) / 2 };
-    const limits = plot.range;
-    const [a, e] = [(angles.turn * Math.PI) / 180, (angles.tilt * Math.PI) / 180];
+    const limits = plot.range, [a, e] = [(angles.turn * Math.PI) / 180, (angles.tilt * Math.PI) / 180];
     const [ca, sa, ce, se] = [Math.cos(a), Math.sin(a), Math.cos(e), Math.sin(e)];
     const centre = limits.map(([l, h]) => (l + h) / 2), half = limits.map(([l, h]) => (h - l) / 2 || 1);
     const at = (x, y, z) => {
@@ -580,7 +580,8 @@ class View {
     for (const item of plot.items) {
       const found = this.array(item.y);
       if (!found) continue;
-      const values = this.vector(item.y, item.row), size = found.shape.at(-1), n = values.length / size;
+      const values = this.vector(item.y, item.row), width = found.shape.at(-1);
+      const size = width * (this.held ? Math.ceil(values.length / width / TURNED) : 1), n = Math.ceil(values.length / size);
       this.pen(item, n);
       ctx.setLineDash([]);
       ctx.lineWidth = item.marker ? 1 : Math.max(0.6, Math.min(1.4, Math.sqrt(2000 / n)));
@@ -588,7 +589,7 @@ class View {
       // the projection is affine: its origin and the images of the three axes
       const o = at(0, 0, 0), [ex, ey, ez] = [at(1, 0, 0), at(0, 1, 0), at(0, 0, 1)].map((p) => [p[0] - o[0], p[1] - o[1]]);
       for (let i = 0, j = 0; i < n; i++, j += size) {
-        const x = values[j], y = values[j + 1], z = size > 2 ? values[j + 2] : z0;
+        const x = values[j], y = values[j + 1], z = width > 2 ? values[j + 2] : z0;
         px[i] = o[0] + ex[0] * x + ey[0] * y + ez[0] * z;
         py[i] = o[1] + ex[1] * x + ey[1] * y + ez[1] * z;
       }
@@ -596,8 +597,7 @@ class View {
       if (item.marker && n) marker(ctx, item.marker, px[n - 1], py[n - 1], 5);
       ctx.globalAlpha = 1;
     }
-    const names = plot.axes ?? ["x", "y", "z"];
-    names.slice(0, flat ? 2 : 3).forEach((name, d) => {
+    (plot.axes ?? ["x", "y", "z"]).slice(0, flat ? 2 : 3).forEach((name, d) => {
       const end = limits.map(([l], i) => (i === d ? centre[i] + 1.16 * half[i] : l));
       this.words(name, ...at(...end));
     });
@@ -616,7 +616,7 @@ class View {
   grab(event) {
     const found = this.find(event);
     if (found.place?.plot.kind !== "orbit") return;
-    this.held = { ...found, turn: found.place.angles.turn, tilt: found.place.angles.tilt };
+    this.held = { ...found, ...found.place.angles };
     this.canvas.setPointerCapture(event.pointerId);
   }
 
@@ -653,8 +653,8 @@ class View {
     let at = x;
     for (const item of plot.items) {
       if (item.type === "heat") {
-        const found = this.array(item.z), k = Math.round(sy.value(pointer.y)), t = Math.round(((x - sx.low) / (sx.high - sx.low)) * (found.shape[1] - 1));
-        const v = found?.values[k * found.shape[1] + t];
+        const found = this.array(item.z), k = Math.round(sy.value(pointer.y)), t = Math.round(((x - sx.low) / (sx.high - sx.low)) * (found?.shape.at(-1) - 1));
+        const v = this.vector(item.z, item.row)?.[k * found.shape.at(-1) + t];
         if (v !== undefined) lines.push(`iteration ${k}: ${format(v)}`);
       }
       const p = item.type === "line" && this.points(item);
@@ -691,9 +691,9 @@ class View {
   }
 }
 
-function render({ model, el }) {
-  const view = new View(model, el);
-  return () => view.remove();
-}
-
-export default { render };
+export default {
+  render({ model, el }) {
+    const view = new View(model, el);
+    return () => view.remove();
+  },
+};

@@ -14,7 +14,7 @@ Examples:
 """
 
 from ._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, figure3d, png
-from ._learning import convergence, exponents, newton_heatmap, thinned, training
+from ._learning import exponents, newton_heatmap, thinned, training
 from ._orbits import attractor, attractors
 from ._series import forecast, spectra, spectrum, time_series
 from ._speed import speedup
@@ -29,7 +29,6 @@ __all__ = [
     "Role",
     "attractor",
     "attractors",
-    "convergence",
     "dress",
     "exponents",
     "figure",

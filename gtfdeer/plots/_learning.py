@@ -129,46 +129,6 @@ def exponents(
     return dress(ax, f"time averaged over $t$ ({time_unit})", f"Lyapunov exponent $\\lambda$ (1/{time_unit})")
 
 
-def convergence(
-    residuals: ArrayLike,
-    *,
-    role: Role = ERROR,
-    tolerance: float | None = None,
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw the residual of an iteration on a logarithmic axis; a solver that works falls off a cliff.
-
-    To compare solvers, call it again with the same `ax` and another role, for instance
-    `dataclasses.replace(ERROR, name="ELK", marker="s", linestyle="--")`.
-
-    Args:
-        residuals: (K,), the norm of the residual after each iteration, from iteration 0 (the guess).
-        role: what the curve is called and how it looks.
-        tolerance: where the solver stops, drawn as a dashed level, or None.
-        ax: where to draw; a new figure where None.
-
-    Raises:
-        ValueError: a residual is negative.
-
-    Examples:
-        >>> from gtfdeer.plots import convergence
-        >>> convergence([1.0, 1e-2, 1e-4, 1e-8], tolerance=1e-6).get_xlabel()
-        'iteration $k$ (count)'
-    """
-    values = above_zero(as_vector(residuals, "residuals"))
-    ax = figure().add_subplot() if ax is None else ax
-    ax.plot(np.arange(len(values)), values, **role.line(), marker=role.marker, markersize=5)
-    if tolerance is not None:
-        ax.axhline(tolerance, **{**TRUTH.line(), "label": f"tolerance {tolerance:.0e}"})
-    ax.set_yscale("log")
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    ax.legend(frameon=False, fontsize=9, labelcolor=INK)
-    failed = int(np.sum(~np.isfinite(values)))
-    if failed:
-        note(ax, f"{role.name}: not finite in {failed} of {len(values)} iterations")
-    return dress(ax, "iteration $k$ (count)", "residual (state units)")
-
-
 def newton_heatmap(errors: ArrayLike, *, unit: str = "state units", ax: Axes | None = None) -> Axes:
     """Draw the error of every iterate at every time: the solved stretch grows from the left.
 

@@ -54,6 +54,6 @@ def training(series):
 
 @pytest.fixture(scope="session")
 def speed_lab():
-    panel = explorables.SpeedLab(stored={"a GPU": {"DEER": [(100, 1e-3)]}}, hidden_dim=5, strict=True)
+    panel = explorables.SpeedLab(hidden_dim=5, strict=True)
     panel.longest = 100
     return panel

@@ -6,7 +6,6 @@ what is asked of a quiet machine. `GTFDEER_SCREENSHOTS` names a folder for pictu
 
 import base64
 import json
-import os
 import shutil
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,7 +16,9 @@ import numpy as np
 import pytest
 
 from gtfdeer.explorables import _canvas
-from gtfdeer.explorables._canvas import alpha_axis, alpha_slider, axis, describe_slider, hline, line, pack, plot, vline
+from gtfdeer.explorables._canvas import ALPHA, ALPHAS, PREPARED, axis, heat, hline, line, orbit, pack, plot, vline
+
+from .waiting import drag, shoot
 
 PAGE = """<!doctype html><body style="margin: 0"><div id="here"></div><script type="module">
 import widget from "./canvas.js";
@@ -40,59 +41,32 @@ DARK = {"--jp-layout-color0": "#111111", "--jp-ui-font-color1": "#eeeeee", "--jp
 def state():
     """Iterates that settle, an alpha with prepared frames, a heat map, a symlog axis, 20,000 points in space."""
     rng, t = np.random.default_rng(0), np.arange(1000)
-    truth = np.sin(t / 40)
+    truth, time = np.sin(t / 40), axis("time step t (samples)", (0, 999))
 
-    def arrays(alpha):
+    def draw(alpha):
         noise = rng.normal(size=(8, 1000)) * (0.5 * (1 - alpha)) ** np.arange(8)[:, None]
         errors = np.abs(noise)
         errors[2, 500:] = np.nan
-        return {
-            "t": t,
-            "truth": truth,
-            "states": truth + noise,
-            "errors": errors,
-            "residuals": errors[:, :9].max(axis=1),
-        }
+        states, residuals = line(truth + noise, "model", t, row="k"), errors[:, :9].max(axis=1)
+        marked = line(residuals, "error", marker="D", at="k")
+        return [
+            plot(0, 0, time, axis("x (s.d.)", (-2, 2)), line(truth, "data", t, "truth"), states),
+            plot(0, 1, axis("iteration k"), axis("residual", kind="log"), marked, hline(0.01)),
+            plot(1, 0, time, axis("iteration k"), heat(errors, (1e-6, 10.0), "s.d."), hline("k", "model")),
+        ]
 
     angle = np.linspace(0, 300, 20_000)
-    knot = np.stack([np.sin(angle), np.cos(1.7 * angle), np.sin(2.3 * angle)], axis=1)
-    time = axis("time step t (samples)", (0, 999))
-    plots = [
-        plot(
-            0,
-            0,
-            time,
-            axis("x (s.d.)", (-2, 2)),
-            line("truth", "data", "t", "truth"),
-            line("states", "model", "t", row="k"),
-        ),
-        plot(
-            0,
-            1,
-            axis("iteration k"),
-            axis("residual", kind="log"),
-            line("residuals", "error", marker="D", at="k"),
-            hline(0.01),
-        ),
-        plot(1, 0, time, axis("iteration k"), {"type": "heat", "z": "errors", "range": (1e-6, 10.0), "label": "s.d."}),
-        plot(
-            1, 1, alpha_axis(), axis("exponent", (-100, 10), "symlog"), vline({"slider": "alpha"}, "model", strong=True)
-        ),
-        {
-            **plot(2, 0, None, None, line("knot", "data", label="knot")),
-            "kind": "orbit",
-            "range": [[-1, 1]] * 3,
-            "columns": 2,
-        },
-    ]
+    knot = line(np.stack([np.sin(angle), np.cos(1.7 * angle), np.sin(2.3 * angle)], axis=1), "data", label="knot")
+    exponent = plot(1, 1, ALPHA, axis("exponent", (-100, 10), "symlog"), vline("alpha", "model", strong=True))
+    plots, arrays = pack([*draw(0.1), exponent, orbit(2, 0, [[-1, 1]] * 3, knot, columns=2)])
     spec = {"label": "test: all kinds", "columns": [1.6, 1], "text": "k", "plots": plots}
-    spec["sliders"] = [alpha_slider(), describe_slider("k", "iteration k", range(41), rows="states")]
-    at = [float(a) for a in _canvas.PREPARED[::-6]]
-    packed = {name: pack(array) for name, array in {**arrays(0.1), "knot": knot}.items()}
-    frames = {"by": "alpha", "at": at, "arrays": [{n: pack(x) for n, x in arrays(a).items()} for a in at]}
+    alpha = {"name": "alpha", "label": "forcing alpha", "stops": ALPHAS}
+    spec["sliders"] = [alpha, {"name": "k", "label": "iteration k"}]
+    at = [float(a) for a in PREPARED[::-6]]
+    frames = {"by": "alpha", "at": at, "arrays": [pack(draw(a))[1] for a in at]}
     frames["texts"] = [[f"alpha {a:.3g}, iteration {k}" for k in range(8)] for a in at]
     texts = [f"iteration {k}" for k in range(8)]
-    return {"spec": spec, "arrays": packed, "frames": frames, "texts": texts, "values": {"alpha": 0.1, "k": 3}}
+    return {"spec": spec, "arrays": arrays, "frames": frames, "texts": texts, "values": {"alpha": 0.1, "k": 3}}
 
 
 @pytest.fixture(scope="module")
@@ -123,25 +97,6 @@ def page(browser, address):
     yield page
     page.close()
     assert problems == []
-
-
-def shoot(page, name):
-    folder = os.environ.get("GTFDEER_SCREENSHOTS")
-    if folder:
-        page.screenshot(path=Path(folder) / f"{name}.png", full_page=True)
-
-
-def drag(page, label, shares):
-    """Hold a slider and move it; milliseconds from each input event to the painted canvas."""
-    box = page.locator(f"input[type=range][aria-label='{label}']").bounding_box()
-    y = box["y"] + box["height"] / 2
-    page.mouse.move(box["x"] + shares[0] * box["width"], y)
-    page.mouse.down()
-    page.evaluate("window.paints.length = 0")
-    for share in shares[1:]:
-        page.mouse.move(box["x"] + share * box["width"], y)
-        page.wait_for_timeout(25)
-    return page.evaluate("window.paints.map(p => p.painted - p.asked)")
 
 
 @pytest.mark.parametrize(("label", "name"), [("forcing alpha", "alpha"), ("iteration k", "k")])
@@ -196,13 +151,12 @@ def test_it_fits_every_width_and_both_themes(page, width):
         canvas = page.locator("canvas")
         box = canvas.bounding_box()
         page.mouse.move(box["x"] + 0.4 * box["width"], box["y"] + 100)
-        page.wait_for_timeout(100)
         assert box["width"] <= width
         assert page.evaluate("document.documentElement.scrollWidth") <= width
         assert page.evaluate("document.querySelector('canvas').width") == round(2 * box["width"])  # sharp
         corner = page.evaluate("[...document.querySelector('canvas').getContext('2d').getImageData(0, 0, 1, 1).data]")
         assert (sum(corner[:3]) < 120) == (theme == "dark")
-        shoot(page, f"canvas-{theme}-{width}")
+        shoot(page, f"canvas-{theme}-{width}", full_page=True)
 
 
 def test_save_png(page):

@@ -27,7 +27,7 @@ def test_it_stops_where_solve_stops(microscope, name, solver):
     microscope.alpha, microscope.guess, microscope.solver = 0.1, "all zeros", name
     task = task_of("Lorenz-63", length=100)
     solution = gd.solve(
-        gd.forcing.force(task.step), task.start, task.inputs(0.1, 100), solver=solver, guess=jnp.zeros((100, 3))
+        gd.forcing.force(task.step), task.start, task.inputs(0.1), solver=solver, guess=jnp.zeros((100, 3))
     )
     assert solution.status is gd.Status.CONVERGED
     assert microscope.iterations == int(solution.iterations)
@@ -75,23 +75,6 @@ def test_the_summary_tells_of_what_was_solved(microscope):
     assert "alpha 0.75" in microscope.summary
 
 
-class Fading(gd.models.RecurrentModel):
-    """`F(z) = z / 2` with units that cost nothing to make."""
-
-    def __init__(self, *, latent_dim, observed_dim, rngs):
-        self._set_sizes(latent_dim, observed_dim, 0, gd.models.IdentityObservation)
-        self.observation = gd.models.IdentityObservation(latent_dim, observed_dim, rngs=rngs)
-
-    def step(self, z, u=None):
-        return z / 2
-
-    def jacobian(self, z, u=None):
-        return jnp.eye(self.latent_dim) / 2
-
-    def config(self):
-        return self._sizes()
-
-
 def test_the_counter_of_compilations_counts(caplog):
     assert compilations(caplog, lambda: jax.jit(lambda x: x * 1.2345)(jnp.ones(7))) >= 1
 
@@ -115,7 +98,7 @@ def test_the_browser_has_all_iterates_and_prepared_alphas(microscope, monkeypatc
     """What it draws while a slider is dragged is what the kernel finds for the same values."""
     monkeypatch.setattr(_microscope, "PREPARED", PREPARED[[0, 30, 61]])
     microscope.alpha, microscope.guess = 0.3, "teacher signal"
-    assert microscope._canvas.arrays["states"]["shape"] == [microscope.iterations + 1, 100]
+    assert microscope._canvas.arrays["00.1.y"]["shape"] == [microscope.iterations + 1, 100]
     microscope._finish_preparing()
     frames = microscope._canvas.frames
     assert frames["at"] == [float(a) for a in PREPARED[[61, 30, 0]]]
@@ -130,8 +113,8 @@ def test_where_chaos_breaks_newton_its_iterates_stay_in_the_picture(microscope):
     microscope.length = 1000
     assert microscope.status.startswith("did not converge")
     spread = 1.55 * np.abs(microscope.truth[:, 0]).max()
-    shown = microscope._canvas.array("states")
+    shown = microscope._canvas.array("00.1.y")
     assert np.nanmax(np.abs(shown)) <= spread * (1 + 1e-6)
-    front = microscope._canvas.array("front")
+    front = microscope._canvas.array("00.2.at")
     assert (front >= np.arange(len(front))).all()  # one step an iteration, or more
     microscope.length = 100

@@ -7,7 +7,7 @@ import ipywidgets as widgets
 import pytest
 
 from gtfdeer.explorables._canvas import axis, line, plot
-from gtfdeer.explorables._panel import Panel, button, slider
+from gtfdeer.explorables._panel import Panel, Setting, button, slider
 
 from .waiting import until
 
@@ -15,41 +15,43 @@ from .waiting import until
 class Toy(Panel):
     """Divides by one slider and counts its answers on another, which is looked at when somebody else moves it."""
 
+    divisor, count = Setting(), Setting()
+
     def __init__(self, *, strict=False, wait=lambda: None):
         super().__init__(strict=strict)
-        self.divisor, self.count, self.again = (
-            slider("divisor", 1, 0, 100, 1),
-            slider("count", 0, 0, 100, 1),
-            button("Again"),
-        )
         self.answers, self.looks, self._wait = [], [], wait
-        self._arrange((self.divisor, self.count, self.again))
-        self._observe(self.divisor, self.run)
-        self._observe(self.count, self.look)
-        self._press(self.again, self.run)
+        self._add(self.run, divisor=slider("divisor", 1, 0, 100, 1))
+        self._add(self.look, count=slider("count", 0, 0, 100, 1))
+        self._add(again=button("Again"))
+
+    def again(self):
+        self.run()
 
     def run(self):
-        with self._working():
+        with self._settled():
             self._say("running")
             with self._silently():
-                self.count.value += 1
+                self.count += 1
                 self._wait()
-            self.answers.append(12 / self.divisor.value)
-            spec = {"label": "toy", "columns": [1], "plots": [plot(0, 0, axis("x"), axis("y"), line("y", "data"))]}
-            self._draw(spec, {"y": [0, self.answers[-1]]}, [f"12 / {self.divisor.value}"])
+            self.answers.append(12 / self.divisor)
+            self._redraw()
             self._say("idle")
 
+    def _redraw(self):
+        plots = [plot(0, 0, axis("x"), axis("y"), line([0, self.answers[-1]], "data"))] if self.answers else []
+        self._draw("toy", [1], plots, [f"12 / {self.divisor}"])
+
     def look(self):
-        self.looks.append(self.count.value)
+        self.looks.append(self.count)
 
 
 def test_an_error_is_shown_and_the_panel_goes_on():
     panel = Toy()
-    panel.divisor.value = 0
+    panel.divisor = 0
     assert isinstance(panel.error, ZeroDivisionError)
     assert panel.status == "failed: division by zero"
     assert "ZeroDivisionError" in panel._trouble.value
-    panel.divisor.value = 4
+    panel.divisor = 4
     assert panel.error is None
     assert (panel.status, panel.answers[-1], panel._trouble.value) == ("idle", 3.0, "")
 
@@ -57,15 +59,15 @@ def test_an_error_is_shown_and_the_panel_goes_on():
 def test_a_strict_panel_raises():
     panel = Toy(strict=True)
     with pytest.raises(ZeroDivisionError):
-        panel.divisor.value = 0
+        panel.divisor = 0
 
 
 def test_the_error_of_a_click_is_kept(caplog):
     """ipywidgets logs what a click raises instead of passing it on, so that `error` must say it."""
     panel = Toy(strict=True)
     with panel._silently():
-        panel.divisor.value = 0
-    panel.again.click()
+        panel.divisor = 0
+    panel.controls["again"].click()
     assert isinstance(panel.error, ZeroDivisionError)
     assert "division by zero" in caplog.text
 
@@ -97,8 +99,8 @@ def test_no_ending_leaves_it_running(problem, status):
 
 def test_errors_are_remembered_after_a_success():
     panel = Toy()
-    panel.divisor.value = 0
-    panel.divisor.value = 3
+    panel.divisor = 0
+    panel.divisor = 3
     assert panel.error is None
     assert [type(error) for error in panel.errors] == [ZeroDivisionError]
 
@@ -130,11 +132,11 @@ def setting(control, value):
 def test_of_several_waiting_requests_only_the_newest_is_answered():
     gate = Gate()
     panel = Toy(strict=True, wait=gate)
-    threads = [setting(panel.divisor, 2)]
+    threads = [setting(panel.controls["divisor"], 2)]
     assert gate.entered.wait(10)
     for value in (3, 4, 6):
-        threads.append(setting(panel.divisor, value))
-        until(lambda value=value: panel.divisor.value == value and panel.run in panel._wanted)
+        threads.append(setting(panel.controls["divisor"], value))
+        until(lambda value=value: panel.divisor == value and panel.run in panel._wanted)
     gate.open.set()
     for thread in threads:
         thread.join(10)
@@ -143,12 +145,12 @@ def test_of_several_waiting_requests_only_the_newest_is_answered():
 
 
 def test_the_newest_request_survives_what_the_work_sets_by_itself():
-    """It comes while the work sets a control of its own silently, which is nobody's request."""
+    """The work sets a control of its own silently, which is nobody's request."""
     gate = Gate()
     panel = Toy(strict=True, wait=gate)
-    first = setting(panel.divisor, 2)
-    assert gate.entered.wait(10)  # within `_silently`
-    second = setting(panel.divisor, 4)
+    first = setting(panel.controls["divisor"], 2)
+    assert gate.entered.wait(10)
+    second = setting(panel.controls["divisor"], 4)
     until(lambda: panel.run in panel._wanted)
     gate.open.set()
     first.join(10)
@@ -161,11 +163,11 @@ def test_the_newest_request_survives_what_the_work_sets_by_itself():
 def test_requests_for_other_work_do_not_push_it_out():
     gate = Gate()
     panel = Toy(strict=True, wait=gate)
-    threads = [setting(panel.divisor, 2)]
+    threads = [setting(panel.controls["divisor"], 2)]
     assert gate.entered.wait(10)
-    threads.append(setting(panel.divisor, 6))
+    threads.append(setting(panel.controls["divisor"], 6))
     until(lambda: panel.run in panel._wanted)
-    threads.append(setting(panel.count, 50))
+    threads.append(setting(panel.controls["count"], 50))
     until(lambda: panel.look in panel._wanted)
     gate.open.set()
     for thread in threads:
@@ -176,7 +178,7 @@ def test_requests_for_other_work_do_not_push_it_out():
 
 def test_viewers_without_a_kernel_get_picture_and_text():
     panel = Toy(strict=True)
-    panel.again.click()
+    panel.controls["again"].click()
     bundle, _ = panel._repr_mimebundle_()
     assert base64.b64decode(bundle["image/png"])[:4] == b"\x89PNG"
     assert "12 / 1" in bundle["text/plain"]
@@ -185,7 +187,7 @@ def test_viewers_without_a_kernel_get_picture_and_text():
 
 def test_every_control_of_every_panel_has_a_label(microscope, dial, explorer, training, speed_lab):
     for panel in (microscope, dial, explorer, training, speed_lab):
-        controls = [w for row in panel.widget.children[:-3] for w in row.children]
+        controls = [w for row in panel.widget.children if isinstance(row, widgets.HBox) for w in row.children]
         assert len(controls) + len(panel._canvas.spec["sliders"]) >= 3
         assert all(slider["label"] for slider in panel._canvas.spec["sliders"])
         assert panel._canvas.spec["label"]

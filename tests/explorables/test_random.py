@@ -10,8 +10,7 @@ import numpy as np
 import psutil
 
 from gtfdeer.explorables._dial import LENGTHS as DIAL_LENGTHS
-from gtfdeer.explorables._microscope import GUESSES
-from gtfdeer.explorables._newton import SOLVERS
+from gtfdeer.explorables._microscope import GUESSES, SOLVERS
 from gtfdeer.explorables._task import SYSTEMS
 
 ACTIONS = int(os.environ.get("GTFDEER_RANDOM_ACTIONS", "30"))
@@ -44,7 +43,7 @@ def turning(explorer, draw):
 def clicking(panel, *names):
     def click(name):
         def act():
-            getattr(panel, name).click()
+            panel.controls[name].click()
 
         act.__name__ = f"{type(panel).__name__}.{name}"
         return act
@@ -72,21 +71,21 @@ def actions_of(microscope, dial, explorer, training, speed_lab, draw):
         ],
         explorer: [
             turning(explorer, draw),
-            setting(explorer, "system", draw, [*explorer.system_menu.options]),
-            *clicking(explorer, "run_button", "step_button", "reset_button"),
+            setting(explorer, "system", draw, [*explorer.controls["system"].options]),
+            *clicking(explorer, "run", "reset"),
         ],
         training: [
             setting(training, "schedule", draw, ["annealed", "adaptive", "constant"]),
             setting(training, "alpha", draw, (0, 1)),
-            setting(training, "model", draw, ["shallow PLRNN", "clipped shallow PLRNN"]),
+            setting(training, "model", draw, ["ShallowPLRNN", "ClippedShallowPLRNN"]),
             setting(training, "solver", draw, ["Auto", "Sequential", "Shooting"]),
             setting(training, "cap", draw, [*range(1, 21)]),
-            *clicking(training, "start_button", "stop_button", "resume_button", "reset_button", "download_button"),
+            *clicking(training, "start", "stop", "resume", "reset", "download"),
         ],
         speed_lab: [
             setting(speed_lab, "alpha", draw, (0, 1)),
             setting(speed_lab, "longest", draw, [100, 1000]),
-            *clicking(speed_lab, "measure_button", "stop_button"),
+            *clicking(speed_lab, "measure", "stop"),
         ],
     }
 
@@ -100,10 +99,11 @@ def test_random_actions_leave_no_error_no_stuck_state_and_no_heap(
     microscope, dial, explorer, training, speed_lab, record_testsuite_property
 ):
     draw = np.random.default_rng(0)
-    training.where, training.updates = "foreground", 100
-    training.start()  # once each, so that what a library needs for good is in memory before it is measured
-    speed_lab.run()
-    training.where, speed_lab.where = "background", "background"
+    training.updates = 100
+    training.controls[
+        "start"
+    ].click()  # once each, so that what a library needs for good is in memory before it is measured
+    speed_lab.controls["measure"].click()
     choices = actions_of(microscope, dial, explorer, training, speed_lab, draw)
     before = resident()
     for k in range(ACTIONS):
