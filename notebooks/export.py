@@ -127,7 +127,9 @@ def export(notebook: nbformat.NotebookNode, title: str) -> str:
     for cell in notebook.cells:
         if cell.cell_type == "markdown":
             cell.source = re.sub(OURS + r"(?=pictures/)", "", cell.source)
-            cell.source = re.sub(OURS + r"(\d\d_\w+)\.ipynb", r"\1.html", cell.source)
+            cell.source = re.sub(r"\(solutions/[^)]*\) \(\[Colab\](\([^)]*\))\)", r"\1", cell.source)
+            cell.source = re.sub(r" \(\[Colab\]\([^)]*\)\)", "", cell.source)
+            cell.source = re.sub(r"\((\d\d_\w+)\.ipynb\)", r"(\1.html)", cell.source)
     notebook.metadata.pop("widgets", None)
     remove = {"enabled": True, "remove_cell_tags": ["ci"]}
     exporter = HTMLExporter(Config(TagRemovePreprocessor=remove), embed_images=True, exclude_anchor_links=True)

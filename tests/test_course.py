@@ -27,11 +27,15 @@ def cells(path, kind, *, tag=""):
 
 
 @every_notebook
-def test_its_links_work_where_only_this_file_is_open_and_lead_to_files_of_this_repository(path):
+def test_its_links_lead_to_files_of_this_repository_and_to_colab_where_only_this_file_is_open(path):
     repository, ref = ADDRESS.removeprefix("https://github.com/").rsplit("@")
     ours = rf"https://(?:github\.com/{repository}/blob|raw\.githubusercontent\.com/{repository})/{ref}/(.+)"
-    for target in re.findall(r"\]\(([^)#]+)", "\n".join(cells(path, "markdown"))):
-        assert target.startswith("https://")
+    colab = f"https://colab.research.google.com/github/{repository}/blob/{ref}/"
+    for target, after in re.findall(r"\]\(([^)#]+)[^)]*\)(?=(.{,150}))", "\n".join(cells(path, "markdown")), re.S):
+        if not target.startswith("https://"):  # JupyterLab, GitHub; Colab opens one file only
+            there = (path.parent / target).resolve().relative_to(ROOT)
+            assert (ROOT / there).exists(), target
+            assert after.startswith(f" ([Colab]({colab}{there}))")
         if found := re.fullmatch(ours, target):
             assert (ROOT / found[1]).exists(), target
             assert not target.endswith(".png") or (ROOT / found[1]).stat().st_size < LARGEST or "results" in target
@@ -50,4 +54,4 @@ def test_one_cell_sets_up_one_cell_checks_and_cells_are_short(path):
 def test_every_exercise_has_a_solution():
     assert [path.name for path in SOLUTIONS] == [path.name for path in COURSE]
     for path in COURSE:
-        assert f"/notebooks/solutions/{path.name})" in cells(path, "markdown")[-1]
+        assert f"(solutions/{path.name})" in cells(path, "markdown")[-1]

@@ -27,7 +27,8 @@ class Watched:
         return {"image/png": picture.value, "application/vnd.jupyter.widget-view+json": view}
 display(Watched())
 """
-LINK = "https://github.com/gtfdeer/gtfdeer/blob/main/notebooks/02_adding_in_a_tree.ipynb"
+COLAB = "https://colab.research.google.com/github/gtfdeer/gtfdeer/blob/main/notebooks/"
+LINKS = ", ".join(f"[there]({to}) ([Colab]({COLAB}{to}))" for to in ("02_adding_in_a_tree.ipynb", "solutions/02.ipynb"))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def page(export, tmp_path_factory):
         WATCHED,
         "assert level.value == 2",
     ]
-    cells = [nbformat.v4.new_markdown_cell(f"[next]({LINK})"), *map(nbformat.v4.new_code_cell, code)]
+    cells = [nbformat.v4.new_markdown_cell(LINKS), *map(nbformat.v4.new_code_cell, code)]
     cells[-1].metadata["tags"] = ["ci"]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "01_small.ipynb")
     return export.export(export.execute(folder / "01_small.ipynb", folder), "01_small")
@@ -67,7 +68,8 @@ def test_every_position_of_the_slider_has_a_picture_and_words_and_it_is_left_whe
 
 def test_links_stay_on_the_site_and_checks_are_left_out(page):
     assert 'href="02_adding_in_a_tree.html"' in page
-    assert LINK not in page
+    assert f'href="{COLAB}solutions/02.ipynb"' in page
+    assert f'href="{COLAB}02' not in page
     assert "assert" not in re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
 
 

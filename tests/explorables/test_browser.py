@@ -113,20 +113,6 @@ def show(page, panel):
     page.locator(".gd-canvas").first.scroll_into_view_if_needed()
 
 
-@pytest.fixture(scope="module")
-def microscope(browser, lab):
-    page = open_panel(browser, lab, "03_deer_from_scratch")
-    yield page
-    page.close()
-
-
-@pytest.fixture(scope="module")
-def training(browser, lab):
-    page = open_panel(browser, lab, "05_training_live")
-    yield page
-    page.close()
-
-
 def wait_for_status(page, words):
     page.wait_for_function(
         "words => [...document.querySelectorAll('[role=status]')].some(s => s.innerText.includes(words))", arg=words
@@ -160,43 +146,42 @@ def elapsed(page, work):
     return page.evaluate("performance.now()") - began
 
 
-def test_alpha_and_iteration_answer_while_they_are_dragged(microscope, record_testsuite_property):
-    page = microscope
+def drag_alpha_and_iteration(page, report):
     wait_for_words(page, "T 1000: iteration")
     page.wait_for_function(PREPARED)  # all alphas are solved
     page.evaluate("window.long = 0")
     took = {"k": drag(page, "iteration k", [0.05 * i for i in range(15)])}
     page.mouse.up()
     took["alpha"] = drag(page, "forcing alpha", [0.7 + 0.01 * i for i in range(20)])
-    record_testsuite_property("longest task while dragging, ms", f"{page.evaluate('window.long'):.0f}")
+    report("longest task while dragging, ms", f"{page.evaluate('window.long'):.0f}")
     page.evaluate("window.paints.length = 0")
     page.mouse.up()
     page.wait_for_function("window.paints.some(p => p.arrays)")
     refined = page.evaluate("window.paints.filter(p => p.arrays).map(p => p.painted - p.asked)")[0]
-    record_testsuite_property("alpha let go to refined picture, ms", f"{refined:.0f}")
+    report("alpha let go to refined picture, ms", f"{refined:.0f}")
     for name, times in took.items():
-        record_testsuite_property(f"drag of {name}, median ms", f"{median(times):.0f}")
+        report(f"drag of {name}, median ms", f"{median(times):.0f}")
         assert median(times) < 500
     wait_for_status(page, "converged in")
     shoot(page, "microscope-mouse")
 
 
-def test_keyboard_and_hover(microscope):
-    press(microscope, "iteration k", "Home")
-    wait_for_words(microscope, "iteration 0 of")
-    press(microscope, "iteration k", "ArrowRight")
-    wait_for_words(microscope, "iteration 1 of")
-    microscope.evaluate("window.paints.length = 0")
-    microscope.locator(".gd-canvas canvas").first.hover(position={"x": 300, "y": 100})
-    microscope.wait_for_function("window.paints.length")
-    shoot(microscope, "microscope-hover")
+def press_keys_and_hover(page):
+    press(page, "iteration k", "Home")
+    wait_for_words(page, "iteration 0 of")
+    press(page, "iteration k", "ArrowRight")
+    wait_for_words(page, "iteration 1 of")
+    page.evaluate("window.paints.length = 0")
+    page.locator(".gd-canvas canvas").first.hover(position={"x": 300, "y": 100})
+    page.wait_for_function("window.paints.length")
+    shoot(page, "microscope-hover")
 
 
-def test_another_length_and_system(microscope, record_testsuite_property):
+def choose_another_length_and_system(page, report):
     def choose(label, option, words):
-        select(microscope, label, option)
-        wait_for_words(microscope, words)
-        wait_for_status(microscope, "converge")
+        select(page, label, option)
+        wait_for_words(page, words)
+        wait_for_status(page, "converge")
 
     others = (
         ("length T", "300", "T 300: ", "1000", "T 1000: "),
@@ -204,23 +189,22 @@ def test_another_length_and_system(microscope, record_testsuite_property):
     )
     for label, option, words, before, back in others:
         for when in ("first", "again"):
-            took = elapsed(microscope, lambda o=option, w=words, label=label: choose(label, o, w))
-            record_testsuite_property(f"another {label}, {when}, ms", f"{took:.0f}")
+            took = elapsed(page, lambda o=option, w=words, label=label: choose(label, o, w))
+            report(f"another {label}, {when}, ms", f"{took:.0f}")
             choose(label, before, back)
 
 
-def test_full_screen(microscope):
-    microscope.get_by_text("Full screen").first.click()
-    microscope.wait_for_function("document.fullscreenElement?.className === 'gd-canvas'")
-    microscope.evaluate("window.paints.length = 0; window.dispatchEvent(new Event('resize'))")
-    shoot(microscope, "microscope-full")
-    microscope.evaluate("document.exitFullscreen()")
-    microscope.wait_for_function("!document.fullscreenElement")
+def fill_the_screen(page):
+    page.get_by_text("Full screen").first.click()
+    page.wait_for_function("document.fullscreenElement?.className === 'gd-canvas'")
+    page.evaluate("window.paints.length = 0; window.dispatchEvent(new Event('resize'))")
+    shoot(page, "microscope-full")
+    page.evaluate("document.exitFullscreen()")
+    page.wait_for_function("!document.fullscreenElement")
 
 
-@pytest.mark.parametrize("theme", ["Dark", "Light"])
-def test_it_fits_700_and_360_pixels_in_both_themes(microscope, theme):
-    page, light = microscope, str(theme == "Light").lower()
+def change_theme_and_width(page, theme):
+    light = str(theme == "Light").lower()
     page.evaluate(f"window.jupyterapp.commands.execute('apputils:change-theme', {{ theme: 'JupyterLab {theme}' }})")
     page.wait_for_function(f"document.body.dataset.jpThemeLight === '{light}'")
     for width in (700, 360, 1400):
@@ -236,19 +220,29 @@ def test_it_fits_700_and_360_pixels_in_both_themes(microscope, theme):
         shoot(page, f"microscope-{theme}-{width}")
 
 
-def test_after_a_restart_the_page_says_how_to_go_on(microscope):
-    microscope.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
-    microscope.locator(".gd-dead", has_text="run its cell again").first.wait_for()
-    shoot(microscope, "microscope-dead")
-    microscope.wait_for_function(
-        "window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'"
-    )
-    show(microscope, "NewtonMicroscope")
-    microscope.wait_for_function("document.querySelector('.gd-dead')?.hidden")
-    wait_for_words(microscope, "T 1000: iteration")
+def restart_the_kernel(page):
+    page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+    page.locator(".gd-dead", has_text="run its cell again").first.wait_for()
+    shoot(page, "microscope-dead")
+    page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
+    show(page, "NewtonMicroscope")
+    page.wait_for_function("document.querySelector('.gd-dead')?.hidden")
+    wait_for_words(page, "T 1000: iteration")
 
 
-def test_the_dial_turns_by_keyboard_and_mouse(browser, lab, record_testsuite_property):
+def test_the_microscope_of_03(browser, lab, record_testsuite_property):
+    page = open_panel(browser, lab, "03_deer_from_scratch")
+    drag_alpha_and_iteration(page, record_testsuite_property)
+    press_keys_and_hover(page)
+    choose_another_length_and_system(page, record_testsuite_property)
+    fill_the_screen(page)
+    change_theme_and_width(page, "Dark")
+    change_theme_and_width(page, "Light")
+    restart_the_kernel(page)
+    page.close()
+
+
+def test_the_dial_of_04(browser, lab, record_testsuite_property):
     page = open_panel(browser, lab, "04_chaos_breaks_newton")
     press(page, "forcing alpha", "Home")
     wait_for_words(page, "alpha 0, T 1000")
@@ -263,8 +257,14 @@ def test_the_dial_turns_by_keyboard_and_mouse(browser, lab, record_testsuite_pro
     page.close()
 
 
-def test_training_starts_takes_another_alpha_and_stops(training, record_testsuite_property):
-    page = training
+def test_the_training_of_05(browser, lab, record_testsuite_property):
+    page = open_panel(browser, lab, "05_training_live")
+    train_with_another_alpha_and_stop(page, record_testsuite_property)
+    replay_resume_and_reset(page)
+    page.close()
+
+
+def train_with_another_alpha_and_stop(page, report):
     wait_for_status(page, "idle: press Start")
     click(page, "Start")
     wait_for_words(page, "updates: loss")
@@ -272,7 +272,7 @@ def test_training_starts_takes_another_alpha_and_stops(training, record_testsuit
     page.wait_for_function("window.paints.filter(p => p.arrays).length >= 9")
     first, *_, last = page.evaluate("window.paints.map(p => p.painted)")
     count = page.evaluate("window.paints.length")
-    record_testsuite_property("pictures a second while it trains", f"{1e3 * (count - 1) / (last - first):.1f}")
+    report("pictures a second while it trains", f"{1e3 * (count - 1) / (last - first):.1f}")
     press(page, "alpha by hand", "ArrowRight")
     page.wait_for_function(
         "[...document.querySelectorAll('select')].some(s => s.selectedOptions[0]?.text === 'constant')"
@@ -283,17 +283,17 @@ def test_training_starts_takes_another_alpha_and_stops(training, record_testsuit
         click(page, "Stop")
         wait_for_status(page, "stopped after")
 
-    record_testsuite_property("Stop, ms", f"{elapsed(page, stop):.0f}")
+    report("Stop, ms", f"{elapsed(page, stop):.0f}")
     wait_for_words(page, "Replay")
 
 
-def test_training_is_replayed_resumed_and_reset(training):
-    press(training, "replay", "Home")
-    shoot(training, "training-replay")
-    click(training, "Resume")
-    wait_for_status(training, "running")
-    click(training, "Stop")
-    wait_for_status(training, "stopped after")
-    click(training, "Reset")
-    wait_for_status(training, "idle: press Start")
-    wait_for_words(training, "Nothing learned yet")
+def replay_resume_and_reset(page):
+    press(page, "replay", "Home")
+    shoot(page, "training-replay")
+    click(page, "Resume")
+    wait_for_status(page, "running")
+    click(page, "Stop")
+    wait_for_status(page, "stopped after")
+    click(page, "Reset")
+    wait_for_status(page, "idle: press Start")
+    wait_for_words(page, "Nothing learned yet")
