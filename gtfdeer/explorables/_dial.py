@@ -20,7 +20,8 @@ import numpy as np
 
 from .. import Reconstruction, data, forcing, solvers
 from ._canvas import ALPHA, ALPHAS, PREPARED, axis, hline, line, plot, vline
-from ._panel import Panel, Setting, menu
+from ._controls import Setting, menu
+from ._panel import Panel
 from ._task import SYSTEMS, Task, task_of
 
 __all__ = ["ForcingDial"]
@@ -32,8 +33,13 @@ _BLOCKS = 10  # of a trajectory, whose exponents scatter as the estimate errs
 
 
 @dataclass(frozen=True)
-class _Run:
-    """The forced solution `(T, M)` for one alpha, and log10 |J_t .. J_1 v| `(T,)`."""
+class Run:
+    """A forced run for one alpha.
+
+    Attributes:
+        states: `(T, M)`, the forced solution, in standard deviations.
+        growth: `(T,)`, log10 |J_t .. J_1 v|: how far an error of the start has grown after t steps.
+    """
 
     task: Task
     alpha: float
@@ -41,25 +47,29 @@ class _Run:
     growth: np.ndarray
 
     @property
-    def exponent(self) -> tuple[float, float]:
-        """Largest exponent per unit of time, and its standard error from ten stretches of the trajectory."""
+    def exponent(self) -> float:
+        """Largest Lyapunov exponent of the forced map along this run, per unit of time."""
+        return float(self.growth[-1] * np.log(10) / (len(self.growth) * self.task.dt))
+
+    @property
+    def error(self) -> float:
+        """Standard error of the exponent, from ten stretches of the run."""
         ends = np.linspace(0, len(self.growth) - 1, _BLOCKS + 1).astype(int)
         rates = np.diff(self.growth[ends]) / np.diff(ends) * np.log(10) / self.task.dt
-        whole = self.growth[-1] * np.log(10) / (len(self.growth) * self.task.dt)
-        return float(whole), float(rates.std(ddof=1) / np.sqrt(_BLOCKS))
+        return float(rates.std(ddof=1) / np.sqrt(_BLOCKS))
 
     @property
     def memory(self) -> int:
+        """After how many steps an error of the start has shrunk below 1 % for good; T if it never does."""
         grown = self.growth > _FORGOTTEN
         return int(len(grown) - grown[::-1].argmax()) if grown.any() else 0
 
     @property
     def verdict(self) -> str:
         """Chaotic or contracting, where the exponent differs from 0 by 1.5 standard errors."""
-        slope, error = self.exponent
-        if abs(slope) <= 1.5 * error:
+        if abs(self.exponent) <= 1.5 * self.error:
             return "neither: the exponent is 0 within its error, errors neither grow nor fade"
-        return "chaotic, errors grow" if slope > 0 else "contracting, errors are forgotten"
+        return "chaotic, errors grow" if self.exponent > 0 else "contracting, errors are forgotten"
 
 
 class ForcingDial(Panel):
@@ -71,6 +81,9 @@ class ForcingDial(Panel):
     Args:
         reconstruction, series: a trained model and the recording that teaches it, beside the known systems.
         strict: as for every panel.
+
+    Attributes:
+        found: the `Run` that is shown.
     """
 
     subject, length, alpha = Setting(), Setting(), Setting()
@@ -86,7 +99,7 @@ class ForcingDial(Panel):
         self._subjects: dict[str, Any] = {} if reconstruction is None else {"trained model": reconstruction}
         self._series = series
         self._program = self._remembering(self._make_program)
-        self._swept: dict[tuple[str, int], list[_Run]] = {}
+        self._swept: dict[tuple[str, int], list[Run]] = {}
         self._counts: dict[tuple[str, int], np.ndarray] = {}
         self._framed: tuple[str, int] | None = None
         self._add(self.run, subject=menu("system", [*self._subjects, *SYSTEMS]), length=menu("length T", LENGTHS, 1000))
@@ -95,34 +108,9 @@ class ForcingDial(Panel):
         self._attempt(self.run)
 
     @property
-    def trajectory(self) -> np.ndarray:
-        """`(T, M)`, the forced solution, in standard deviations."""
-        return self._shown.states
-
-    @property
-    def products(self) -> np.ndarray:
-        """`(T,)`, log10 |J_t .. J_1 v|: how far an error of the start has grown after t steps."""
-        return self._shown.growth
-
-    @property
-    def memory(self) -> int:
-        """After how many steps an error of the start has shrunk below 1 % for good; T if it never does."""
-        return self._shown.memory
-
-    @property
-    def exponent(self) -> float:
-        """Largest Lyapunov exponent of the forced map along this trajectory, per unit of time."""
-        return self._shown.exponent[0]
-
-    @property
-    def exponent_error(self) -> float:
-        """Standard error of `exponent`, from ten stretches of the trajectory."""
-        return self._shown.exponent[1]
-
-    @property
     def exponents(self) -> np.ndarray:
         """The exponents for 62 alphas: zero, and 0.001 to 1 at equal ratios."""
-        return np.array([run.exponent[0] for run in self._swept[self._key]])
+        return np.array([run.exponent for run in self._swept[self._key]])
 
     @property
     def iterations(self) -> np.ndarray:
@@ -152,7 +140,7 @@ class ForcingDial(Panel):
             (shown,) = follow([alpha])
             if key not in self._swept:
                 self._swept[key] = follow(PREPARED)
-            self._key, self._shown = key, shown
+            self._key, self.found = key, shown
             if key != self._framed:
                 self._framed = key
                 self._set_frames({r.alpha: (_draw_run(r), [self._describe(r)]) for r in self._swept[key]})
@@ -161,15 +149,15 @@ class ForcingDial(Panel):
             if key not in self._counts:
                 self._prepare(lambda stop: self._count(key, count, stop))
 
-    def _make_program(self, subject: str, length: int) -> tuple[Callable[..., list[_Run]], Callable[[Any], Any]]:
+    def _make_program(self, subject: str, length: int) -> tuple[Callable[..., list[Run]], Callable[[Any], Any]]:
         self._say("compiling: a new system or length takes some seconds")
         task = task_of(self._subjects.get(subject, subject), self._series, length=length)
         walk = jax.jit(jax.vmap(task.walk))
 
-        def follow(alphas: Any) -> list[_Run]:
+        def follow(alphas: Any) -> list[Run]:
             # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
             found = map(np.asarray, walk(np.minimum(np.asarray(alphas, np.float32), np.float32(0.999))))
-            return [_Run(task, float(a), s, g) for a, s, g in zip(alphas, *found, strict=True)]
+            return [Run(task, float(a), s, g) for a, s, g in zip(alphas, *found, strict=True)]
 
         def count(alpha: Any) -> Any:
             zeros = jnp.zeros_like(task.teacher)
@@ -191,7 +179,7 @@ class ForcingDial(Panel):
                 self._redraw()
 
     def _redraw(self) -> None:
-        task, counts = self._shown.task, self._counts.get(self._key, np.zeros(0))
+        task, counts = self.found.task, self._counts.get(self._key, np.zeros(0))
         good = counts >= 0
         alphas, tops = PREPARED[: len(counts)], np.full((~good).sum(), counts.max(initial=2) + 1)
         slopes = plot(
@@ -206,20 +194,20 @@ class ForcingDial(Panel):
             line(tops, "truth", alphas[~good], "no convergence", marker="x", line=False),
             vline("alpha", "model", strong=True),
         )
-        plots, texts = [*_draw_run(self._shown), slopes, moves], [self._describe(self._shown)]
+        plots, texts = [*_draw_run(self.found), slopes, moves], [self._describe(self.found)]
         self._draw(f"Forcing dial: {task.name}", [1.3, 1], plots, texts)
 
-    def _describe(self, run: _Run) -> str:
-        (slope, error), critical = run.exponent, self.critical_alpha
+    def _describe(self, run: Run) -> str:
+        critical = self.critical_alpha
         turn = "never turns negative" if critical is None else f"turns negative at alpha {critical:.3g}"
         return (
-            f"{run.task.name}, alpha {run.alpha:.3g}, T {len(run.growth)}: exponent of the forced map {slope:.2f} "
-            f"± {error:.2f} per {run.task.unit} (it {turn}); an error of the start is below 1 % after "
+            f"{run.task.name}, alpha {run.alpha:.3g}, T {len(run.growth)}: exponent of the forced map "
+            f"{run.exponent:.2f} ± {run.error:.2f} per {run.task.unit} (it {turn}); an error of the start is below 1 % after "
             f"{run.memory} of {len(run.growth)} steps."
         )
 
 
-def _draw_run(run: _Run) -> list[dict[str, Any]]:
+def _draw_run(run: Run) -> list[dict[str, Any]]:
     """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
     teacher, t = run.task.teacher[:, 0], np.arange(1, len(run.growth) + 1)
     size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(t)))

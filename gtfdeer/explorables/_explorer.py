@@ -16,7 +16,8 @@ import numpy as np
 
 from .. import Reconstruction, data, measures
 from ._canvas import axis, line, orbit, plot
-from ._panel import Panel, Setting, button, menu, slider
+from ._controls import Setting, button, menu, slider
+from ._panel import Panel
 
 __all__ = ["AttractorExplorer"]
 

@@ -16,7 +16,8 @@ from ..data import Series
 from ..models import RecurrentModel
 from ..training import Progress, rollout
 from ._canvas import axis, heat, hline, line, orbit, plot, vline
-from ._panel import Panel, plural
+from ._controls import plural
+from ._panel import Panel
 from ._task import Task, parts_of
 
 __all__ = ["MOST", "Growth", "LiveView"]

@@ -13,7 +13,8 @@ import numpy as np
 
 from .. import Reconstruction, Status, data, solvers
 from ._canvas import ALPHA, ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
-from ._panel import Panel, Setting, menu, plural
+from ._controls import Setting, menu, plural
+from ._panel import Panel
 from ._task import SYSTEMS, Trace, task_of
 
 __all__ = ["NewtonMicroscope"]
@@ -52,6 +53,9 @@ class NewtonMicroscope(Panel):
         series: the recording that teaches it.
         strict: as for every panel.
 
+    Attributes:
+        found: the solve that is shown: `states`, `residuals`, `truth`, `errors`.
+
     >>> panel = NewtonMicroscope(strict=True)                       # doctest: +SKIP
     >>> panel.alpha = 0.3                                           # doctest: +SKIP
     >>> panel.status, panel.iterate.shape                           # doctest: +SKIP
@@ -87,22 +91,12 @@ class NewtonMicroscope(Panel):
     @property
     def iterate(self) -> np.ndarray:
         """`(T, M)`, the iterate that the slider points at, in standard deviations."""
-        return self._found.states[min(self.iteration, self.iterations)]
-
-    @property
-    def truth(self) -> np.ndarray:
-        """`(T, M)`, the solution, computed step by step."""
-        return self._found.truth
-
-    @property
-    def residuals(self) -> np.ndarray:
-        """`(K + 1,)`, the largest violation of the step equation, guess first."""
-        return self._found.residuals
+        return self.found.states[min(self.iteration, self.iterations)]
 
     @property
     def iterations(self) -> int:
         """K, how many iterations the solve took."""
-        return self._found.iterations
+        return self.found.iterations
 
     @property
     def sweep(self) -> dict[float, int | None]:
@@ -118,7 +112,7 @@ class NewtonMicroscope(Panel):
             self._say("running")
             solve = self._program(asked.subject, asked.length, asked.solver)
             found = solve(alpha, asked.guess)
-            self._asked, self._alpha, self._found = asked, alpha, found
+            self._asked, self._alpha, self.found = asked, alpha, found
             self._redraw()
             self._say(self._describe_ending())
             if asked != self._framed:
@@ -177,8 +171,8 @@ class NewtonMicroscope(Panel):
             ),
             vline("alpha", "model", strong=True),
         )
-        texts, k = self._describe(self._asked, self._alpha, self._found), min(self.iteration, self.iterations)
-        plots = [*_draw_solve(self._found, _FINE), swept]
+        texts, k = self._describe(self._asked, self._alpha, self.found), min(self.iteration, self.iterations)
+        plots = [*_draw_solve(self.found, _FINE), swept]
         self._draw(f"Newton microscope: {name}", [1.7, 1], plots, texts, iteration=k)
 
     def _describe(self, asked: _Asked, alpha: float, found: Trace) -> list[str]:
@@ -193,7 +187,7 @@ class NewtonMicroscope(Panel):
         ]
 
     def _describe_ending(self) -> str:
-        status, count = self._found.status(TOLERANCE), plural(self.iterations, "iteration")
+        status, count = self.found.status(TOLERANCE), plural(self.iterations, "iteration")
         good = status is Status.CONVERGED
         return f"converged in {count}" if good else f"did not converge in {count}: {status.advice}"
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ._panel import Panel, button
+from ._controls import button
+from ._panel import Panel
 
 __all__ = ["Predict"]
 

@@ -16,7 +16,8 @@ from flax import nnx
 from .. import Status, data, forcing, models, solvers
 from ..solvers import scan, solve
 from ._canvas import axis, line, plot
-from ._panel import Panel, Setting, button, menu, plural, slider
+from ._controls import Setting, button, menu, plural, slider
+from ._panel import Panel
 from ._task import task_of
 
 __all__ = ["SpeedLab", "Timing"]

@@ -22,8 +22,9 @@ from ..data import Series
 from ..training import Progress, describe_device, fit
 from ._canvas import ALPHAS
 from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, LiveAlpha, build_model, cap_iterations
+from ._controls import Setting, button, menu, plural, slider
 from ._live import MOST, Growth
-from ._panel import Panel, Setting, button, menu, plural, slider
+from ._panel import Panel
 
 __all__ = ["TrainingPanel"]
 

@@ -15,12 +15,12 @@ from .waiting import compilations
 
 def test_a_free_run_of_lorenz_is_chaotic_and_forcing_ends_it(dial):
     dial.alpha = 0.0
-    assert 0.4 < dial.exponent < 1.4  # 0.9056 over infinite time; ten units of time scatter
-    assert dial.memory == dial.length
+    assert 0.4 < dial.found.exponent < 1.4  # 0.9056 over infinite time; ten units of time scatter
+    assert dial.found.memory == dial.length
     assert 0 < dial.critical_alpha < 0.05
     dial.alpha = 0.3
-    assert dial.exponent == pytest.approx(np.log(0.7) / 0.01, abs=2)  # ln(1 - alpha) / dt plus what F itself adds
-    assert dial.memory < 30
+    assert dial.found.exponent == pytest.approx(np.log(0.7) / 0.01, abs=2)  # ln(1 - alpha) / dt plus what F itself adds
+    assert dial.found.memory < 30
     assert "contracting" in dial.status
 
 
@@ -151,8 +151,8 @@ def test_a_dying_spiral_dies_in_the_picture(explorer):
 def test_the_dial_judges_with_the_error_of_its_estimate(dial):
     dial.subject, dial.alpha = "Bursting neuron", 0.0
     assert "per ms" in dial.summary
-    assert abs(dial.exponent) < 1.5 * dial.exponent_error  # it bursts periodically: the exponent is 0
+    assert abs(dial.found.exponent) < 1.5 * dial.found.error  # it bursts periodically: the exponent is 0
     assert "chaotic" not in dial.status
     dial.subject = "Lorenz-63"
-    assert dial.exponent > 1.5 * dial.exponent_error
+    assert dial.found.exponent > 1.5 * dial.found.error
     assert dial.status == "idle: chaotic, errors grow"

@@ -33,7 +33,7 @@ def test_it_stops_where_solve_stops(microscope, name, solver):
     assert microscope.iterations == int(solution.iterations)
     microscope.iteration = microscope.iterations
     np.testing.assert_allclose(microscope.iterate, solution.states, atol=1e-4)  # ten tolerances
-    np.testing.assert_allclose(microscope.iterate, microscope.truth, atol=1e-4)
+    np.testing.assert_allclose(microscope.iterate, microscope.found.truth, atol=1e-4)
     assert microscope.status == f"converged in {microscope.iterations} iterations"
     microscope.solver = "DEER"
 
@@ -41,7 +41,7 @@ def test_it_stops_where_solve_stops(microscope, name, solver):
 def test_after_k_iterations_the_first_k_steps_are_right(microscope):
     microscope.alpha, microscope.guess = 0.05, "random numbers"
     for k in range(1, microscope.iterations + 1):
-        assert microscope._found.solved(k) >= k
+        assert microscope.found.solved(k) >= k
 
 
 def test_the_picture_follows_the_iteration(microscope):
@@ -112,7 +112,7 @@ def test_where_chaos_breaks_newton_its_iterates_stay_in_the_picture(microscope):
     microscope.guess, microscope.alpha = "all zeros", 0.0
     microscope.length = 1000
     assert microscope.status.startswith("did not converge")
-    spread = 1.55 * np.abs(microscope.truth[:, 0]).max()
+    spread = 1.55 * np.abs(microscope.found.truth[:, 0]).max()
     shown = microscope._canvas.array("00.1.y")
     assert np.nanmax(np.abs(shown)) <= spread * (1 + 1e-6)
     front = microscope._canvas.array("00.2.at")

@@ -7,7 +7,8 @@ import ipywidgets as widgets
 import pytest
 
 from gtfdeer.explorables._canvas import axis, line, plot
-from gtfdeer.explorables._panel import Panel, Setting, button, slider
+from gtfdeer.explorables._controls import Setting, button, slider
+from gtfdeer.explorables._panel import Panel
 
 from .waiting import until
 
