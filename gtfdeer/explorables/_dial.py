@@ -202,8 +202,8 @@ class ForcingDial(Panel):
         turn = "never turns negative" if critical is None else f"turns negative at alpha {critical:.3g}"
         return (
             f"{run.task.name}, alpha {run.alpha:.3g}, T {len(run.growth)}: exponent of the forced map "
-            f"{run.exponent:.2f} ± {run.error:.2f} per {run.task.unit} (it {turn}); an error of the start is below 1 % after "
-            f"{run.memory} of {len(run.growth)} steps."
+            f"{run.exponent:.2f} ± {run.error:.2f} per {run.task.unit} (it {turn}); an error of the start "
+            f"is below 1 % after {run.memory} of {len(run.growth)} steps."
         )
 
 
