@@ -21,10 +21,11 @@ level.observe(show, names="value")
 show()
 """
 WATCHED = """
+import base64
 class Watched:
     def _repr_mimebundle_(self, **_):
         view = {"model_id": picture.model_id}
-        return {"image/png": picture.value, "application/vnd.jupyter.widget-view+json": view}
+        return {"image/png": base64.b64encode(picture.value).decode(), "application/vnd.jupyter.widget-view+json": view}
 display(Watched())
 """
 COLAB = "https://colab.research.google.com/github/gtfdeer/gtfdeer/blob/main/notebooks/"
