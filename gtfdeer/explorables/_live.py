@@ -42,8 +42,9 @@ class Growth:
         self.history: dict[str, np.ndarray] = {}
         self.measured = np.zeros((0, 3))
         self.snapshots: list[tuple[int, np.ndarray, np.ndarray]] = []
-        half = min(SCORED, len(values) // 2)
-        self.score, self.floor = np.nan, measures.state_space_divergence(values[:half], values[-half:])
+        self._seen = seen = values[np.isfinite(values).all(axis=1)]
+        half = min(SCORED, len(seen) // 2)
+        self.score, self.floor = np.nan, measures.state_space_divergence(seen[:half], seen[-half:])
 
     def add(self, model: Any, history: dict[str, np.ndarray], window: int, judge: bool) -> None:
         """Look at a model; `judge`: and score its free run."""
@@ -52,7 +53,7 @@ class Growth:
         run = rollout(model, SCORED if judge else DRAWN, values[0])
         if judge:
             bounded = np.isfinite(run).all()
-            self.score = measures.state_space_divergence(values[:SCORED], run) if bounded else np.inf
+            self.score = measures.state_space_divergence(self._seen[:SCORED], run) if bounded else np.inf
         begin = np.random.default_rng(done).integers(max(1, len(values) - window))  # as the windows of a batch
         x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(history["alpha"][-1])
         norm, exponent, errors = (np.asarray(part) for part in _examine(model, x, alpha))
