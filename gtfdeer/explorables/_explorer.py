@@ -175,7 +175,8 @@ class AttractorExplorer(Panel):
         self._say("running")
         parameters, state, pieces = self.parameters, self._state, []
         if parameters:
-            dataclasses.replace(self._systems[self._name], **parameters)  # raises what the compiled step leaves out
+            system: Any = self._systems[self._name]
+            dataclasses.replace(system, **parameters)  # raises what the compiled step leaves out
         for _ in range(_RUN // _PIECE):
             state, piece = self._advance(self._name)(state, np.asarray([*parameters.values()], np.float32))
             pieces.append(np.asarray(piece))

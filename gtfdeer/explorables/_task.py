@@ -164,8 +164,8 @@ def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:
     x = np.asarray(rec.standardised(series).values[:length], np.float32)
     if len(x) < length or not np.isfinite(x).all():
         raise ValueError(f"the series has {len(x)} rows from its start; pass one of at least {length} without gaps")
-    parts = jax.jit(lambda x: parts_of(model, x))(x)
-    return Task(f"{type(model).__name__} on {rec.name}", model.step, *map(np.asarray, parts), rec.dt)
+    start, teacher, forced = (np.asarray(part) for part in jax.jit(lambda x: parts_of(model, x))(x))
+    return Task(f"{type(model).__name__} on {rec.name}", model.step, start, teacher, forced, rec.dt)
 
 
 def parts_of(model: Any, x: Any) -> tuple[Any, Any, Any]:
