@@ -7,18 +7,20 @@ them shares code with the models it judges. A score means little without its flo
 TRUE system would get.
 """
 
-from ._attractor import state_space_divergence
+from ._attractor import build_divergence, state_space_divergence
 from ._binned import binned_divergence, outside_fraction
 from ._lyapunov import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
 from ._mixture import mixture_divergence
 from ._prediction import ValidTime, prediction_error, valid_prediction_time
 from ._rhythm import interval_error, intervals
-from ._spectrum import power_spectrum, power_spectrum_error
+from ._spectrum import Spectrum, power_spectrum, power_spectrum_error
 
 __all__ = [
     "LyapunovSpectrum",
+    "Spectrum",
     "ValidTime",
     "binned_divergence",
+    "build_divergence",
     "interval_error",
     "intervals",
     "largest_exponent",

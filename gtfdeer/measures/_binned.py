@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._checks import real, whole
-from ._pair import read_pair, require_motion
+from ._pair import read_generated, read_pair, read_reference, require_motion
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Int
@@ -47,23 +47,39 @@ def binned_divergence(
     >>> round(binned_divergence(reference, generated, bins=2), 2)      # 1/2 ln(1/2 / 1) + 1/2 ln(1/2 / 5e-6)
     5.41
     """
-    reference, generated = read_pair(reference, generated)
-    dimension = reference.shape[1]
-    if whole(bins, "bins", example=30) ** dimension >= 2**63:
-        raise ValueError(f"bins={bins} in {dimension} dimensions is more than 2^63 cells; use mixture_divergence")
-    real(pseudocount, "pseudocount", above=0, example=1e-5)
-    box = _find_box(reference)
-    p_cells, q_cells = (_number_cells(x, box, bins) for x in (reference, generated))
+    return Histogram(reference, bins, pseudocount).divergence(generated)
 
-    occupied, owner = np.unique(np.concatenate([p_cells, q_cells]), return_inverse=True)
-    p_counts = np.bincount(owner[: len(p_cells)], minlength=len(occupied))
-    q_counts = np.bincount(owner[len(p_cells) :], minlength=len(occupied))
 
-    cells = float(bins) ** dimension
-    p_total, q_total = len(p_cells) + pseudocount * cells, len(q_cells) + pseudocount * cells
-    p, q = (p_counts + pseudocount) / p_total, (q_counts + pseudocount) / q_total
-    empty = (cells - len(occupied)) * (pseudocount / p_total) * np.log(q_total / p_total)
-    return float(np.sum(p * np.log(p / q)) + empty)
+class Histogram:
+    """The histogram of a reference, made once, for many generated series; arguments as in `binned_divergence`."""
+
+    def __init__(
+        self, reference: Float[Array | np.ndarray, "time observed"], bins: int = 30, pseudocount: float = 1e-5
+    ) -> None:
+        reference = read_reference(reference)
+        dimension = reference.shape[1]
+        if whole(bins, "bins", example=30) ** dimension >= 2**63:
+            raise ValueError(f"bins={bins} in {dimension} dimensions is more than 2^63 cells; use mixture_divergence")
+        self._pseudocount = real(pseudocount, "pseudocount", above=0, example=1e-5)
+        self._bins, self._cells, self._box = bins, float(bins) ** dimension, _find_box(reference)
+        self._occupied, self._counts = self._count(reference)
+
+    def divergence(self, generated: Float[Array | np.ndarray, "steps observed"]) -> float:
+        """Return KL(reference || generated), as `binned_divergence` does."""
+        found, counts = self._count(read_generated(generated, len(self._box[0])))
+        occupied = np.union1d(self._occupied, found)
+        p_counts, q_counts = np.zeros(len(occupied)), np.zeros(len(occupied))
+        p_counts[np.searchsorted(occupied, self._occupied)] = self._counts
+        q_counts[np.searchsorted(occupied, found)] = counts
+
+        a = self._pseudocount
+        p_total, q_total = p_counts.sum() + a * self._cells, q_counts.sum() + a * self._cells
+        p, q = (p_counts + a) / p_total, (q_counts + a) / q_total
+        empty = (self._cells - len(occupied)) * (a / p_total) * np.log(q_total / p_total)
+        return float(np.sum(p * np.log(p / q)) + empty)
+
+    def _count(self, points: Float[np.ndarray, "time observed"]) -> tuple[np.ndarray, np.ndarray]:
+        return np.unique(_number_cells(points, self._box, self._bins), return_counts=True)
 
 
 def outside_fraction(

@@ -12,15 +12,30 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float
 
 
+def read_reference(reference: Float[Array | np.ndarray, "time observed"]) -> Float[np.ndarray, "time observed"]:
+    """Return it as float64; one that is not finite is refused."""
+    return array(reference, "reference", ("T", "N")).astype(np.float64)
+
+
+def read_generated(
+    generated: Float[Array | np.ndarray, "steps observed"],
+    columns: int,
+    name: str = "generated",
+    rows: int | str = "T'",
+) -> Float[np.ndarray, "steps observed"]:
+    """Return it as float64; it has the columns of the reference, and may have diverged."""
+    return array(generated, name, (rows, columns), finite=False).astype(np.float64)
+
+
 def read_pair(
     reference: Float[Array | np.ndarray, "time observed"],
     generated: Float[Array | np.ndarray, "steps observed"],
     name: str = "generated",
     rows: int | str = "T'",
 ) -> tuple[Float[np.ndarray, "time observed"], Float[np.ndarray, "steps observed"]]:
-    """Return both as float64 arrays with the same columns; a reference that is not finite is refused."""
-    true = array(reference, "reference", ("T", "N")).astype(np.float64)
-    return true, array(generated, name, (rows, true.shape[1]), finite=False).astype(np.float64)
+    """Return both as float64 arrays with the same columns."""
+    true = read_reference(reference)
+    return true, read_generated(generated, true.shape[1], name, rows)
 
 
 def require_motion(

@@ -20,7 +20,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from .._checks import array, real
-from ._pair import read_pair, require_motion
+from ._pair import read_generated, read_reference, require_motion
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Shaped
@@ -50,20 +50,34 @@ def power_spectrum_error(
     >>> power_spectrum_error(np.sin(t), np.zeros_like(t))
     1.0
     """
-    true, model = read_pair(reference, generated)
-    if len(true) != len(model):
-        shorter = min(len(true), len(model))
-        raise ValueError(
-            f"reference has {len(true)} time steps and generated {len(model)}, but spectra compare at equal "
-            f"lengths only; pass reference[:{shorter}] and generated[:{shorter}]"
-        )
-    require_motion(true, _stands_still(np.asarray(reference)))
-    diverged = ~(np.abs(model) < _LARGEST).all(axis=0)
-    comparable = ~(diverged | _stands_still(np.asarray(generated)))
-    f, g = (_normalised_spectrum(x[:, comparable], smoothing) for x in (true, model))
-    # 1 - sum sqrt(f g) written as half a sum of squares: the same number, without losing digits near 0
-    distances = np.sqrt(0.5 * np.sum((np.sqrt(f) - np.sqrt(g)) ** 2, axis=0))
-    return float((distances.sum() + np.sum(~comparable)) / len(comparable))
+    return Spectrum(reference, smoothing).error(generated)
+
+
+class Spectrum:
+    """The spectrum of a reference, made once, for many generated series; arguments as in `power_spectrum_error`."""
+
+    def __init__(self, reference: Float[Array | np.ndarray, "time observed"], smoothing: float = 20.0) -> None:
+        true = read_reference(reference)
+        require_motion(true, _stands_still(np.asarray(reference)))
+        self._shape, self._smoothing = true.shape, smoothing
+        self._amplitude = np.sqrt(_normalised_spectrum(true, smoothing))
+
+    def error(self, generated: Float[Array | np.ndarray, "time observed"]) -> float:
+        """Return D_H, as `power_spectrum_error` does."""
+        length, columns = self._shape
+        model = read_generated(generated, columns)
+        if len(model) != length:
+            shorter = min(length, len(model))
+            raise ValueError(
+                f"reference has {length} time steps and generated {len(model)}, but spectra compare at equal "
+                f"lengths only; pass reference[:{shorter}] and generated[:{shorter}]"
+            )
+        diverged = ~(np.abs(model) < _LARGEST).all(axis=0)
+        comparable = ~(diverged | _stands_still(np.asarray(generated)))
+        amplitude = np.sqrt(_normalised_spectrum(model[:, comparable], self._smoothing))
+        # 1 - sum sqrt(f g) written as half a sum of squares: the same number, without losing digits near 0
+        distances = np.sqrt(0.5 * np.sum((self._amplitude[:, comparable] - amplitude) ** 2, axis=0))
+        return float((distances.sum() + np.sum(~comparable)) / columns)
 
 
 def power_spectrum(
@@ -108,6 +122,7 @@ def _normalised_spectrum(
     x: Float[np.ndarray, "time observed"], sigma: float
 ) -> Float[np.ndarray, "frequency observed"]:
     """Return f of the module's equation, for columns that move."""
+    x = np.asfortranarray(x)  # a column at a time
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     power = smooth(np.abs(np.fft.rfft(z, axis=0)) ** 2, sigma)
     return power / power.sum(axis=0)
