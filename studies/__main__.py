@@ -63,6 +63,8 @@ def run_study(
         (out / f"{name}.json").write_text(json.dumps({**facts, "command": " ".join(command)}, indent=1) + "\n")
     with matplotlib.rc_context(STYLE):
         (out / f"{name}.png").write_bytes(gd.plots.png(study.draw(table)))
+    if name == "bench":
+        print(study.tabulate(table))
     print(f"{len(table)} rows in {csv}, drawn in {csv.with_suffix('.png')}")
 
 

@@ -57,22 +57,27 @@ class Outcome(NamedTuple):
     fallback: Array
 
 
+SIZES = [  # M, H, T, B: long and short, one sequence and a batch, few units and many
+    (3, 50, 131_072, 1),
+    (30, 200, 131_072, 1),
+    (3, 50, 8192, 16),
+    (30, 200, 8192, 16),
+    (3, 50, 200, 16),
+    (10, 100, 200, 16),
+]
+
+
 def plan(full: bool, seed: int) -> list[Run]:
-    """A minute's worth, or the sizes that results are quoted for and where `Auto` turns; every model at one or two."""
-    sizes = [(3, 50, 200, 16, 0.2), (3, 50, 8192, 16, 0.2)]
+    """The sizes of `tabulate`; full also at other alphas, the sizes where `Auto` turns, and every model at two."""
+    sizes = [(*size, 0.2) for size in SIZES]
+    cases = [(SOLVED, *size) for size in sizes]
     if full:
-        sizes += [(3, 50, 8192, 16, alpha) for alpha in (0.02, 0.05, 1.0)]
-        sizes += [
-            (30, 200, 8192, 16, 0.2),
-            (3, 50, 131_072, 1, 0.2),
-            (30, 200, 131_072, 1, 0.2),
-            (10, 100, 200, 16, 0.2),
-        ]
+        sizes = [(*size, alpha) for size in SIZES for alpha in (0.02, 0.05, 1.0)]
         sizes += [(3, 50, 16_384, 1, 0.2), (10, 100, 16_384, 1, 0.2), (3, 50, 1024, 1, 0.2), (3, 50, 513, 16, 0.2)]
         sizes += [(3, 50, 1_000_000, 1, 0.2)]
-    cases = [(SOLVED, *size) for size in sizes]
-    for T, B in ((200, 16), (2000, 4))[: 1 + full]:
-        cases += [(name, 0, 0, T, B, 1.0 if name in FED else 0.1) for name in MODELS]
+        cases += [(SOLVED, *size) for size in sizes]
+        for T, B in ((200, 16), (2000, 4)):
+            cases += [(name, 0, 0, T, B, 1.0 if name in FED else 0.1) for name in MODELS]
     names = "seed", "model", "latent_dim", "hidden_dim", "length", "batch", "alpha"
     return [dict(zip(names, (seed, *case), strict=True)) for case in cases]
 
@@ -170,13 +175,14 @@ def time_losses(losses: dict[str, Any], arguments: dict[str, tuple[Any, Array]],
         (_, outcome), _ = found.result
         finite = bool(jnp.isfinite(outcome.predicted).all())
         comparable = outcome.predicted.shape == exact.result[0][1].predicted.shape
-        ratio, spread = found.speedup(exact)
+        (ratio, spread), (value_ratio, value_spread) = found.speedup(exact), values[name].speedup(values[baseline])
         rows.append(
             {
                 "solver": name,
                 "value": values[name].median,
                 "gradient": found.median,
-                "value_ratio": values[name].speedup(values[baseline])[0],
+                "value_ratio": value_ratio,
+                "value_spread": value_spread,
                 "gradient_ratio": ratio,
                 "ratio_spread": spread,
                 "turns": len(found.seconds),
@@ -218,3 +224,14 @@ def draw(table: pd.DataFrame) -> Figure:
     wide = table.pivot_table(index="case", columns="solver", values="ratio", sort=False).reindex(cases)
     ratios = {name: wide[name] for name in wide.columns if name != BASELINE}
     return gd.plots.speedup(cases, ratios, baseline=f"{BASELINE}, with gradient").get_figure()
+
+
+def tabulate(table: pd.DataFrame) -> str:
+    """How many times as fast as the baseline a value, and a value with its gradient, are: medians and their spread."""
+    columns = table.value_ratio, table.value_spread, table.gradient_ratio, table.ratio_spread
+    cells = [f"{v:.2f} ± {dv:.2f} / {g:.2f} ± {dg:.2f}" for v, dv, g, dg in zip(*columns, strict=True)]
+    sizes = ["model", "latent_dim", "hidden_dim", "length", "batch", "alpha"]
+    wide = table.assign(cell=cells)[table.solver != BASELINE].pivot_table(
+        index=sizes, columns="solver", values="cell", sort=False, aggfunc="first"
+    )
+    return wide.fillna("").to_string()

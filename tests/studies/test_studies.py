@@ -176,7 +176,9 @@ def test_a_model_and_its_baseline_compute_the_same(kind, sizes, alpha, solver):
     assert [row["status"] for row in rows] == ["CONVERGED"] * 2
     assert rows[1]["error"] < 1e-5  # rounding of 12 steps in float32: about 1e-7 each
     assert rows[1]["gradient_error"] < 1e-4
-    assert bench.draw(pd.DataFrame([{**bench.plan(False, 0)[0], **row} for row in rows])).axes
+    table = pd.DataFrame([{**bench.plan(False, 0)[0], **row} for row in rows])
+    assert bench.draw(table).axes
+    assert " ± " in bench.tabulate(table)
 
 
 def test_a_solver_that_needs_too_much_is_left_out():
