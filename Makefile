@@ -80,7 +80,7 @@ lab: .venv/ready      ## JupyterLab on the notebooks, on this machine only
 study: .venv/ready    ## make a finding again: make study NAME=chaos (ARGUMENTS=--full: all of it), into out/studies
 	$(BIN)/python -m studies $(NAME) $(ARGUMENTS)
 
-bench: .venv/ready    ## speed and memory of every solver and model on this device, into out/bench (ARGUMENTS=--full: all of it)
+bench: .venv/ready     ## speed and memory of every solver on this device, into out/bench (ARGUMENTS=--full: of every model, too)
 	$(BIN)/python -m studies bench $(ARGUMENTS) --out out/bench
 
 site: .venv/ready     ## the course as static pages, into out/course, for class rooms without Binder (half an hour)
