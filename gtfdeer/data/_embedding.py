@@ -148,7 +148,8 @@ def _sharpest_change(values: Float[np.ndarray, "time columns"], delay: int) -> i
 
     noise = np.nanmedian(np.abs(np.diff(values, 2, axis=0)), axis=0) / NORMAL
     enough = np.maximum(change(delay) / 2, 8 * noise)
-    return next((rows for rows in 2 ** np.arange((delay // 8).bit_length()) if (change(rows) > enough).any()), None)
+    tried = [2**k for k in range((delay // 8).bit_length())]
+    return next((rows for rows in tried if (change(rows) > enough).any()), None)
 
 
 def autocorrelation_delay(values: ArrayLike) -> int:

@@ -251,7 +251,8 @@ def _from_dataarray(source: Any) -> Tables:
     values = np.where(np.isin(values, codes), np.array(np.nan, values.dtype), values) if codes else values
     names = (str(source.name),) if source.name is not None else ("",)
     if channel is not None:
-        names = tuple(map(str, coords.get(channel, [""] * values.shape[-1])))
+        labels = coords[channel] if channel in coords else [""] * values.shape[-1]
+        names = tuple(map(str, labels))
     about: dict[str, Any] = {}
     if time in coords:
         stamps = to_seconds(coords[time]) if coords[time].dtype.kind in "mMO" else real_numbers(coords[time])

@@ -48,8 +48,8 @@ def filter_series(
         States `(T, M)` and predictions `(T, N)`; the first prediction is the first observation itself.
     """
     graph, parameters = nnx.split(model)
-    gain, inputs = (None if each is None else jnp.asarray(each, jnp.float32) for each in (gain, u))
-    states, predicted = _filter(graph, parameters, jnp.asarray(x, jnp.float32), gain, inputs)
+    correction, inputs = (None if each is None else jnp.asarray(each, jnp.float32) for each in (gain, u))
+    states, predicted = _filter(graph, parameters, jnp.asarray(x, jnp.float32), correction, inputs)
     return np.asarray(states), np.asarray(predicted)
 
 
