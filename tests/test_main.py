@@ -207,22 +207,6 @@ def test_info_names_versions_device_and_advice(run):
     assert re.search(r"^advice +\w", told, re.MULTILINE)
 
 
-@pytest.mark.parametrize(
-    ("facts", "words"),
-    [
-        (("gpu", ("H100", "580.6"), ""), "JAX_PLATFORMS=cpu"),
-        (("cpu", None, ""), "no NVIDIA GPU answers"),
-        (("cpu", ("T4", "550.5"), "cpu"), "unset JAX_PLATFORMS"),
-        (("cpu", ("T4", "550.5"), ""), "'jax[cuda12]'"),
-        (("cpu", ("H100", "580.6"), ""), "'jax[cuda13]'"),
-    ],
-)
-def test_the_advice_says_what_to_type(facts, words):
-    from gtfdeer.training._info import advise
-
-    assert words in advise(*facts)
-
-
 def require_self_contained(page):
     """One page that fetches nothing: pictures inside, no script, no style sheet, no address."""
     assert page.startswith("<!DOCTYPE html>")

@@ -1,13 +1,13 @@
 """Training: from a model and a recording to a reconstruction that is simulated, scored and saved."""
 
 from .._checks import file_path
-from ._archive import remove_drafts, require_writable, write_whole
+from ._archive import require_writable, write_whole
 from ._config import TrainConfig
 from ._fit import fit, load, resume
 from ._info import info, notebook
 from ._json import name_parameters
 from ._loop import Progress
-from ._memory import available_memory, describe_device, usable_cores
+from ._memory import describe_device
 from ._reconstruction import Reconstruction
 from ._rollout import rollout, rollout_for_comparison
 from ._scores import Scores
@@ -21,7 +21,6 @@ __all__ = [
     "Scores",
     "TrainConfig",
     "TrainState",
-    "available_memory",
     "describe_device",
     "file_path",
     "fit",
@@ -29,11 +28,9 @@ __all__ = [
     "load",
     "name_parameters",
     "notebook",
-    "remove_drafts",
     "require_writable",
     "resume",
     "rollout",
     "rollout_for_comparison",
-    "usable_cores",
     "write_whole",
 ]

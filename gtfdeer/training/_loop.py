@@ -38,35 +38,27 @@ __all__ = ["Progress", "TrainRun", "check_callbacks", "train"]
 _PULSE = 0.25  # seconds between two returns from the compiled loop
 
 
+@dataclass
 class Progress:
     """What a callback is passed, several times a second; `stop()` ends training after this call.
 
     Attributes:
         update, updates: how many are done, of how many.
-        history: "loss", "alpha", "iterations", "seconds", "retried", "skipped" so far, one entry an
-            update; to read, not to write.
-        model: a copy of the model as it is now, built on demand.
+        history: "loss", "alpha", "iterations", "seconds", "retried", "skipped" so far, one entry an update; read-only.
         pace: seconds that an update takes lately, the median of the last 50; 0 before the first.
+        model: a copy of the model as it is now, built on demand.
     """
 
-    def __init__(
-        self,
-        update: int,
-        updates: int,
-        history: Callable[[], dict[str, np.ndarray]],
-        model: Callable[[], Model],
-        pace: float,
-    ) -> None:
-        self.update, self.updates, self.pace = update, updates, pace
-        self._history, self._model, self.stopped = history, model, False
-
-    @property
-    def history(self) -> dict[str, np.ndarray]:
-        return self._history()
+    update: int
+    updates: int
+    history: dict[str, np.ndarray]
+    pace: float
+    build_model: Callable[[], Model] = field(repr=False)
+    stopped: bool = False
 
     @property
     def model(self) -> Model:
-        return self._model()
+        return self.build_model()
 
     def stop(self) -> None:
         """End training now; what was learned is kept."""
@@ -152,9 +144,8 @@ def train(
         """Call the callbacks, then validate where it is time; return whether to go on."""
         nonlocal state
         done, now = int(state.update), fetch(state.parameters, mesh)
-        moment = Progress(
-            done, config.updates, lambda: history.until(done), lambda: run.build_model(now), history.pace(done)
-        )
+        seen, pace = history.until(done), history.pace(done)
+        moment = Progress(done, config.updates, seen, pace, lambda: run.build_model(now))
         for callback in callbacks:
             callback(moment)
         if done in validation.validation_steps and done > int(state.best.validated):

@@ -89,11 +89,7 @@ def require_memory(program: Any, config: TrainConfig, latent_dim: int, devices: 
 
 
 def require_countable(config: TrainConfig, latent_dim: int, observed_dim: int) -> None:
-    """Refuse, before it is compiled, an update whose arrays have more numbers than JAX counts in int32.
-
-    Raises:
-        MemoryError: as `require_memory`.
-    """
+    """Refuse, before it is compiled, an update whose arrays have more numbers than JAX counts in int32."""
     numbers = config.batch * config.window * max(latent_dim, observed_dim)
     if numbers >= 2**31:
         raise _too_large(4 * numbers, available_memory() or 0, config, latent_dim)

@@ -167,7 +167,7 @@ class Reconstruction:
         >>> import gtfdeer as gd
         >>> from flax import nnx
         >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
-        >>> model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+        >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
         >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
         >>> rec.forecast(series, 7).shape, rec.forecast(series, 7, samples=5).shape
         ((7, 3), (5, 7, 3))

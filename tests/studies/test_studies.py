@@ -107,7 +107,7 @@ def test_one_linear_layer_moves_in_twice_as_many_directions_as_columns_and_a_sta
     assert stack[6] > 1e-3
 
 
-@pytest.mark.parametrize("family", ["clipped + 3 units", "AL-RNN", "Mamba"])
+@pytest.mark.parametrize("family", ["clipped + 3 units", "Mamba"])
 def test_models_are_of_equal_size(family):
     model = build(family, 800, 3, seed=0)
     assert gd.models.parameter_count(model) == pytest.approx(800, rel=0.2)  # one channel of Mamba more or less
@@ -160,7 +160,6 @@ def test_parallel_programs_give_the_gradient_of_the_scan():
 
 
 SMALL = {
-    "partly forced": (gd.models.VanillaRNN, {"latent_dim": 4, "observed_dim": 3}, 0.2, "Sequential"),
     "fed the data": (gd.models.LRU, {"latent_dim": 2, "width": 4, "depth": 1, "observed_dim": 3}, 1.0, "Sequential"),
     "by the book": (gd.models.ClippedShallowPLRNN, {"latent_dim": 2, "hidden_dim": 4}, 0.2, bench.TEXTBOOK),
 }

@@ -23,7 +23,7 @@ from flax import nnx
 def train(**settings):
     series = gd.data.simulate(gd.data.Lorenz63(), length=1000, dt=0.01, key=jax.random.key(3))
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
-    settings = dict(window=40, batch=8, updates=4, validations=1, noise=0.01, progress=False) | settings
+    settings = dict(window=40, batch=8, updates=4, validations=0, noise=0.01, progress=False) | settings
     return gd.fit(model, series, **settings)
 
 def describe(rec):
@@ -60,7 +60,7 @@ def stop(moment):
     if moment.update >= 2:
         moment.stop()
 
-begun = train(devices=jax.devices(), checkpoint=path, every=1, callbacks=[stop])
+begun = train(devices=jax.devices(), validations=1, checkpoint=path, every=1, callbacks=[stop])
 whole = gd.resume(path, devices=jax.devices(), progress=False)
 print(json.dumps({"run": describe(whole), "begun": len(begun.history["loss"])}))
 jax.distributed.shutdown()

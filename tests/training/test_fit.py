@@ -160,30 +160,23 @@ def test_recordings_of_different_lengths_and_gaps_are_welcome(lorenz):
     np.testing.assert_allclose(rec.scaling.mean, pooled.mean(axis=0), rtol=1e-4)  # float32 sums
 
 
-def test_every_solver_trains_to_the_same_losses(lorenz):
-    solvers = [gd.solvers.Sequential(), gd.solvers.DEER(), gd.solvers.Shooting(length=16), gd.solvers.Auto()]
-    losses = [quick(plrnn(), lorenz, solver=s, updates=10).history["loss"] for s in solvers]
-    for other in losses[1:]:  # float32: ten updates amplify rounding of 1e-7 and tolerances of 1e-5
-        np.testing.assert_allclose(other, losses[0], rtol=1e-3)
-
-
-def test_a_solve_that_fails_is_done_again_step_by_step_and_counted(lorenz):
-    settings = {"updates": 10, "forcing": gd.forcing.Constant(0.3)}
-    model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
-    failing = quick(model, lorenz, solver=gd.solvers.DEER(tol=1e-7, max_iterations=1), **settings).history
-    exact = quick(model, lorenz, solver=gd.solvers.Sequential(), **settings).history
-    assert failing["retried"].sum() == 10
-    assert not exact["retried"].any()
-    np.testing.assert_allclose(failing["loss"], exact["loss"], rtol=1e-4)  # the same float32 computation, fused anew
+def test_every_solver_trains_to_the_same_losses_even_one_that_fails(lorenz):
+    """A solve that does not converge is done again step by step, and counted."""
+    failing = gd.solvers.DEER(tol=1e-7, max_iterations=1)
+    solvers = [gd.solvers.Sequential(), gd.solvers.DEER(), gd.solvers.Shooting(length=16), gd.solvers.Auto(), failing]
+    runs = [quick(plrnn(), lorenz, solver=s, forcing=gd.forcing.Constant(0.3)).history for s in solvers]
+    for run in runs[1:]:  # float32: ten updates amplify rounding of 1e-7 and tolerances of 1e-5
+        np.testing.assert_allclose(run["loss"][:10], runs[0]["loss"][:10], rtol=1e-3)
+    assert [run["retried"].sum() for run in runs] == [0, 0, 0, 0, 20]
 
 
 @pytest.mark.parametrize(("window", "retried"), [(600, 1), (50, 0)])
 def test_a_fallback_of_auto_is_counted(window, retried, lorenz):
     """One sweep is never enough for windows that do not know of each other. Short sequences go step by step anyway."""
     model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
-    settings = {"updates": 3, "forcing": gd.forcing.Constant(0.0), "solver": gd.solvers.Auto(max_iterations=1)}
+    settings = {"updates": 2, "forcing": gd.forcing.Constant(0.0), "solver": gd.solvers.Auto(max_iterations=1)}
     history = quick(model, lorenz, window=window, **settings).history
-    np.testing.assert_array_equal(history["retried"], [retried] * 3)
+    np.testing.assert_array_equal(history["retried"], [retried] * 2)
     assert not history["skipped"].any()
 
 

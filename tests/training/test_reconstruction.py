@@ -37,7 +37,21 @@ def scores(rec, lorenz) -> gd.training.Scores:
     return rec.score(lorenz)
 
 
-class TrueLorenz(Model):
+class Known(Model):
+    """A known system, which is observed as it is and not taught."""
+
+    decode = encode = initial_state = lambda self, x: x
+
+    def teacher_forced(self, x, alpha, solver, u=None):
+        raise AssertionError("a known system is not taught")
+
+    teacher_jacobians = teacher_forced
+
+    def config(self):
+        return {"observed_dim": self.observed_dim}
+
+
+class TrueLorenz(Known):
     """Lorenz-63 itself, in standardised units: what a perfect reconstruction would be."""
 
     def __init__(self, scaling: Scaling) -> None:
@@ -48,23 +62,16 @@ class TrueLorenz(Model):
         flow = gd.data.Lorenz63().step(0.01)
         return (flow(z * self.std[...] + self.mean[...]) - self.mean[...]) / self.std[...]
 
-    def decode(self, z):
-        return z
 
-    def encode(self, x):
-        return x
+class Echo(Known):
+    """x_t = x_{t-1} / 2 + u_t, observed with or without its past: a driven system that is known."""
 
-    def initial_state(self, x):
-        return x
+    def __init__(self, columns: int = 1) -> None:
+        self.latent_dim = self.observed_dim = columns
+        self.input_dim = 1
 
-    def teacher_forced(self, x, alpha, solver, u=None):
-        raise AssertionError("a known system is not taught")
-
-    def teacher_jacobians(self, x, u=None):
-        raise AssertionError("a known system is not taught")
-
-    def config(self):
-        return {"observed_dim": 3}
+    def step(self, z, u=None):
+        return jnp.concatenate([z[:1] / 2 + u, z[:-1]])
 
 
 def test_a_free_run_is_the_models_own_step_repeated_in_data_units(rec, lorenz):
@@ -105,28 +112,6 @@ def test_trials_are_scored_together_and_nothing_straddles_two(rec, lorenz):
         assert getattr(together, name) == pytest.approx(expected, rel=1e-4)  # sums in float32
     with pytest.warns(UserWarning, match="1 of 2 trials are not scored: fewer than 100 steps"):
         rec.score([lorenz, gd.data.Series(lorenz.values[:50], dt=0.01)])
-
-
-class Echo(Model):
-    """x_t = x_{t-1} / 2 + u_t, observed with or without its past: a driven system that is known."""
-
-    def __init__(self, columns: int = 1) -> None:
-        self.latent_dim = self.observed_dim = columns
-        self.input_dim = 1
-
-    def step(self, z, u=None):
-        return jnp.concatenate([z[:1] / 2 + u, z[:-1]])
-
-    decode = encode = initial_state = lambda self, x: x
-
-    def teacher_forced(self, x, alpha, solver, u=None):
-        raise AssertionError("a known system is not taught")
-
-    def teacher_jacobians(self, x, u=None):
-        raise AssertionError("a known system is not taught")
-
-    def config(self):
-        return {"columns": self.observed_dim}
 
 
 @pytest.fixture(scope="module")
@@ -253,12 +238,7 @@ def test_what_was_saved_is_what_is_loaded_to_the_bit(rec, lorenz, tmp_path):
     rec.save(tmp_path / "m.npz")
     again = gd.load(tmp_path / "m.npz")
     assert np.array_equal(again.simulate(500, start=lorenz), rec.simulate(500, start=lorenz))
-    assert (again.dt, again.name, again.ending, again.embedding) == (
-        rec.dt,
-        rec.name,
-        rec.ending,
-        rec.embedding,
-    )
+    assert (again.dt, again.name, again.ending, again.embedding) == (rec.dt, rec.name, rec.ending, rec.embedding)
     assert all(np.array_equal(again.history[k], rec.history[k]) for k in rec.history)
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
@@ -280,21 +260,6 @@ def test_an_embedded_model_embeds_a_one_column_test_series_itself(lorenz):
     rec = gd.fit(model, series.delay_embed(3, 10), window=50, batch=4, updates=10, progress=False)
     assert rec.standardised(series).columns == 3
     assert rec.simulate(5, start=series).shape == (5, 3)
-
-
-def test_other_columns_and_other_sampling_steps_are_refused(rec, lorenz):
-    with pytest.raises(ValueError, match="2 columns but the model observes 3"):
-        rec.score(gd.data.Series(lorenz.values[:, :2], dt=0.01))
-    with pytest.raises(ValueError, match=r"dt=0.02 but the model was trained at dt=0.01"):
-        rec.score(gd.data.Series(lorenz.values, dt=0.02))
-    with pytest.raises(TypeError, match="read_series"):
-        rec.score(lorenz.values)
-
-
-@pytest.mark.parametrize("steps", [0, -3, 2.5, "10"])
-def test_a_run_of_no_steps_is_refused(rec, steps):
-    with pytest.raises((TypeError, ValueError), match="steps"):
-        rec.simulate(steps)
 
 
 def rewritten(path, change):
@@ -362,9 +327,9 @@ class OwnReadout(gd.models.IdentityObservation):
     """A readout that the package does not know."""
 
 
-def own_model(name="Own", seed=0):
+def own_model(name="Own"):
     """A model of a class that the package does not know, whatever it is called."""
-    return type(name, (gd.models.ShallowPLRNN,), {})(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(seed))
+    return type(name, (gd.models.ShallowPLRNN,), {})(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(0))
 
 
 @pytest.mark.parametrize(
@@ -382,13 +347,6 @@ def test_a_model_that_load_could_not_build_is_not_saved(model, name, tmp_path):
     ):
         own.save(tmp_path / "own.npz")
     assert not list(tmp_path.iterdir())
-
-
-def test_the_parameters_of_a_model_of_your_own_can_be_kept_as_the_refusal_says():
-    model, other = own_model(), own_model(seed=1)
-    assert not np.array_equal(other.step(jnp.ones(3)), model.step(jnp.ones(3)))
-    nnx.update(other, nnx.state(model))
-    assert np.array_equal(other.step(jnp.ones(3)), model.step(jnp.ones(3)))
 
 
 def test_an_unwritable_path_is_named_and_nothing_is_left(rec, tmp_path):
