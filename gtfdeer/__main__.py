@@ -1,8 +1,7 @@
-"""The command line: `gtfdeer demo | fit | resume | simulate | score | report | info`.
+"""The command line: `gtfdeer demo | fit | resume | simulate | forecast | score | report | info`.
 
-Options are the keywords of the Python functions with dashes, their help is the functions' own. Leaves with 0 when all
-went well, 1 and one sentence when something did not, 2 for a command that cannot be understood, 130 after Ctrl-C or
-SIGTERM (a batch system at its time limit); what was learned by then is kept.
+Options are the keywords of the Python functions with dashes, their help is the functions' own. Leaves with 0; with 1
+and one sentence where something failed; with 2 for what is not understood; with 130 after Ctrl-C or SIGTERM, work kept.
 """
 
 from __future__ import annotations
@@ -296,8 +295,7 @@ def _prepare(options: Namespace) -> tuple[list[gd.data.Series], list[gd.data.Ser
         train, held_out = ([s.delay_embed(options.delay_embed, delay) for s in part] for part in (train, held_out))
     longest = max((len(series.longest_segment()) for series in held_out), default=_SHORTEST_TEST)
     if longest < _SHORTEST_TEST:
-        short = f"test-fraction {fraction:g} holds out {longest} steps of {held_out[0].name} without a gap"
-        raise ValueError(f"{short}, but scores need {_SHORTEST_TEST}; pass a larger fraction")
+        raise ValueError(f"test-fraction {fraction:g} holds out {longest} steps without a gap; pass a larger fraction")
     return train, held_out
 
 
@@ -384,10 +382,6 @@ def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
         parser.add_argument(f"--{name.replace('_', '-')}", default=SUPPRESS, help=words, **more)
 
 
-def _parse_column(text: str) -> int | str:
-    return int(text) if text.isdecimal() else text
-
-
 def _build_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="gtfdeer", epilog="Every command explains itself: gtfdeer fit --help")
     parser.description = "Learn the rules of a chaotic system from a recording."
@@ -430,9 +424,10 @@ def _build_parser() -> ArgumentParser:
     judge = gd.Reconstruction.score
     for name, function in {"fit": gd.fit, "resume": gd.resume, "score": judge, "report": judge}.items():
         _add_keywords(made[name], function)
+    column: Any = {"nargs": "+", "type": lambda text: int(text) if text.isdecimal() else text, "default": SUPPRESS}
     for name in ("fit", "simulate", "forecast", "score", "report"):
         _add_keywords(made[name], gd.data.read_series)
-        add(name, "--columns", nargs="+", type=_parse_column, default=SUPPRESS, help="names, or numbers from 0")
+        add(name, "--columns", help="names, or numbers from 0", **column)
     add("fit resume", "--quiet", action="store_true", help="print nothing but errors")
     for names, ending in {"fit resume": ".npz", "simulate forecast": ".csv|.npy", "report": ".html|.ipynb"}.items():
         add(names, "--out", type=gd.training.file_path, required=True, metavar=f"FILE{ending}", help="what to write")
