@@ -187,7 +187,7 @@ def test_a_disk_that_fills_up_is_told_and_the_run_goes_on(series, whole, same, t
         raise OSError(28, "No space left on device")
 
     def fill_up(_):
-        monkeypatch.setattr("gtfdeer.training._files.os.fsync", full)
+        monkeypatch.setattr("gtfdeer.training._archive.os.fsync", full)
 
     settings = {**SETTINGS, "checkpoint": tmp_path / "run.npz", "every": 50}
     with pytest.warns(RuntimeWarning, match="free some space"):
