@@ -23,11 +23,10 @@ from ._contraction import (
     product_upper_bound,
     spectral_norm,
 )
-from ._schedules import DEFAULT, Adaptive, Annealed, Constant, LearnedGain, Schedule
+from ._schedules import Adaptive, Annealed, Constant, LearnedGain, Schedule
 from ._steps import Corrected, Forced, correct, correct_jacobian, fill_gaps, force, force_jacobian, sparse
 
 __all__ = [
-    "DEFAULT",
     "Adaptive",
     "Annealed",
     "Bounded",

@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 import optax
 
 from .._checks import real, whole
-from ..forcing import DEFAULT, Schedule
+from ..forcing import Annealed, LearnedGain, Schedule
+from ..models import Model, RecurrentModel
 from ..solvers import Auto, Solver
 
-__all__ = ["TrainConfig", "build_default_optimiser"]
+__all__ = ["TrainConfig", "build_default_optimiser", "choose_forcing"]
 
 _MAX_VALIDATIONS = 10_000  # each is up to sixteen free runs as long as the data
 
@@ -27,7 +28,7 @@ class TrainConfig:
     window: int = 200
     batch: int = 16
     updates: int = 20_000
-    forcing: Schedule = DEFAULT
+    forcing: Schedule = field(default_factory=Annealed)
     solver: Solver = field(default_factory=Auto)
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
@@ -57,6 +58,14 @@ class TrainConfig:
     def build_optimiser(self) -> optax.GradientTransformation:
         """Return the optimiser that was passed, or the default one for this many updates."""
         return self.optimiser or build_default_optimiser(self.updates, self.learning_rate)
+
+
+def choose_forcing(model: Model) -> Schedule:
+    """Return the forcing of a model for which none was passed: what works for most (docs/findings.md).
+
+    A linear state-space model has its gain in its own transition.
+    """
+    return LearnedGain() if isinstance(model, RecurrentModel) else Annealed(least_updates=2000)
 
 
 def build_default_optimiser(

@@ -13,11 +13,11 @@ import optax
 from .._checks import file_path, whole
 from .._checks import key as check_key
 from ..data import Series
-from ..forcing import DEFAULT, Schedule
+from ..forcing import Schedule
 from ..models import Model
 from ..solvers import Auto, Solver
 from . import _files
-from ._config import TrainConfig
+from ._config import TrainConfig, choose_forcing
 from ._devices import build_mesh
 from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
 from ._filter import tune_gain
@@ -73,7 +73,8 @@ def fit(
             What stays unused is said in a warning.
         batch: sequences in an update.
         updates: how many.
-        forcing: alpha over training; by default `gtfdeer.forcing.DEFAULT`, annealed from 1 to 0.03.
+        forcing: a schedule from `gtfdeer.forcing`; by default `LearnedGain()` for a nonlinear network, `Annealed()` for
+            a linear state-space model or one of your own.
         solver: how a sequence is solved; by default `Auto()`.
         learning_rate: first learning rate of the default optimiser, see `gtfdeer.training.TrainConfig`.
         optimiser: any optax transformation, instead of the default one.
@@ -104,7 +105,7 @@ def fit(
         window=choose_window(recordings) if window is None else window,
         batch=batch,
         updates=updates,
-        forcing=DEFAULT if forcing is None else forcing,
+        forcing=choose_forcing(model) if forcing is None else forcing,
         solver=Auto() if solver is None else solver,
         learning_rate=learning_rate,
         optimiser=optimiser,
