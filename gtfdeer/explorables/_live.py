@@ -49,13 +49,14 @@ class Growth:
     def add(self, model: Any, history: dict[str, np.ndarray], window: int, judge: bool) -> None:
         """Look at a model; `judge`: and score its free run."""
         values, done = self.recording.values, len(history["loss"])
-        self.history = history
+        strength = history.get("gain", history["alpha"])  # the size of a learned gain stands for alpha
+        self.history = {**history, "alpha": strength}
         run = rollout(model, SCORED if judge else DRAWN, values[0])
         if judge:
             bounded = np.isfinite(run).all()
             self.score = measures.state_space_divergence(self._seen[:SCORED], run) if bounded else np.inf
         begin = np.random.default_rng(done).integers(max(1, len(values) - window))  # as the windows of a batch
-        x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(history["alpha"][-1])
+        x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(strength[-1])
         norm, exponent, errors = (np.asarray(part) for part in _examine(model, x, alpha))
         self.measured = np.append(self.measured, [[done, norm, exponent / self.recording.dt]], axis=0)
         self.snapshots.append((done, np.asarray(run[:DRAWN], np.float32), errors))

@@ -174,9 +174,9 @@ class LearnedGain(Schedule):
     state-space model the gain is part of its transition. Close by: KAFFEE (Herz et al., arXiv 2605.31547) trains by an
     extended Kalman filter, whose gain moves with the state.
 
-    Learned to the end under a bound that falls to 0.15: chosen among 17 settings on the training data of three systems,
-    five seeds each (docs/findings.md). A lower bound, frozen or not, lost a neuron whose spikes expand, a higher one was
-    worse on clean data.
+    Learned to the end under a bound that falls to 0.15: chosen among 16 schedules on the training data of three
+    systems, five seeds each (docs/findings.md). A lower bound, frozen or not, lost a neuron whose spikes expand; a
+    higher one was worse on clean data.
 
     Args:
         first, last: the bound a at the first and at the last update, in (0, 1].

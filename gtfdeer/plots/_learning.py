@@ -29,7 +29,8 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     fortieth of the run, and the band holds the middle 80 % of the updates in it.
 
     Args:
-        history: arrays (U,) under "loss", "alpha" and "iterations", one entry an update; others are ignored.
+        history: arrays (U,) under "loss", "alpha" and "iterations", one entry an update; where there is "gain", the
+            size of a learned gain, it is drawn in place of alpha. Others are ignored.
 
     Raises:
         ValueError: an entry is missing, or the entries differ in length.
@@ -51,10 +52,11 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
             f"loss, alpha and iterations have {len(loss)}, {len(alpha)} and {len(iterations)} entries; "
             "pass one entry an update."
         )
+    strength, name = (as_vector(history["gain"], "gain"), "$s\\,|K|$") if "gain" in history else (alpha, "$\\alpha$")
     sheet = figure(7.0, 5.6)
     top, middle, bottom = sheet.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
     _summarised(top, above_zero(loss), ERROR, np.median)
-    _summarised(middle, alpha, FORCED, np.median)
+    _summarised(middle, strength, FORCED, np.median)
     _summarised(bottom, iterations, SOLVER, np.mean)
     top.set_yscale("log")
     middle.set_ylim(-0.05, 1.05)
@@ -62,7 +64,7 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     failed = int(np.sum(~np.isfinite(loss)))
     note(top, f"updates without a finite loss, not drawn: {failed}" if failed else "")
     dress(top, "", "loss (squared s.d.)")
-    dress(middle, "", "forcing $\\alpha$ (0 to 1)")
+    dress(middle, "", f"forcing {name} (0 to 1)")
     dress(bottom, "update (count)", "iterations (count)")
     sheet.align_ylabels()
     return sheet
