@@ -115,7 +115,7 @@ def train(
         validation: which model to keep.
         callbacks: called with a `Progress` a few times a second.
         save: called with the run after every `run.every` updates and at the end.
-        progress: show a bar with loss, alpha, iterations and time left.
+        progress: show a bar with loss, alpha or the gain's size, iterations and time left.
         mesh: devices that share a batch (`gtfdeer.training._devices`); None leaves the choice to JAX.
 
     Returns:
@@ -277,7 +277,8 @@ class _History:
     def latest(self, done: int, count: int) -> dict[str, str]:
         """Describe the last updates for the progress bar, and how many of all took more than one attempt."""
         last = {name: column[done : done + count] for name, column in self._columns.items()}
-        shown = {"loss": f"{last['loss'].mean():.2e}", "alpha": f"{last['alpha'][-1]:.3f}"}
+        forcing = "gain" if "gain" in last else "alpha"
+        shown = {"loss": f"{last['loss'].mean():.2e}", forcing: f"{last[forcing][-1]:.3f}"}
         shown["iterations"] = f"{last['iterations'].mean():.0f}"
         totals = {name: self._columns[name][: done + count].sum() for name in COUNTED}
         return shown | {name: f"{total:.0f}" for name, total in totals.items() if total}
