@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pandas as pd
 from flax import nnx
 
@@ -43,6 +44,7 @@ SYSTEMS: dict[str, tuple[gd.data.System, float, float]] = {
 }
 """System, sampling step, noise in training: the last one as in arXiv 2306.04406."""
 SOLVER = gd.solvers.DEER(max_iterations=30)
+OPTIMISER: Any = optax.chain(optax.clip_by_global_norm(1.0), optax.scale_by_adam())  # as `gd.fit`, but for the rate
 VALIDATIONS, STARTS, WARMUP = 10, 8, 1000
 
 
@@ -83,11 +85,10 @@ SETTINGS = [
 
 
 class Run(NamedTuple):
-    """One of the runs side by side: model and gain, Adam's two moments of both, and the update's number."""
+    """One of the runs side by side: model and gain, the optimiser's state, and the update's number."""
 
     parameters: Any
-    first: Any
-    second: Any
+    optimiser: Any
     update: Array
 
 
@@ -144,8 +145,7 @@ def train_together(
     own = jnp.tile(jnp.arange(len(train)), len(settings))
     gains = jnp.repeat(jnp.asarray([0.5 if each.gain else 1.0 for each in settings]), len(train))
     parameters = jax.tree.map(lambda *each: jnp.stack(each)[own], *first), gains[:, None, None] * jnp.eye(units)
-    zeros = jax.tree.map(jnp.zeros_like, parameters)
-    state = Run(parameters, zeros, zeros, jnp.zeros(number, jnp.int32))
+    state = Run(parameters, jax.vmap(OPTIMISER.init)(parameters), jnp.zeros(number, jnp.int32))
     columns = zip(*(each.schedules(updates) for each in settings), strict=True)
     s, bound, learns, rate = (jnp.asarray(np.repeat(np.stack(each), len(train), 0)) for each in columns)
     moments = (s.astype(jnp.float32), bound.astype(jnp.float32), learns, rate.astype(jnp.float32))
@@ -178,7 +178,7 @@ def train_together(
 
 
 def update(graph: Any, rest: Any, series: Array, noise: Array, key: Array, state: Run, moment: tuple) -> tuple:
-    """One update by Adam after a gradient of length at most 1; K is shortened to its bound."""
+    """One update; K is shortened to its bound."""
     s, bound, learns, rate = moment
     window, batch = 200, 16
     chosen, drawn = jax.random.split(jax.random.fold_in(key, state.update))
@@ -194,16 +194,11 @@ def update(graph: Any, rest: Any, series: Array, noise: Array, key: Array, state
 
     (value, solved), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
     gradient = gradient[0], jnp.where(learns, gradient[1], 0)
-    length = jnp.sqrt(sum(jnp.sum(each**2) for each in jax.tree.leaves(gradient)))
-    gradient = jax.tree.map(lambda g: g / jnp.maximum(length, 1.0), gradient)
-    first = jax.tree.map(lambda m, g: 0.9 * m + 0.1 * g, state.first, gradient)
-    second = jax.tree.map(lambda v, g: 0.999 * v + 0.001 * g**2, state.second, gradient)
-    count = state.update + 1.0
-    scale = rate * jnp.sqrt(1 - 0.999**count) / (1 - 0.9**count)
-    model, gain = jax.tree.map(lambda p, m, v: p - scale * m / (jnp.sqrt(v) + 1e-8), state.parameters, first, second)
+    moves, optimiser = OPTIMISER.update(gradient, state.optimiser)
+    model, gain = jax.tree.map(lambda p, move: p - rate * move, state.parameters, moves)
     gain = jnp.where(learns, gain * jnp.minimum(1.0, bound / _size(gain)), state.parameters[1])
-    good = solved & jnp.isfinite(value) & jnp.isfinite(length)
-    before, after = (state.parameters, state.first, state.second), ((model, gain), first, second)
+    good = solved & jnp.isfinite(value) & jnp.isfinite(optax.global_norm(gradient))
+    before, after = (state.parameters, state.optimiser), ((model, gain), optimiser)
     return Run(*jax.tree.map(partial(_choose, good), after, before), state.update + 1), ~good
 
 
