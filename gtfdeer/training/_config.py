@@ -18,6 +18,7 @@ from ..solvers import Auto, Solver
 
 __all__ = ["TrainConfig", "build_default_optimiser", "choose_forcing"]
 
+_ANNEALED = Annealed(least_updates=2000)  # for any model
 _MAX_VALIDATIONS = 10_000  # each is up to sixteen free runs as long as the data
 
 
@@ -28,7 +29,7 @@ class TrainConfig:
     window: int = 200
     batch: int = 16
     updates: int = 20_000
-    forcing: Schedule = field(default_factory=Annealed)
+    forcing: Schedule = _ANNEALED
     solver: Solver = field(default_factory=Auto)
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
@@ -65,7 +66,7 @@ def choose_forcing(model: Model) -> Schedule:
 
     A linear state-space model has its gain in its own transition.
     """
-    return LearnedGain() if isinstance(model, RecurrentModel) else Annealed(least_updates=2000)
+    return LearnedGain() if isinstance(model, RecurrentModel) else _ANNEALED
 
 
 def build_default_optimiser(
