@@ -145,7 +145,7 @@ def build_loss(
             return Outcome(predicted, found.iterations, found.code, found.fallback)
 
         xs = x
-        found = jax.vmap(one)(x)
+        found = jax.vmap(one, axis_name=gd.solvers.SUMMED)(x)
         return jnp.mean((found.predicted - x[:, 1:]) ** 2), Outcome(found.predicted, *map(jnp.max, found[1:]))
 
     return loss

@@ -9,24 +9,22 @@ with `g_t = dL/dz_t`. Lim et al., arXiv 2309.12252, section 3.1. `windowed_gradi
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 
 from . import scan
-from ._base import Problem, default_tolerance, from_chunks, iterate, largest, rounding, single_cpu, to_chunks
-from ._columns import any_in_batch, batched, vmap_last_sum, vmap_last_terms
-from ._windows import Windows, merging_distance, window_length
+from ._base import Problem, SolverResult, default_tolerance, from_chunks, largest, single_cpu, to_chunks
+from ._columns import any_in_batch, batched, in_sum, vmap_last, vmap_last_sum, vmap_last_terms
+from ._windows import Windows, window_length
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, PyTree
+    from jaxtyping import Array, Float, Int, PyTree
 
 __all__ = ["dense_adjoint", "gradient_from", "vjp_adjoint", "windowed_gradient"]
 
-_ADJOINT_SWEEPS = 8  # after which one walk step by step costs less
+_ADJOINT_WALKS = 3  # after which one adjoint step by step costs less
 
 
 def dense_adjoint(
@@ -113,49 +111,51 @@ def _chunk_by_chunk(
 
 
 def windowed_gradient(
-    problem: Problem, states: Array, cotangents: Array, *, length: int | None = None, tol: float
+    problem: Problem, result: SolverResult, cotangents: Array, *, length: int | None = None, tol: float
 ) -> tuple[PyTree, Array, PyTree]:
     """Gradients of constants, start and inputs at the solution, all windows at once.
 
-    Where errors are not forgotten within a few sweeps it goes step by step instead: gradients know no cap.
+    The adjoint that enters a window from its right is run in over as many steps as the solve saw the map remember
+    (`SolverResult.memory`; a window's, where it saw none), from nothing. Then one walk backwards adds up the gradients.
+    What leaves a window must be what entered the next; where it is not, the walk is repeated from there, at last from
+    an adjoint step by step.
     """
-    tol = min(tol, default_tolerance(states.dtype))
+    tol, summed = min(tol, default_tolerance(result.states.dtype)), in_sum()
 
     def of_all(constants: PyTree, trajectories: tuple) -> tuple:
-        batch, steps, _ = trajectories[2].shape
-        back = partial(_sweep_back, problem.pure_step, constants, *trajectories, tol)
-        whole = Windows(batch, steps, steps)
-        windows = replace(whole, length=min(steps, length or window_length(steps, batch)))
-        found, settled = back(windows)
-        if windows == whole:
-            return found
-        return jax.lax.cond(any_in_batch(~jnp.all(settled)), lambda: back(whole)[0], lambda: found)
+        return _walk_back(problem.pure_step, constants, *trajectories, length, tol, summed)
 
-    trajectory = problem.z0, problem.inputs, states, cotangents
+    memory = jnp.asarray(window_length(problem.length) if result.memory is None else result.memory)
+    trajectory = problem.z0, problem.inputs, result.states, cotangents, memory
     of_constants, of_start, of_inputs = batched(of_all)(problem.constants[0], trajectory)
     rebuild_constants, rebuild_inputs = (_floating(tree)[1] for tree in (problem.constants[0], problem.inputs))
     return rebuild_constants(of_constants, None), of_start, rebuild_inputs(of_inputs, None)
 
 
-def _sweep_back(
+def _walk_back(
     function: Callable,
     constants: PyTree,
     z0: Array,
     inputs: PyTree,
     states: Array,
     cotangents: Array,
+    memory: Int[Array, " batch"],
+    length: int | None,
     tol: float,
-    w: Windows,
-) -> tuple[tuple[list, Array, list], Bool[Array, " batch"]]:
-    """The gradients of floating-point leaves for each trajectory, and whether all that came in has died out."""
+    summed: bool,
+) -> tuple[list, Array, list]:
+    """The gradients of floating-point leaves for each trajectory; summed, those of constants all at the first."""
+    batch, steps, _ = cotangents.shape
+    w = Windows(batch, steps, min(steps, length or window_length(steps, batch)))
     constants, rebuild_constants = _floating(constants)
     fixed = [x for x in jax.tree.leaves(inputs) if not _is_floating(x)]
-    inputs, rebuild_inputs = _floating(inputs)
+    floating, rebuild_inputs = _floating(inputs)
     before = jnp.concatenate([z0[:, None], states[:, :-1]], axis=1)
-    elements = jax.tree.map(w.split, (before, inputs, fixed))
-    missing = w.each * w.length - w.steps
-    g = replace(w, steps=w.steps + missing).split(jnp.pad(cotangents, ((0, 0), (0, missing), (0, 0))))
-    adders = []
+    g = w.split(jnp.pad(cotangents, ((0, 0), (0, w.each * w.length - steps), (0, 0))))
+    rows = *jax.tree.map(w.split, (before, floating, fixed)), g
+
+    def pull_state(z: Array, u: list, fixed: list, adjoint: Array) -> Array:
+        return jax.vjp(lambda z: function(rebuild_constants(constants), z, rebuild_inputs(u, fixed)), z)[1](adjoint)[0]
 
     def pull(z: Array, u: list, fixed: list, adjoint: Array) -> tuple[list, tuple[Array, list]]:
         def image(constants: list, z: Array, u: list) -> Array:
@@ -164,64 +164,56 @@ def _sweep_back(
         of_constants, of_z, of_u = jax.vjp(image, constants, z, u)[1](adjoint)
         return of_constants, (of_z, of_u)
 
-    def one(from_right: Array, element: tuple) -> tuple[Array, tuple]:
-        *known, g = element
-        terms, add, (of_z, of_u) = vmap_last_terms(pull, *known, from_right + g)
-        adders.append(add)
-        return of_z, (terms, of_u, from_right + g)
+    def run_in(i: Array, entering: Array) -> Array:
+        row = (longest - 1 - i) % w.length
+        *known, g = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, row, keepdims=False), rows)
+        leaving = vmap_last(pull_state)(*known, entering + g)
+        return jnp.where(row == 0, w.before(leaving), leaving)
 
-    def of_each(x: Float[Array, "some ... columns"]) -> Float[Array, "batch ... some_each"]:
-        x = jnp.moveaxis(jnp.moveaxis(w.by_trajectory(x), -2, 0), 1, -2)
-        return x.reshape(*x.shape[:-2], x.shape[-2] * x.shape[-1])
+    def one(carry: tuple[Array, list], row: tuple) -> tuple[tuple[Array, list], list]:
+        entering, of_constants = carry
+        *known, g = row
+        terms, add, (of_z, of_u) = vmap_last_terms(pull, *known, entering + g)
+        more = add(terms) if summed or not terms else jax.vmap(add, in_axes=-2)([w.by_trajectory(x) for x in terms])
+        return (of_z, jax.tree.map(jnp.add, of_constants, more)), of_u
 
-    def sweep(carry: tuple) -> tuple:
-        count, entered, _, *totals, size = carry
-        first = w.largest(entered)
+    def step_by_step() -> Array:
+        def entering(z0: Array, inputs: PyTree, states: Array, cotangents: Array) -> Array:
+            problem = Problem(function, None, (rebuild_constants(constants), ()), z0, inputs)
+            return vjp_adjoint(problem, states, cotangents) - cotangents
 
-        def alive(carry: tuple) -> Array:
-            i, _, _, _, size, moved = carry
-            close = size * merging_distance(moved, first, w.length - i, tol)
-            return (i > 0) & any_in_batch((count == 0) | jnp.any(~(moved <= close)))
+        at_ends = jax.vmap(entering)(z0, inputs, states, cotangents)[:, w.length - 1 :: w.length]
+        at_ends = jnp.pad(at_ends, ((0, 0), (0, w.each - at_ends.shape[1]), (0, 0)))
+        return jnp.moveaxis(at_ends, -1, 0).reshape(entering_nothing.shape)
 
-        def go_on(carry: tuple) -> tuple:
-            i, a, of_constants, of_inputs, size, _ = carry
-            i = i - w.stride
-            *known, direct = jax.tree.map(lambda x: jax.lax.dynamic_slice_in_dim(x, i, w.stride), (*elements, g))
-            direct = jnp.where(count == 0, direct, 0)
-            a, (terms, of_u, adjoints) = jax.lax.scan(one, a, (*known, direct), reverse=True)
-            more = jax.vmap(adders[-1], axis_size=w.batch)([of_each(x) for x in terms])  # a step may have none
-            of_constants = jax.tree.map(jnp.add, of_constants, more)
-            of_inputs = jax.tree.map(lambda x, new: _add_rows(x, new, i), of_inputs, of_u)
-            return i, a, of_constants, of_inputs, jnp.maximum(size, w.largest(adjoints)), w.largest(a)
+    def walk(carry: tuple) -> tuple:
+        count, entering, *_ = carry
+        entering = jax.lax.cond(count == _ADJOINT_WALKS, step_by_step, lambda: entering)
+        (leaving, of_constants), of_inputs = jax.lax.scan(one, (entering, nothing), rows, reverse=True)
+        left = w.before(leaving)
+        off, size = w.largest(left - entering), w.largest(left)
+        return count + 1, left, off > tol * size, of_constants, w.by_trajectory(leaving)[..., 0].T, of_inputs
 
-        of_constants, of_start, of_inputs = totals
-        begin = (jnp.asarray(w.length), entered, of_constants, of_inputs, size, first)
-        i, a, of_constants, of_inputs, size, _ = jax.lax.while_loop(alive, go_on, begin)
-        a = jnp.where(i > 0, 0, a)  # what has died out on the way is left out
-        of_start = of_start + w.by_trajectory(a)[..., 0].T
-        return count + 1, w.before(a), first, of_constants, of_start, of_inputs, size
+    def unsettled(carry: tuple) -> Array:
+        count, _, off, *_ = carry
+        return any_in_batch((count == 0) | jnp.any(off) & (count <= _ADJOINT_WALKS))
 
-    def settled(carry: tuple) -> Bool[Array, " batch"]:
-        _, entering, _, _, _, _, size = carry
-        return w.largest(entering) <= rounding(size.dtype) * size
-
-    def done(carry: tuple) -> Bool[Array, ""]:
-        count, entering, entered, *_ = carry
-        grows = (count > 1) & jnp.any(~settled(carry) & ~(w.largest(entering) < entered))
-        return (count > 0) & (jnp.all(settled(carry)) | grows | (count > _ADJOINT_SWEEPS))
-
-    nothing, none = jnp.zeros_like(before[:, 0]), jnp.zeros(w.batch, before.dtype)
-    of_constants = [jnp.zeros((w.batch, *x.shape), x.dtype) for x in constants]
-    totals = of_constants, nothing, jax.tree.map(jnp.zeros_like, elements[1])
-    begin = (jnp.asarray(0), jnp.zeros_like(g[0]), none, *totals, none)
-    last = iterate(sweep, done, begin)
-    _, _, _, of_constants, of_start, of_inputs, _ = last
-    return (of_constants, of_start, [w.join(x) for x in of_inputs]), settled(last)
-
-
-def _add_rows(x: Array, new: Array, at: Any) -> Array:
-    old = jax.lax.dynamic_slice_in_dim(x, at, len(new))
-    return jax.lax.dynamic_update_slice_in_dim(x, old + new, at, 0)
+    longest = jnp.max(memory)
+    nothing = [jnp.zeros(x.shape if summed else (batch, *x.shape), x.dtype) for x in constants]
+    entering_nothing = jnp.zeros_like(g[0])
+    entering = jax.lax.fori_loop(0, longest, run_in, entering_nothing)
+    begin = (
+        jnp.asarray(0),
+        entering,
+        jnp.ones(batch, bool),
+        nothing,
+        jnp.zeros_like(z0),
+        jax.tree.map(jnp.zeros_like, rows[1]),
+    )
+    *_, of_constants, of_start, of_inputs = jax.lax.while_loop(unsettled, walk, begin)
+    if summed:
+        of_constants = [jnp.zeros((batch, *x.shape), x.dtype).at[0].set(x) for x in of_constants]
+    return of_constants, of_start, [w.join(x) for x in of_inputs]
 
 
 def _is_floating(x: Any) -> bool:

@@ -78,9 +78,9 @@ class Auto(Solver):
 
         return jax.lax.cond(any_in_batch(~result.converged), fall_back, lambda: result)
 
-    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
-        length, latent_dim = states.shape
-        return self.choice(length, latent_dim, states.dtype).gradient(problem, states, cotangents)
+    def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        length, latent_dim = cotangents.shape
+        return self.choice(length, latent_dim, cotangents.dtype).gradient(problem, result, cotangents)
 
     def differentiates_scan(self, length: int, latent_dim: int, dtype: Any) -> bool:
         return self.choice(length, latent_dim, dtype).differentiates_scan(length, latent_dim, dtype)

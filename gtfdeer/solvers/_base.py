@@ -139,6 +139,8 @@ class SolverResult(NamedTuple):
     """Whether it was computed step by step, so that it satisfies its equation by construction."""
     fallback: Bool[Array, ""] | bool = False
     """Whether it was, after the solver that had been chosen for the problem failed."""
+    memory: Int[Array, ""] | None = None
+    """After how many steps an error was forgotten, where the solver saw it."""
 
 
 class Solver(abc.ABC):
@@ -150,9 +152,9 @@ class Solver(abc.ABC):
 
     @abc.abstractmethod
     def gradient(
-        self, problem: Problem, states: Float[Array, "time latent"], cotangents: Float[Array, "time latent"]
+        self, problem: Problem, result: SolverResult, cotangents: Float[Array, "time latent"]
     ) -> tuple[PyTree, Array, PyTree]:
-        """Return the gradients of constants, start and inputs from that of the solution; exact for every solver."""
+        """Return the gradients of constants, start and inputs from that of `result.states`; exact for every solver."""
 
     @abc.abstractmethod
     def tolerance(self, dtype: Any) -> float:

@@ -26,7 +26,14 @@ if TYPE_CHECKING:
     from jax.extend.core import Jaxpr, JaxprEqn
     from jaxtyping import Array, PyTree
 
-__all__ = ["any_in_batch", "batched", "vmap_last", "vmap_last_sum", "vmap_last_terms"]
+__all__ = ["SUMMED", "any_in_batch", "batched", "in_sum", "vmap_last", "vmap_last_sum", "vmap_last_terms"]
+
+SUMMED = "gtfdeer.solvers.SUMMED"
+"""The `axis_name` for a `jax.vmap` over trajectories whose gradients are only wanted as their sum, inside a `jax.grad`.
+
+One product then takes the place of one for each of them. What `jax.grad` finds for what they share is the same; single
+terms of that sum, as `vmap(grad(..), axis_name=SUMMED)` shows them, mean nothing.
+"""
 
 _ARITHMETIC = {"abs", "add", "div", "max", "min", "mul", "neg", "pow", "rem", "sign", "square", "sub"}
 _FUNCTIONS = {"atan2", "cos", "erf", "exp", "exp2", "expm1", "integer_pow", "log", "log1p", "logistic"}
@@ -47,6 +54,15 @@ def any_in_batch(condition: Array) -> Array:
 @any_in_batch.def_vmap
 def _of_a_batch(axis_size: int, in_batched: list, condition: Array) -> tuple[Array, bool]:
     return any_in_batch(jnp.any(condition)), False
+
+
+def in_sum() -> bool:
+    """Whether this is traced for a batch that is named `SUMMED`."""
+    try:
+        jax.lax.axis_index(SUMMED)
+    except NameError:
+        return False
+    return True
 
 
 def batched(function: Callable[[PyTree, PyTree], PyTree]) -> Callable[[PyTree, PyTree], PyTree]:

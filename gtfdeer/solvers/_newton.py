@@ -117,8 +117,8 @@ class DEER(_Newton):
     def move(self, problem: Problem, state: _State) -> Float[Array, "time latent"]:
         return scan.affine(problem.jacobians(state.states), state.residuals, method=self._method())
 
-    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
-        return gradient_from(problem, states, dense_adjoint(problem, states, cotangents, self._method()))
+    def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        return gradient_from(problem, result.states, dense_adjoint(problem, result.states, cotangents, self._method()))
 
     def _method(self) -> scan.Method:
         return self.method or scan.for_this_device()
@@ -153,8 +153,8 @@ class QuasiDEER(_Newton):
         method = self.method or scan.for_this_device()
         return scan.affine(problem.diagonals(state.states), state.residuals, method=method)
 
-    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
-        return windowed_gradient(problem, states, cotangents, tol=self.tolerance(states.dtype))
+    def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        return windowed_gradient(problem, result, cotangents, tol=self.tolerance(cotangents.dtype))
 
 
 @dataclass(frozen=True)
@@ -220,5 +220,7 @@ class ELK(_Newton):
 
         return jax.lax.cond(any_in_batch(~result.converged), unless_the_map_overflows, lambda: result)
 
-    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
-        return gradient_from(problem, states, dense_adjoint(problem, states, cotangents, scan.for_this_device()))
+    def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        return gradient_from(
+            problem, result.states, dense_adjoint(problem, result.states, cotangents, scan.for_this_device())
+        )

@@ -47,7 +47,8 @@ class Sequential(Solver):
         states = jax.lax.scan(step, problem.z0, problem.inputs)[1]
         return SolverResult(states, jnp.asarray(1), converged=jnp.asarray(True), exact=True)
 
-    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+    def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        states = result.states
         if states.shape[1] <= _SMALL:
             adjoints = dense_adjoint(problem, states, cotangents, scan.sequential)
         else:

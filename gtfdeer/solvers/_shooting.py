@@ -14,9 +14,9 @@ The unknowns are the C window starts s_c. With F_c the map of a whole window,
 After k sweeps the first k windows are exact, so that it always ends. No Jacobian of every step, `T M` numbers of
 memory. A batch of trajectories (`vmap`) is so many windows more: all of them are columns of one matrix.
 
-The gradient is the same backwards. The adjoint recurrence is linear, so that the first sweep goes through all windows
-as if nothing came from their right, and the next ones send through what did come, until it has died out. Each step
-adds its share to the parameters' gradient on the way: hidden layers are never kept.
+The gradient is the same backwards. What enters a window from its right is run in over as many steps as the map was
+seen to remember; then one walk through all windows adds each step's share to the parameters' gradient on the way, so
+that hidden layers are never kept. What leaves a window must be what entered the next, else the walk is repeated.
 
 Bock & Plitt, "A multiple shooting algorithm for direct solution of optimal control problems", IFAC 1984;
 Lions, Maday, Turinici, "Résolution d'EDP par un schéma en temps pararéel", 2001 (its relative, parareal).
@@ -107,7 +107,8 @@ class Shooting(Iterative):
             step = vmap_last(partial(problem.pure_step, constants))
             return self._results(step, iterate(partial(self._sweep, step), self.done, self._begin(*trajectories)))
 
-        return SolverResult(*batched(of_all)(problem.constants[0], (problem.z0, problem.inputs, guess)))
+        *found, memory = batched(of_all)(problem.constants[0], (problem.z0, problem.inputs, guess))
+        return SolverResult(*found, memory=memory)
 
     def init(self, problem: Problem, guess: Float[Array, "time latent"]) -> _State:
         return self._begin(*jax.tree.map(lambda x: x[None], (problem.z0, problem.inputs, guess)))
@@ -119,10 +120,11 @@ class Shooting(Iterative):
         return jnp.all(self._settled(state) | self._hopeless(state)) | (state.iterations >= self.max_sweeps)
 
     def finish(self, problem: Problem, state: _State) -> SolverResult:
-        return SolverResult(*(x[0] for x in self._results(vmap_last(problem.step), state)))
+        *found, memory = (x[0] for x in self._results(vmap_last(problem.step), state))
+        return SolverResult(*found, memory=memory)
 
-    def gradient(self, problem: Problem, states: Array, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
-        return windowed_gradient(problem, states, cotangents, length=self.length, tol=self.tolerance(states.dtype))
+    def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
+        return windowed_gradient(problem, result, cotangents, length=self.length, tol=self.tolerance(cotangents.dtype))
 
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
@@ -203,8 +205,8 @@ class Shooting(Iterative):
         needed = jnp.minimum(needed, s.windows.each - s.iterations)  # by then every window is exact
         return (s.iterations >= _TRIED) & (needed > self.max_sweeps - s.iterations)
 
-    def _results(self, step: Callable, s: _State) -> tuple[Array, Array, Array, Array]:
-        """States, sweeps, whether they settled, and the residual, of each trajectory.
+    def _results(self, step: Callable, s: _State) -> tuple[Array, ...]:
+        """States, sweeps, whether they settled, the residual, and the map's memory, of each trajectory.
 
         Inside a window every state is the step of the one before, but for the row where new states met old ones.
         """
@@ -214,10 +216,18 @@ class Shooting(Iterative):
             u, z = jax.tree.map(lambda x: jax.lax.dynamic_index_in_dim(x, row, keepdims=False), (s.inputs, s.rows))
             return w.largest_of_rows((step(before, u) - z)[None], row)
 
+        sweeps = jnp.maximum(s.iterations - 1 - (s.reach > 0), 0)
+        memory = jnp.minimum(sweeps * w.length + s.reach, w.steps)
         met = jax.lax.dynamic_index_in_dim(s.rows, jnp.maximum(s.reach - 1, 0), keepdims=False)
         inside = jnp.where(s.reach > 0, violation(met, s.reach), 0)
         residual = jnp.maximum(violation(w.after(s.rows[-1], s.z0), 0), inside)
-        return w.join(s.rows), jnp.broadcast_to(s.iterations, residual.shape), self._settled(s), residual
+        return (
+            w.join(s.rows),
+            jnp.broadcast_to(s.iterations, residual.shape),
+            self._settled(s),
+            residual,
+            jnp.broadcast_to(memory, residual.shape),
+        )
 
 
 def _corrects(s: _State) -> bool:

@@ -201,13 +201,13 @@ def _trajectory(
 
 def _forward(solver, pure_step, pure_jacobian, constants, z0, inputs, guess):
     result: Any = _trajectory(solver, pure_step, pure_jacobian, constants, z0, inputs, guess)
-    return result, (constants, z0, inputs, result.states)
+    return result, (constants, z0, inputs, result)
 
 
 def _backward(solver, pure_step, pure_jacobian, saved, cotangents):
-    constants, z0, inputs, states = saved
+    constants, z0, inputs, result = saved
     problem = Problem(pure_step, pure_jacobian, constants, z0, inputs)
-    of_constants, of_start, of_inputs = solver.gradient(problem, states, cotangents.states)
+    of_constants, of_start, of_inputs = solver.gradient(problem, result, cotangents.states)
     return (of_constants, None), of_start, of_inputs, None
 
 

@@ -48,7 +48,7 @@ class Windows:
 
     def split(self, x: Float[Array, "batch time ..."]) -> Float[Array, "step ... columns"]:
         """One column a window, the last of each trajectory filled up with its last entry."""
-        missing = self.each * self.length - self.steps
+        missing = self.each * self.length - x.shape[1]
         filled = jnp.concatenate([x, jnp.broadcast_to(x[:, -1:], (len(x), missing, *x.shape[2:]))], axis=1)
         return jnp.moveaxis(filled.reshape(self.batch * self.each, self.length, *x.shape[2:]), 0, -1)
 

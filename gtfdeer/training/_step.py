@@ -24,7 +24,7 @@ from flax import nnx
 
 from ..forcing import LearnedGain, fill_gaps
 from ..models import Model, RecurrentModel, predict
-from ..solvers import Sequential, Solution, Solver, Status
+from ..solvers import SUMMED, Sequential, Solution, Solver, Status
 from ._config import TrainConfig
 from ._devices import shard_batch
 
@@ -238,7 +238,7 @@ def _loss(
     def predict_window(x: Array, seen: Array | None, u: Any) -> tuple[Array, Solution]:
         return predict(model, x, alpha, solver, u, gain=parameters.gain, seen=seen)
 
-    predicted, solution = jax.vmap(predict_window)(x_in, seen, u)
+    predicted, solution = jax.vmap(predict_window, axis_name=SUMMED)(x_in, seen, u)
     error = predicted - x[:, 1:]
     if seen is not None:
         loss = jnp.sum(jnp.where(jnp.isnan(x[:, 1:]), 0, error) ** 2) / jnp.maximum(jnp.sum(seen[:, 1:]), 1)

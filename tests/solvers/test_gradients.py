@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from gtfdeer.solvers import DEER, Sequential, Shooting
+from gtfdeer.solvers import DEER, SUMMED, Sequential, Shooting
 from gtfdeer.solvers._solve import Status, solve
 
 from .maps import STEPS, every_solver, name_of, parameters, problem, walk
@@ -178,3 +178,42 @@ def test_batched_parameters_get_their_own_gradients():
     together = jax.jit(jax.vmap(gradient))(gains)
     alone = jnp.stack([jax.jit(gradient)(gain) for gain in gains])
     np.testing.assert_allclose(together, alone, atol=1e-4 * 30)  # the solver's tolerance, 30 terms
+
+
+def test_a_batch_of_which_only_the_sum_is_wanted_has_the_same_gradient():
+    p, *_ = _problem(50)
+    cases = [
+        jax.tree.map(lambda x: jnp.asarray(x, jnp.float32), problem("tanh", 50, member)[:2]) for member in range(3)
+    ]
+    starts, inputs = jax.tree.map(lambda *x: jnp.stack(x), *cases)
+
+    @functools.partial(jax.jit, static_argnums=3)
+    @functools.partial(jax.grad, argnums=(0, 1, 2))
+    def gradient(p, starts, inputs, name):
+        def states(z0, inputs):
+            return solve(functools.partial(tanh, p), z0, inputs, solver=Shooting(length=8)).states
+
+        return jnp.sum(jnp.sin(jax.vmap(states, axis_name=name)(starts, inputs)))
+
+    pairs = zip(*(jax.tree.leaves(gradient(p, starts, inputs, name)) for name in (SUMMED, None)), strict=True)
+    for found, expected in pairs:
+        np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4)  # float32, 150 terms in another order
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.99, 1.0])
+def test_windows_pass_on_what_they_owe_each_other_however_long_it_is_remembered(rate):
+    """z_t = rate z_{t-1} + u_t: dL/du_t is a geometric series; nothing is forgotten at rate 1."""
+    length = 60
+    weights = jnp.cos(jnp.arange(length, dtype=jnp.float32))
+
+    @jax.jit
+    @functools.partial(jax.grad, argnums=(0, 1))
+    def gradient(rate, u):
+        return weights @ solve(lambda z, u: rate * z + u, jnp.zeros(1), u, solver=Shooting(length=6)).states[:, 0]
+
+    of_rate, of_u = gradient(rate, jnp.ones((length, 1)))
+    lags = np.subtract.outer(np.arange(length), np.arange(length))
+    powers = np.where(lags >= 0, float(rate) ** np.maximum(lags, 0), 0)
+    adjoint, states = np.asarray(weights, float) @ powers, powers.sum(axis=1)
+    np.testing.assert_allclose(of_u[:, 0], adjoint, atol=1e-3)  # float32, 60 terms of size one
+    np.testing.assert_allclose(of_rate, adjoint[1:] @ states[:-1], rtol=1e-3, atol=1e-2)
