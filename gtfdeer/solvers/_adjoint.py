@@ -122,7 +122,7 @@ def windowed_gradient(
     """
     tol, summed = min(tol, default_tolerance(result.states.dtype)), in_sum()
 
-    def of_all(constants: PyTree, trajectories: tuple) -> tuple:
+    def of_all(constants: PyTree, trajectories: tuple[Array, PyTree, Array, Array, Array]) -> tuple:
         return _walk_back(problem.pure_step, constants, *trajectories, length, tol, summed)
 
     memory = jnp.asarray(window_length(problem.length) if result.memory is None else result.memory)
