@@ -19,12 +19,11 @@ Source: Koppe et al. 2019 (10.1371/journal.pcbi.1007263); variant of GTF-shPLRNN
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import TYPE_CHECKING
 
 from .._checks import array
 from ._binned import Histogram
-from ._mixture import mixture_divergence
+from ._mixture import Mixture
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,4 +73,4 @@ def build_divergence(
     """Return D_stsp of this reference as a function of the generated series; faster for many of them."""
     if array(reference, "reference", ("T", "N")).shape[1] <= _MOST_BINNED_DIMENSIONS:
         return Histogram(reference, bins).divergence
-    return partial(mixture_divergence, reference, variance=variance, key=key)
+    return Mixture(reference, variance, key=key).divergence
