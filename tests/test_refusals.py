@@ -41,6 +41,10 @@ def rec():
     return gd.Reconstruction(small_model(), series().standardise().scaling, dt=0.1, first=np.zeros(3, np.float32))
 
 
+def moved():
+    return gd.Reconstruction(driven(), None, dt=0.1, first=np.zeros(3, np.float32))
+
+
 def read(tmp_path, raw, **more):
     path = tmp_path / "x.csv"
     path.write_bytes(raw if isinstance(raw, bytes) else raw.encode())
@@ -157,6 +161,10 @@ FITTING = {
     "a checkpoint of another format": (lambda: fit(checkpoint="run.pt"), V, ["run.pt", ".npz"]),
     "no updates between checkpoints": (lambda: fit(every=0), V, ["every is 0", "1000"]),
     "more devices than there are": (lambda: fit(devices=4096), V, ["4096", "at most"]),
+    "no device": (lambda: fit(devices=0), V, ["devices is 0; pass a whole number"]),
+    "devices of True": (lambda: fit(devices=True), T, ["devices is True; pass a whole number"]),
+    "devices in words": (lambda: fit(devices="all"), T, ["pass how many"]),
+    "an empty list of devices": (lambda: fit(devices=[]), T, ["pass how many"]),
     "looks below zero": (lambda: fit(validations=-1), V, ["-1", "at least 0"]),
     "a callback that cannot be called": (lambda: fit(callbacks=[3]), T, ["3", "callbacks", "functions of a Progress"]),
     "inputs for a model without": (lambda: fit(u=np.zeros((200, 2))), V, ["input_dim=0", "leave u out"]),
@@ -184,6 +192,8 @@ USING = {
     "too short a test": (lambda: rec().score(series(TABLE[:50])), V, ["50 steps", "at least 100"]),
     "no steps ahead": (lambda: rec().score(series(), steps=0), V, ["steps", "at least 1"]),
     "half a step ahead": (lambda: rec().score(series(), steps=0.5), V, ["steps", "whole number"]),
+    "a score without inputs": (lambda: moved().score(series()), V, ["u holds 0 arrays", "input_dim=2", "(200, 2)"]),
+    "a score with too few inputs": (lambda: moved().score(series(), u=np.zeros((199, 2))), V, ["(199, 2)", "(200, 2)"]),
     "no path": (lambda: gd.load(None), T, ["None", "path"]),
     "no path to resume": (lambda: gd.resume(None), T, ["None", "path"]),
     "no path to save": (lambda: rec().save(None), T, ["None", "path"]),

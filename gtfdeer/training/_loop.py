@@ -11,7 +11,7 @@ import sys
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -133,8 +133,7 @@ def train(
     if begun < config.updates:
         require_countable(config, run.model.latent_dim, run.model.observed_dim)
         gaps = any(np.isnan(s.values).any() for s in run.recordings)
-        function = jit_replicated(partial(run_updates, config, gaps, graph, mesh), mesh)
-        program = function.lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
+        program = _jit_updates(config, gaps, graph, mesh).lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
         require_memory(program, config, run.model.latent_dim, 1 if mesh is None else mesh.size)
 
     def standing(ending: str) -> TrainRun:
@@ -202,6 +201,19 @@ def _lay_out(run: TrainRun) -> tuple[Array, Array | None, Array]:
     values = jnp.asarray(np.concatenate([s.values for s in run.recordings]), jnp.float32)
     u = None if run.inputs is None else jnp.asarray(np.concatenate(run.inputs), jnp.float32)
     return values, u, starts
+
+
+def _jit_updates(config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) -> Any:
+    """Return the jitted updates; runs of equal settings share them, and what was traced and compiled for one."""
+    try:
+        return _jit_shared(config, gaps, graph, mesh)
+    except TypeError:  # alpha as an array, or a setting of one's own: cannot be looked up
+        return _jit_shared.__wrapped__(config, gaps, graph, mesh)
+
+
+@lru_cache(maxsize=8)  # programs, of some megabytes each
+def _jit_shared(config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) -> Any:
+    return jit_replicated(partial(run_updates, config, gaps, graph, mesh), mesh)
 
 
 def _estimate_count(count: int, seconds: float) -> int:

@@ -77,18 +77,6 @@ def test_a_wide_table_is_taken_when_it_is_meant():
     assert Series(np.ones((3, 1000)), wide=True).columns == 1000
 
 
-@pytest.mark.parametrize("dt", [0, -0.1, np.inf, np.nan])
-def test_a_time_step_that_is_not_positive_is_refused(dt):
-    with pytest.raises(ValueError, match=r"pass a positive number such as dt=0.01"):
-        Series([1.0, 2.0], dt=dt)
-
-
-@pytest.mark.parametrize("dt", ["0.1", True, None])
-def test_a_time_step_that_is_no_number_is_refused(dt):
-    with pytest.raises(TypeError, match=r"pass a positive number such as dt=0.01"):
-        Series([1.0, 2.0], dt=dt)
-
-
 def test_wrong_kinds_of_fields_are_refused():
     with pytest.raises(TypeError, match="name is 3; pass a text"):
         Series([1.0, 2.0], name=3)
@@ -188,12 +176,6 @@ def test_a_split_is_a_cut_in_time_that_loses_nothing():
 
 def test_a_split_may_leave_fewer_rows_than_columns():
     assert Series(walk(10, 3)).split(0.9)[1].values.shape == (1, 3)
-
-
-@pytest.mark.parametrize("fraction", [0, 1, -0.5, 1.5, np.nan])
-def test_a_share_outside_0_and_1_is_refused(fraction):
-    with pytest.raises(ValueError, match=r"pass a number in \(0, 1\), such as fraction=0.8"):
-        Series(walk()).split(fraction)
 
 
 def test_an_empty_part_is_refused():

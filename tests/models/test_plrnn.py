@@ -152,15 +152,3 @@ def test_the_start_of_unobserved_units_is_learned():
     assert np.all(np.asarray(gradient["observation"]["L"][...]) != 0)
     from_nothing = nnx.grad(lambda model: jnp.sum(model.forecast(x.at[0].set(0), 1.0, Sequential()) ** 2))(model)
     np.testing.assert_array_equal(from_nothing["observation"]["L"][...], np.zeros((2, 2)))
-
-
-@both
-def test_inputs_need_a_size_of_zero_or_more(model_class):
-    with pytest.raises(ValueError, match="input_dim is -1"):
-        model_class(latent_dim=3, hidden_dim=4, input_dim=-1, rngs=nnx.Rngs(0))
-
-
-@both
-def test_an_observation_by_name_is_refused_with_what_to_pass(model_class):
-    with pytest.raises((TypeError, ValueError), match="AffineObservation"):
-        model_class(latent_dim=3, hidden_dim=4, observation="affine", rngs=nnx.Rngs(0))

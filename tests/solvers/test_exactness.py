@@ -48,10 +48,6 @@ def _gradients_of(trajectory, name):
     return jax.grad(loss, argnums=(0, 1, 2), has_aux=True)
 
 
-def _compiled(function):
-    return jax.jit(function, compiler_options={"xla_backend_optimization_level": 0})  # half the compile time
-
-
 def _by_scan(step, z0, inputs, guess):
     def one(z, x):
         z = step(z, x)
@@ -63,7 +59,7 @@ def _by_scan(step, z0, inputs, guess):
 @functools.cache
 def _reference(name, length):
     """Autodiff through `lax.scan`, compiled once for all solvers, in double precision."""
-    compiled = _compiled(_gradients_of(_by_scan, name))
+    compiled = jax.jit(_gradients_of(_by_scan, name))
 
     def gradients(*case):
         with enable_x64(True):
@@ -83,10 +79,10 @@ def _by_solver(solver, name, dtype, mode, cases):
     with enable_x64(dtype == "float64"):
         p, cases = jax.tree.map(lambda x: jnp.asarray(x, dtype), (parameters(), cases))
         if mode == "jit":
-            compiled = _compiled(gradients_of)
+            compiled = jax.jit(gradients_of)
             found = [compiled(p, *case) for case in cases]
         else:
-            compiled = _compiled(jax.vmap(gradients_of, in_axes=(None, 0, 0, 0)))
+            compiled = jax.jit(jax.vmap(gradients_of, in_axes=(None, 0, 0, 0)))
             batch = compiled(p, *jax.tree.map(lambda *x: jnp.stack(x), *cases))
             found = [jax.tree.map(lambda x, i=i: x[i], batch) for i in range(len(cases))]
         return jax.tree.map(np.asarray, found)

@@ -71,61 +71,41 @@ def test_few_iterations_and_many_have_the_same_gradient():
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-@pytest.mark.parametrize("approximation", ["half", "diagonal"])
-def test_a_jacobian_that_is_not_exact_steers_the_solve_only(solver, approximation):
+def test_an_analytic_jacobian_changes_nothing_and_one_that_is_not_exact_steers_the_solve_only(solver):
     p, z0, inputs, _ = _problem(70)
 
-    def approximate(z, x):
-        J = _tanh_jacobian(p, z, x)
-        return J / 2 if approximation == "half" else jnp.diagonal(J)
-
-    @functools.partial(jax.jit, static_argnums=1)
-    def gradient(p, jacobian):
+    def gradient(p, approximate):
         def loss(p):
+            jacobian = None if approximate is None else lambda z, x: approximate(_tanh_jacobian(p, z, x))
             found = solve(functools.partial(tanh, p), z0, inputs, solver=solver, jacobian=jacobian)
             return jnp.sum(jnp.sin(found.states)), found
 
         return jax.grad(loss, has_aux=True)(p)
 
-    (with_it, found), (without, expected) = gradient(p, approximate), gradient(p, None)
-    assert found.code == expected.code == Status.CONVERGED
-    for name in without:  # 70 terms, each right to the tolerance of the solve, 1e-5
-        np.testing.assert_allclose(with_it[name], without[name], rtol=1e-3, atol=1e-3 * np.abs(without[name]).max())
+    ways = None, lambda J: J, lambda J: J / 2, jnp.diagonal
+    (expected, found), *others = jax.jit(lambda p: [gradient(p, way) for way in ways])(p)
+    exact = others[0]
+    np.testing.assert_allclose(exact[1].states, found.states, atol=1e-5)  # the solver's tolerance
+    np.testing.assert_allclose(exact[0]["A"], expected["A"], atol=1e-5 * 70)  # the same, 70 terms
+    for gradients, solution in others:
+        assert solution.code == found.code == Status.CONVERGED
+        for name, right in expected.items():  # 70 terms, each right to the tolerance of the solve, 1e-5
+            np.testing.assert_allclose(gradients[name], right, rtol=1e-3, atol=1e-3 * np.abs(right).max())
 
 
 @pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-def test_an_analytic_jacobian_changes_nothing(solver):
+def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver):
     p, z0, inputs, _ = _problem(70)
 
-    @functools.partial(jax.jit, static_argnums=1)
-    def gradient(p, analytic):
-        def loss(p):
-            jacobian = functools.partial(_tanh_jacobian, p) if analytic else None
-            found = solve(functools.partial(tanh, p), z0, inputs, solver=solver, jacobian=jacobian)
-            return jnp.sum(jnp.sin(found.states)), found
+    @jax.jit
+    def run(factor):
+        jacobian = lambda z, x: factor * _tanh_jacobian(p, z, x)  # noqa: E731
+        return solve(functools.partial(tanh, p), z0, inputs, solver=solver, jacobian=jacobian)
 
-        return jax.grad(loss, has_aux=True)(p)
-
-    (with_it, found), (without, expected) = gradient(p, True), gradient(p, False)
-    assert found.code == expected.code == Status.CONVERGED
-    np.testing.assert_allclose(found.states, expected.states, atol=1e-5)  # the solver's tolerance
-    np.testing.assert_allclose(with_it["A"], without["A"], atol=1e-5 * 70)  # the same, 70 terms
-
-
-@pytest.mark.parametrize("solver", every_solver(), ids=name_of)
-@pytest.mark.parametrize("factor", [0.0, 3.0])
-def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver, factor):
-    p, z0, inputs, _ = _problem(70)
-    found = solve(
-        functools.partial(tanh, p),
-        z0,
-        inputs,
-        solver=solver,
-        jacobian=lambda z, x: factor * _tanh_jacobian(p, z, x),
-    )
-    if found.status is Status.CONVERGED:
-        expected = walk("tanh", parameters(), *problem("tanh", 70)[:2])
-        np.testing.assert_allclose(found.states, expected, atol=1e-4)  # residual 2e-5, forgotten at a rate below 0.9
+    expected = walk("tanh", parameters(), *problem("tanh", 70)[:2])
+    for found in map(run, (0.0, 3.0)):
+        if found.status is Status.CONVERGED:  # residual 2e-5, forgotten at a rate below 0.9
+            np.testing.assert_allclose(found.states, expected, atol=1e-4)
 
 
 @pytest.mark.parametrize("solver", [DEER(), Shooting(length=7), Sequential()], ids=name_of)

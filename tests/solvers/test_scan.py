@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from gtfdeer.solvers import scan
 
-METHODS = [scan.sequential, scan.associative, *(scan.Blocked(n) for n in (None, 1, 2, 5, 7, 100))]
+METHODS = [scan.sequential, scan.associative, *(scan.Blocked(n) for n in (None, 1, 5, 100))]
 DENSE_OR_DIAGONAL = pytest.mark.parametrize("diagonal", [False, True], ids=["dense", "diagonal"])
 EVERY_METHOD = pytest.mark.parametrize("method", METHODS, ids=lambda m: getattr(m, "__name__", str(m)))
 
@@ -34,12 +34,11 @@ def loop(A, b, reverse=False):
 
 @EVERY_METHOD
 @DENSE_OR_DIAGONAL
-@pytest.mark.parametrize("reverse", [False, True], ids=["forward", "reversed"])
-@pytest.mark.parametrize("length", [1, 2, 13, 64])
+@pytest.mark.parametrize(("length", "reverse"), [(1, False), (13, True), (64, False)])
 @pytest.mark.usefixtures("x64")
-def test_equals_a_plain_loop(method, diagonal, reverse, length):
+def test_equals_a_plain_loop(method, diagonal, length, reverse):
     A, b = recurrence(length, 3, diagonal)
-    found = scan.affine(A=jnp.asarray(A), b=jnp.asarray(b), reverse=reverse, method=method)
+    found = jax.jit(functools.partial(scan.affine, reverse=reverse, method=method))(A, b)
     assert found.dtype == jnp.float64
     expected = loop(A, b, reverse)
     # rounding of up to 64 matrix products whose factors have norm 1 to 2
@@ -60,7 +59,7 @@ def test_the_shape_does_not_matter(length, size, diagonal, reverse, window):
     A, b = A.astype("float32"), b.astype("float32")
     expected = loop(A.astype(float), b.astype(float), reverse)
     for method in (scan.sequential, scan.associative, scan.Blocked(window)):
-        found = scan.affine(jnp.asarray(A), jnp.asarray(b), reverse=reverse, method=method)
+        found = jax.jit(functools.partial(scan.affine, reverse=reverse, method=method))(A, b)
         # 40 matrix products in float32
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4 * (1 + np.max(np.abs(expected))))
 
@@ -98,7 +97,7 @@ def test_windows_that_forget_and_windows_that_do_not(strength):
     A = strength * np.linalg.qr(rng.normal(size=(100, 3, 3)))[0]
     b = rng.normal(size=(100, 3))
     expected = loop(A, b)
-    found = scan.affine(jnp.asarray(A), jnp.asarray(b), method=scan.Blocked(32))
+    found = jax.jit(functools.partial(scan.affine, method=scan.Blocked(32)))(A, b)
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-12 * np.max(np.abs(expected)))  # 100 products
 
 

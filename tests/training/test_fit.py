@@ -26,19 +26,17 @@ def plrnn(**settings) -> gd.models.ShallowPLRNN:
 
 
 def quick(model, series, **settings) -> gd.Reconstruction:
-    settings = {"window": 50, "batch": 4, "updates": 20, "validations": 0, "progress": False, **settings}
-    return gd.fit(model, series, **settings)
+    """Trained for a moment; runs of equal settings and sizes share one program."""
+    small = {"window": 50, "batch": 4, "updates": 20, "validations": 0, "progress": False}
+    return gd.fit(model, series, **small | {"solver": gd.solvers.Sequential(), "forcing": CONSTANT} | settings)
+
+
+DEFAULT = {"solver": gd.solvers.Auto(), "forcing": gd.forcing.LearnedGain(), "key": jax.random.key(1)}
 
 
 @pytest.fixture(scope="module")
 def rec(lorenz) -> gd.Reconstruction:
-    return quick(plrnn(), lorenz, key=jax.random.key(1))
-
-
-def test_two_hundred_updates_halve_the_loss(lorenz):
-    # alpha is fixed: the loss of another alpha is another loss
-    loss = quick(plrnn(), lorenz, batch=16, updates=200, forcing=CONSTANT, learning_rate=2e-2).history["loss"]
-    assert loss[-20:].mean() < 0.5 * loss[:3].mean()
+    return quick(plrnn(), lorenz, **DEFAULT)
 
 
 def test_a_run_has_one_entry_an_update_and_follows_from_its_key(rec, lorenz, capsys):
@@ -46,7 +44,7 @@ def test_a_run_has_one_entry_an_update_and_follows_from_its_key(rec, lorenz, cap
     assert {v.shape for v in rec.history.values()} == {(20,)}
     assert (rec.history["seconds"] > 0).all()
     model = plrnn()
-    again, other = (quick(model, lorenz, key=jax.random.key(k), progress=True) for k in (1, 2))
+    again, other = (quick(model, lorenz, **DEFAULT | {"key": jax.random.key(k)}, progress=True) for k in (1, 2))
     first, second, third, before = (name_parameters(each) for each in (rec.model, again.model, other.model, model))
     assert all(np.array_equal(first[name], second[name]) for name in first)
     assert not np.array_equal(first["W1"], third["W1"])
@@ -62,14 +60,14 @@ def test_a_run_has_one_entry_an_update_and_follows_from_its_key(rec, lorenz, cap
     ("kind", "sizes", "forcing"),
     [
         (gd.models.ShallowPLRNN, {"hidden_dim": 20}, gd.forcing.Adaptive()),
-        (gd.models.S5, {"width": 8, "depth": 1}, CONSTANT),
+        (gd.models.LRU, {"width": 8, "depth": 1}, CONSTANT),
     ],
 )
 def test_across_gaps_a_model_learns_from_what_there_is(kind, sizes, forcing, lorenz):
     model = kind(latent_dim=3, observed_dim=3, **sizes, rngs=nnx.Rngs(0))
     missing = (np.arange(lorenz.length) % 30 >= 25)[:, None]
     gaps = gd.data.Series(np.where(missing, np.nan, lorenz.values), dt=lorenz.dt)
-    rec = quick(model, gaps, forcing=forcing, batch=16, updates=200)
+    rec = quick(model, gaps, forcing=forcing, batch=8, updates=200, learning_rate=2e-2)
     assert rec.history["skipped"].sum() == 0
     x = np.asarray(lorenz.standardise().values[:50], np.float32)
     before, after = (np.mean((m.forecast(x, 0.5, gd.solvers.Sequential()) - x[1:]) ** 2) for m in (model, rec.model))
@@ -77,12 +75,12 @@ def test_across_gaps_a_model_learns_from_what_there_is(kind, sizes, forcing, lor
 
 
 def test_one_missing_cell_in_a_recording_hardly_changes_training(rec, lorenz):
-    values = lorenz.values.copy()
+    standard = lorenz.standardise()
+    values = standard.values.copy()
     values[0, 0] = np.nan
-    holed = gd.data.Series(values, dt=lorenz.dt, scaling=lorenz.standardise().scaling)
-    other = quick(plrnn(), holed, key=jax.random.key(1), standardise=False).history["loss"]
-    plain = quick(plrnn(), lorenz, key=jax.random.key(1), standardise=False).history["loss"]
-    np.testing.assert_allclose(plain, other, rtol=1e-4)  # float32: the mean over one more order of sums
+    holed = gd.data.Series(values, dt=lorenz.dt, scaling=standard.scaling)
+    other = quick(plrnn(), holed, **DEFAULT).history["loss"]
+    np.testing.assert_allclose(rec.history["loss"], other, rtol=1e-4)  # float32: the mean over one more order of sums
 
 
 def test_a_learned_gain_is_a_filter_that_is_kept(lorenz, tmp_path):
@@ -135,7 +133,7 @@ def test_an_external_input_is_used():
     for t in range(1, 3000):
         x[t] = 0.5 * x[t - 1] + u[t]
     series = gd.data.Series(x, dt=1.0)
-    settings = {"updates": 1500, "batch": 16, "learning_rate": 5e-2, "forcing": CONSTANT}
+    settings = {"updates": 150, "batch": 16, "window": 12, "learning_rate": 5e-2}
     blind = quick(plrnn(latent_dim=1), series, **settings).history["loss"][-20:].mean()
     informed = quick(plrnn(latent_dim=1, input_dim=1), series, u=u, **settings).history["loss"][-20:].mean()
     assert informed < 0.05 * blind
@@ -153,7 +151,7 @@ def test_recordings_of_different_lengths_and_gaps_are_welcome(lorenz):
     values = lorenz.values.copy()
     values[1000:1010] = np.nan
     pieces = [gd.data.Series(values[:2000], dt=0.01), gd.data.Series(values[2000:2300], dt=0.01)]
-    rec = quick(plrnn(latent_dim=5), pieces, forcing=CONSTANT)
+    rec = quick(plrnn(latent_dim=5), pieces)
     assert rec.model.observed_dim == 3  # a model without observed_dim observes the columns of the series
     assert np.isfinite(rec.history["loss"]).all()
     pooled = np.concatenate([values[:1000], values[1010:2300]])
@@ -163,20 +161,19 @@ def test_recordings_of_different_lengths_and_gaps_are_welcome(lorenz):
 def test_every_solver_trains_to_the_same_losses_even_one_that_fails(lorenz):
     """A solve that does not converge is done again step by step, and counted."""
     failing = gd.solvers.DEER(tol=1e-7, max_iterations=1)
-    solvers = [gd.solvers.Sequential(), gd.solvers.DEER(), gd.solvers.Shooting(length=16), gd.solvers.Auto(), failing]
-    runs = [quick(plrnn(), lorenz, solver=s, forcing=gd.forcing.Constant(0.3)).history for s in solvers]
+    solvers = [gd.solvers.Sequential(), gd.solvers.Shooting(length=16), failing]
+    runs = [quick(plrnn(), lorenz, solver=s).history for s in solvers]
     for run in runs[1:]:  # float32: ten updates amplify rounding of 1e-7 and tolerances of 1e-5
         np.testing.assert_allclose(run["loss"][:10], runs[0]["loss"][:10], rtol=1e-3)
-    assert [run["retried"].sum() for run in runs] == [0, 0, 0, 0, 20]
+    assert [run["retried"].sum() for run in runs] == [0, 0, 20]
 
 
-@pytest.mark.parametrize(("window", "retried"), [(600, 1), (50, 0)])
-def test_a_fallback_of_auto_is_counted(window, retried, lorenz):
-    """One sweep is never enough for windows that do not know of each other. Short sequences go step by step anyway."""
+def test_a_fallback_of_auto_is_counted(lorenz):
+    """One sweep is never enough for windows that do not know of each other."""
     model = gd.models.ClippedShallowPLRNN(latent_dim=3, hidden_dim=20, rngs=nnx.Rngs(0))
-    settings = {"updates": 2, "forcing": gd.forcing.Constant(0.0), "solver": gd.solvers.Auto(max_iterations=1)}
-    history = quick(model, lorenz, window=window, **settings).history
-    np.testing.assert_array_equal(history["retried"], [retried] * 2)
+    auto = gd.solvers.Auto(max_iterations=1)
+    history = quick(model, lorenz, window=600, updates=2, forcing=gd.forcing.Constant(0.0), solver=auto).history
+    np.testing.assert_array_equal(history["retried"], [1, 1])
     assert not history["skipped"].any()
 
 
@@ -262,7 +259,7 @@ def test_counts_far_from_zero_keep_their_digits(lorenz, tmp_path):
 
 
 @pytest.mark.usefixtures("x64")
-@pytest.mark.parametrize("kind", [gd.models.VanillaRNN, gd.models.GRU, gd.models.AlmostLinearRNN])
+@pytest.mark.parametrize("kind", [gd.models.GRU, gd.models.AlmostLinearRNN])
 @pytest.mark.filterwarnings("error")
 def test_double_precision_elsewhere_changes_no_dtype_here(lorenz, kind):
     model = kind(latent_dim=3, rngs=nnx.Rngs(0))  # float64 parameters; the data are float32 all the same
@@ -271,4 +268,4 @@ def test_double_precision_elsewhere_changes_no_dtype_here(lorenz, kind):
 
 def test_units_that_rotate_are_trained_and_scored(lorenz):
     model = plrnn(latent_dim=7, observed_dim=3, periods=[10, 1000])
-    assert np.isfinite(quick(model, lorenz, updates=2, window=10).score(lorenz).PE)
+    assert np.isfinite(quick(model, lorenz, updates=2, window=10).score(lorenz.split(0.2)[0]).PE)

@@ -56,6 +56,9 @@ def test_an_update_is_compiled_once(series):
     fit(series, callbacks=[lambda moment: seen.append(sum(compiled))], **settings)
     assert len(seen) == 2
     assert seen[0] == seen[1]
+    before = sum(compiled)
+    fit(series, key=jax.random.key(1), **settings)
+    assert sum(compiled) == before  # a run of equal settings and sizes has the program of the first
 
 
 def left(folder, own, files):

@@ -158,24 +158,6 @@ def test_a_run_begins_with_the_input_of_its_first_row(driven):
     np.testing.assert_array_equal(rec.simulate(69, series, u=u[1:70, 0]), rec.simulate(69, series, u=u[1:70]))
 
 
-@pytest.mark.parametrize(
-    ("change", "error", "said"),
-    [
-        (lambda u: None, ValueError, r"u holds 0 arrays and the model has input_dim=1; pass u of shape \(400, 1\)"),
-        (lambda u: u[:-1], ValueError, r"u has shape \(399, 1\); pass an array of shape \(400, 1\)"),
-        (lambda u: np.vstack([u, u]), ValueError, r"u has shape \(800, 1\)"),
-        (lambda u: u[:, [0, 0]], ValueError, r"pass an array of shape \(400, 1\)"),
-        (lambda u: np.where(np.arange(400)[:, None] == 7, np.nan, u), ValueError, "not finite, the first in row 7"),
-        (lambda u: u.astype(str), TypeError, "u holds <U.*; pass an array of real numbers"),
-    ],
-)
-def test_inputs_that_do_not_fit_the_test_series_are_refused(driven, change, error, said):
-    series, u = driven
-    rec = gd.Reconstruction(Echo(), None, dt=0.1, first=np.zeros(1, np.float32))
-    with pytest.raises(error, match=said):
-        rec.score(series, u=change(u))
-
-
 def test_a_long_run_is_that_of_its_pieces(rec, lorenz):
     """20,000 steps: two pieces, of which the last is cut."""
     whole = rec.simulate(20_000, start=lorenz)
@@ -242,12 +224,10 @@ def test_what_was_saved_is_what_is_loaded_to_the_bit(rec, lorenz, tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["m.npz"]
 
 
-@pytest.mark.parametrize("kind", [gd.models.ShallowPLRNN, gd.models.ClippedShallowPLRNN])
-@pytest.mark.parametrize(
-    "observation", [gd.models.IdentityObservation, gd.models.ScaledObservation, gd.models.AffineObservation]
-)
-def test_every_model_survives_a_round_trip(kind, observation, lorenz, tmp_path):
-    model = kind(latent_dim=4, hidden_dim=6, observed_dim=3, observation=observation, rngs=nnx.Rngs(1))
+@pytest.mark.parametrize("observation", [gd.models.ScaledObservation, gd.models.AffineObservation])
+def test_every_observation_survives_a_round_trip(observation, tmp_path):
+    sizes = {"latent_dim": 4, "hidden_dim": 6, "observed_dim": 3}
+    model = gd.models.ShallowPLRNN(**sizes, observation=observation, rngs=nnx.Rngs(1))
     rec = gd.Reconstruction(model, None, dt=0.01, first=np.zeros(3, np.float32))
     rec.save(tmp_path / "m.npz")
     assert np.array_equal(gd.load(tmp_path / "m.npz").simulate(3), rec.simulate(3))
