@@ -31,7 +31,8 @@ from flax import nnx
 
 import gtfdeer as gd
 
-_HIDDEN_UNITS = 50  # of a model that needs a number: the published Lorenz-63 model (arXiv 2306.04406)
+_UNITS = 16  # latent units of a GRU, or one a column where that is more (docs/findings.md)
+_HIDDEN_UNITS = 50  # of a shallow PLRNN: the published Lorenz-63 model (arXiv 2306.04406)
 _MANY_COLUMNS = 10  # above which a network has fewer units than columns
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _DT, _NOISE = 0.01, 0.05  # of the demo, Lorenz-63; the noise in standard deviations
@@ -211,11 +212,9 @@ def _repeat(seed: int, options: Namespace) -> tuple[gd.Reconstruction, gd.data.S
     print(f"seed {seed}: simulating Lorenz-63 three times, {options.length:,} steps of {_DT:g} each", flush=True)
     keys = jax.random.split(jax.random.key(seed), 5)
     runs = [gd.data.simulate(gd.data.Lorenz63(), length=options.length, dt=_DT, key=key) for key in keys[:3]]
-    print(f"seed {seed}: training a ShallowPLRNN on one of them with {_NOISE:.0%} noise, by DEER", flush=True)
-    model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=_HIDDEN_UNITS, rngs=nnx.Rngs(seed))
-    # DEER, because the demo is to show it; the default, Auto, finds the same states at this length on a CPU sooner
-    settings = {"solver": gd.solvers.DEER(), "key": keys[4], **_pick(options, gd.fit)}
-    rec = gd.fit(model, runs[0].with_noise(_NOISE, key=keys[3]), **settings)
+    print(f"seed {seed}: training a GRU with {_UNITS} units on one of them with {_NOISE:.0%} noise", flush=True)
+    model = gd.models.GRU(latent_dim=_UNITS, rngs=nnx.Rngs(seed))
+    rec = gd.fit(model, runs[0].with_noise(_NOISE, key=keys[3]), key=keys[4], **_pick(options, gd.fit))
     if not (updates := rec.history["loss"].size):
         raise KeyboardInterrupt
     print(f"seed {seed}: training {rec.ending}; scoring against the test run, with the third as the floor", flush=True)
@@ -353,13 +352,15 @@ def _find_class(name: str, room: Any, base: type) -> Any:
 
 
 def _build_model(options: Namespace, columns: int) -> Any:
-    """The model named, with as many latent units as the data have columns where nothing else is said.
+    """The model named; where nothing is said of its size, that of the demo or one latent unit a column.
 
     Nonlinear networks of many columns have fewer units and an affine readout: one unit a column runs away.
     """
     name, _, keywords = options.model.partition("(")
     wanted = inspect.signature(_find_class(name, gd.models, gd.models.Model).__init__).parameters
     sizes: dict[str, Any] = {name: getattr(options, name) for name in ("latent_dim", "hidden_dim") if name in options}
+    if name == "GRU" and not (sizes or keywords):
+        sizes["latent_dim"] = max(_UNITS, columns)
     if columns > _MANY_COLUMNS and "observation" in wanted and not (sizes or keywords):
         sizes |= {"latent_dim": min(16, max(_MANY_COLUMNS, columns // 4)), "observation": gd.models.AffineObservation}
     if wanted["latent_dim"].default is inspect.Parameter.empty or wanted["latent_dim"].default < columns:
@@ -398,7 +399,7 @@ def _build_parser() -> ArgumentParser:
 
     add("demo", "--out", type=gd.training.file_path, default=Path("out/demo"), help="folder for the files (out/demo)")
     add("demo", "--seeds", type=int, default=1, help="repeat with so many seeds, show the median one (1)")
-    add("demo", "--updates", type=int, default=SUPPRESS, help="training updates; by default those of gtfdeer.fit")
+    add("demo", "--updates", type=int, default=8000, help="training updates (8000)")
     add("demo", "--length", type=int, default=100_000, help="time steps of each run (100000)")
     add("demo fit", "--seed", type=int, default=0, help="of first parameters, windows and noise, in a demo of data (0)")
     add("fit", "recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")
@@ -406,7 +407,7 @@ def _build_parser() -> ArgumentParser:
     add("fit", "--delay", type=int, help="time steps between two copies; chosen from the data by default")
     add("fit", "--test-fraction", type=float, default=0.0, help="share to score on: whole trials, or an end (0)")
     add("fit", "--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
-    add("fit", "--model", default="ShallowPLRNN", help="a class of gtfdeer.models: GRU, 'S5(width=16)' ...")
+    add("fit", "--model", default="GRU", help="a class of gtfdeer.models (GRU): ShallowPLRNN, 'S5(width=16)' ...")
     for size in ("--latent-dim", "--hidden-dim"):
         add("fit", size, type=int, default=SUPPRESS, help="of the model, where it has one")
     add("fit", "--forcing", default=SUPPRESS, help="a class of gtfdeer.forcing: Adaptive, 'Annealed(last=0.1)' ...")
