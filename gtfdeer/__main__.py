@@ -31,8 +31,7 @@ from flax import nnx
 
 import gtfdeer as gd
 
-_UNITS = 16  # latent units of a GRU, or one a column where that is more (docs/findings.md)
-_HIDDEN_UNITS = 50  # of a shallow PLRNN: the published Lorenz-63 model (arXiv 2306.04406)
+_UNITS = 16  # latent units of a GRU, or three a column where that is more (docs/findings.md)
 _MANY_COLUMNS = 10  # above which a network has fewer units than columns
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _DT, _NOISE = 0.01, 0.05  # of the demo, Lorenz-63; the noise in standard deviations
@@ -352,22 +351,23 @@ def _find_class(name: str, room: Any, base: type) -> Any:
 
 
 def _build_model(options: Namespace, columns: int) -> Any:
-    """The model named; where nothing is said of its size, that of the demo or one latent unit a column.
+    """The model named, else a GRU; of many columns, or with a hidden dimension, a shallow PLRNN.
 
-    Nonlinear networks of many columns have fewer units and an affine readout: one unit a column runs away.
+    A network of many columns has fewer units and an affine readout: one unit a column runs away.
     """
-    name, _, keywords = options.model.partition("(")
-    wanted = inspect.signature(_find_class(name, gd.models, gd.models.Model).__init__).parameters
     sizes: dict[str, Any] = {name: getattr(options, name) for name in ("latent_dim", "hidden_dim") if name in options}
-    if name == "GRU" and not (sizes or keywords):
-        sizes["latent_dim"] = max(_UNITS, columns)
+    text = options.model or ("ShallowPLRNN" if "hidden_dim" in sizes or columns > _MANY_COLUMNS else "GRU")
+    name, _, keywords = text.partition("(")
+    wanted = inspect.signature(_find_class(name, gd.models, gd.models.Model).__init__).parameters
     if columns > _MANY_COLUMNS and "observation" in wanted and not (sizes or keywords):
         sizes |= {"latent_dim": min(16, max(_MANY_COLUMNS, columns // 4)), "observation": gd.models.AffineObservation}
+    elif options.model is None and not sizes:
+        sizes["latent_dim"] = max(_UNITS, 3 * columns)
     if wanted["latent_dim"].default is inspect.Parameter.empty or wanted["latent_dim"].default < columns:
         sizes.setdefault("latent_dim", columns)
     if "hidden_dim" in wanted:
-        sizes.setdefault("hidden_dim", _HIDDEN_UNITS)
-    return _build(options.model, gd.models, gd.models.Model, observed_dim=columns, rngs=nnx.Rngs(options.seed), **sizes)
+        sizes.setdefault("hidden_dim", 50)  # the published Lorenz-63 model (arXiv 2306.04406)
+    return _build(text, gd.models, gd.models.Model, observed_dim=columns, rngs=nnx.Rngs(options.seed), **sizes)
 
 
 def _add_keywords(parser: ArgumentParser, function: Callable[..., Any]) -> None:
@@ -407,7 +407,7 @@ def _build_parser() -> ArgumentParser:
     add("fit", "--delay", type=int, help="time steps between two copies; chosen from the data by default")
     add("fit", "--test-fraction", type=float, default=0.0, help="share to score on: whole trials, or an end (0)")
     add("fit", "--coarsen", type=int, default=1, help="take means of so many rows at a time (1)")
-    add("fit", "--model", default="GRU", help="a class of gtfdeer.models (GRU): ShallowPLRNN, 'S5(width=16)' ...")
+    add("fit", "--model", help="a class of gtfdeer.models: AlmostLinearRNN, 'S5(width=16)' ...; by default a GRU")
     for size in ("--latent-dim", "--hidden-dim"):
         add("fit", size, type=int, default=SUPPRESS, help="of the model, where it has one")
     add("fit", "--forcing", default=SUPPRESS, help="a class of gtfdeer.forcing: Adaptive, 'Annealed(last=0.1)' ...")

@@ -239,7 +239,7 @@ def test_demo_leaves_model_scores_report_and_figures(run):
     assert [record["seed"] for record in facts["seeds"]] == [3, 4]
     assert {"versions", "date", "seconds", "device", "dt", "noise", "length", "seed", "PE", "floor_D_H"} <= set(facts)
     assert facts["command"] == "gtfdeer demo --updates 2 --length 1000 --seed 3 --seeds 2 --out deep/demo"
-    assert (gd.load("deep/demo/lorenz63.npz").model.hidden_dim) == 50
+    assert (gd.load("deep/demo/lorenz63.npz").model.latent_dim) == 16
     with open("deep/demo/report.html") as file:
         page = file.read()
     require_self_contained(page)
