@@ -31,8 +31,7 @@ from flax import nnx
 
 import gtfdeer as gd
 
-_UNITS = 16  # latent units of a GRU, or three a column where that is more (docs/findings.md)
-_MANY_COLUMNS = 10  # above which a network has fewer units than columns
+_UNITS, _MANY_COLUMNS = 16, 10  # of a GRU (or three units a column); above which a network has fewer units than columns
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _DT, _NOISE = 0.01, 0.05  # of the demo, Lorenz-63; the noise in standard deviations
 _EXPONENTS = (0.9056, 0.0, -14.572)  # of `gtfdeer.data.Lorenz63`, with their source
