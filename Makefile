@@ -41,7 +41,7 @@ test-long: .venv/ready ## for long: 25 kills, 2,000 random inputs of each kind, 
 test-package: .venv/ready ## build the wheel, install it into a clean environment, use it there
 	$(BIN)/python -m pytest -m package tests/test_packaging.py
 
-test-browser: .venv/ready ## the panels of notebooks 03 to 05 in JupyterLab and Chromium, with their latencies
+test-browser: .venv/ready ## three panels in JupyterLab and Chromium, with their latencies
 	$(BIN)/python -m pytest -m browser -s tests/explorables/test_browser.py
 
 test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 there: one core, 2 GB (minutes; needs a network)

@@ -4,7 +4,8 @@ python notebooks/export.py                      all of it, at full size, into ou
 python notebooks/export.py --out DIR 02 03      these two
 
 Every notebook is executed. While its kernel lives, each slider of each panel is moved through its positions, the others
-staying where they are; the page keeps the pictures and shows them when the slider is moved there.
+staying where they are; the page keeps what is seen there. What a panel draws in the browser it draws on the page, too:
+its arrays are embedded, so that iterations, replays, prepared values of alpha and orbits turn without a kernel.
 """
 
 from __future__ import annotations
@@ -32,19 +33,23 @@ MOST = 24  # positions of a slider
 # runs in the notebook's kernel after a cell whose last line is a panel or a box of widgets; `_` is that panel
 RECORD = f"""
 def _record(shown):
-    import base64, ipywidgets as widgets, numpy as np
+    import base64, json, ipywidgets as widgets, numpy as np
     from IPython.display import display
-    found = [getattr(shown, "widget", shown)]
+    panel = getattr(shown, "panel", None) or shown  # of a question the panel behind it
+    found = [getattr(panel, "widget", panel)]
     for each in found:
         found.extend(getattr(each, "children", ()))
-    images = [each for each in found if isinstance(each, widgets.Image)]
-    if not (hasattr(shown, "png") or images):
+    images, canvas = [each for each in found if isinstance(each, widgets.Image)], getattr(panel, "_canvas", None)
+    if not (canvas or images):
         return
+    def encode(value):
+        return base64.b64encode(value).decode()
     def take():
-        picture = shown.png if hasattr(shown, "png") else bytes(images[0].value)
+        if canvas and canvas.spec.get("plots"):
+            names = ("spec", "arrays", "texts", "values")
+            return json.loads(json.dumps({{name: getattr(canvas, name) for name in names}}, default=encode))
         said = [each.value for each in found if isinstance(each, widgets.HTML)]
-        words = shown.summary if hasattr(shown, "summary") else "<br>".join(said)
-        return [base64.b64encode(picture).decode(), words]
+        return {{"picture": encode(images[0].value) if images else "", "words": "<br>".join(said)}}
     sliders = {{}}
     for each in found:
         if isinstance(each, (widgets.IntSlider, widgets.FloatSlider)) and not each.disabled:
@@ -55,30 +60,54 @@ def _record(shown):
             for each.value in values:
                 frames.append(take())
             each.value = first
-            if len({{picture for picture, _ in frames}}) > 1:
+            if any(frame != frames[0] for frame in frames):
                 sliders[each.description] = {{"values": values, "start": values.index(first), "frames": frames}}
-    for each in getattr(shown, "turns", ()):
-        name = each["name"]
-        first, stops = shown._canvas.values[name], each.get("stops") or range(shown._canvas.last_row(name) + 1)
-        last = len(stops) - 1
-        values = sorted({{first, *(stops[int(i)] for i in np.linspace(0, last, min(last + 1, {MOST})))}})
-        frames = []
-        for value in values:
-            shown.turn(name, value)
-            frames.append(take())
-        shown.turn(name, first)
-        if len({{picture for picture, _ in frames}}) > 1:
-            sliders[each["label"]] = {{"values": values, "start": values.index(first), "frames": frames}}
-    display({{"{FRAMES}": {{"first": take(), "sliders": sliders}}}}, raw=True)
+    question, options = getattr(shown, "question", ""), ()
+    if question:
+        options = [*getattr(shown.controls["guess"], "options", ())]
+    state = {{"now": take(), "sliders": sliders, "question": question, "options": options}}
+    if canvas and canvas.spec.get("plots"):
+        panel._finish_preparing()
+        ahead = {{name: part[::3] if isinstance(part, list) else part for name, part in canvas.frames.items()}}
+        state["now"]["frames"] = json.loads(json.dumps(ahead, default=encode))
+    display({{"{FRAMES}": state}}, raw=True)
 _record(_)
 """
 
-MOVE = """
-const box = this.closest('.frames'), data = JSON.parse(box.querySelector('script').textContent)[this.name];
-box.querySelectorAll('input').forEach(each => { if (each !== this) each.value = each.defaultValue; });
-box.querySelector('img').src = 'data:image/png;base64,' + data.frames[this.value][0];
-box.querySelector('p').innerHTML = data.frames[this.value][1];
-this.nextElementSibling.textContent = Number(data.values[this.value].toPrecision(3));
+# on the page: canvas.js as it is, a model without a kernel for every panel, and the sliders that Python answered
+CANVAS = (FOLDER.parent / "gtfdeer/explorables/canvas.js").read_text().replace("export default", "const widget =")
+SHOW = """
+function open(box) {
+  const { now, sliders } = JSON.parse(box.querySelector("script").textContent), heard = {};
+  const decode = (arrays) => Object.values(arrays).forEach((a) => {
+    a.data = new DataView(Uint8Array.from(atob(a.data), (c) => c.charCodeAt(0)).buffer);
+  });
+  const place = box.querySelector(".place"), image = box.querySelector("img"), words = box.querySelector("p");
+  const model = { get: (name) => now[name], set: (name, value) => { now[name] = value; }, save_changes() {}, off() {},
+    on: (name, work) => { heard[name] = work; } };
+  const show = (frame) => {
+    Object.assign(now, frame);
+    if (image) [image.src, words.innerHTML] = ["data:image/png;base64," + now.picture, now.words];
+    for (const work of ["change:spec", "change:arrays", "change:values"]) heard[work]?.();
+  };
+  for (const [name, slider] of Object.entries(sliders)) {
+    const row = document.createElement("label"), range = document.createElement("input");
+    const number = document.createElement("output");
+    const tell = () => { number.textContent = Number(slider.values[range.value].toPrecision(3)); };
+    Object.assign(range, { type: "range", name, max: slider.values.length - 1 });
+    range.value = slider.start;
+    range.addEventListener("input", () => { show(slider.frames[range.value]); tell(); });
+    slider.frames.forEach((frame) => frame.arrays && decode(frame.arrays));
+    row.append(`${name} `, range, " ", number, document.createElement("br"));
+    place.before(row);
+    tell();
+  }
+  if (now.spec) {
+    [now.arrays, ...now.frames.arrays].forEach(decode);
+    widget.render({ model, el: place });
+  }
+}
+document.querySelectorAll(".frames").forEach(open);
 """
 
 
@@ -109,17 +138,20 @@ def to_image(picture: str) -> str:
 
 
 def to_html(record: dict) -> str:
-    """A picture, its words, and a slider for each one that changes it."""
-    rows = []
-    for name, slider in record["sliders"].items():
-        begin, last = slider["start"], len(slider["values"]) - 1
-        control = f'<input type="range" name="{escape(name)}" max="{last}" value="{begin}" oninput="{escape(MOVE)}">'
-        rows.append(f"<label>{escape(name)} {control} <output>{slider['values'][begin]:.3g}</output></label><br>")
-    picture, words = record["first"]
-    data = json.dumps(record["sliders"]).replace("</", "<\\/")
+    """What the script `SHOW` opens; a question stands before it, and the panel opens once it is answered."""
+    now, question = record["now"], escape(record["question"])
+    if question:
+        question = f"<p><b>{question}</b> {escape(' / '.join(record['options']))}</p>"
+    if question and "spec" not in now:
+        return question
+    data = json.dumps(record).replace("</", "<\\/")
+    shown = to_image(now["picture"]) if now.get("picture") else ""
+    words = f"<p>{now['words']}</p>" if "words" in now else ""
     script = f'<script type="application/json">{data}</script>'
-    shown = to_image(picture) if picture else ""
-    return f'<div class="frames">{"".join(rows)}{shown}<p>{words}</p>{script}</div>'
+    box = f'<div class="frames"><div class="place"></div>{shown}{words}{script}</div>'
+    if not question:
+        return box
+    return f"{question}<details><summary>I have answered: show it</summary>{box}</details>"
 
 
 def export(notebook: nbformat.NotebookNode, title: str) -> str:
@@ -134,7 +166,8 @@ def export(notebook: nbformat.NotebookNode, title: str) -> str:
     remove = {"enabled": True, "remove_cell_tags": ["ci"]}
     exporter = HTMLExporter(Config(TagRemovePreprocessor=remove), embed_images=True, exclude_anchor_links=True)
     exporter.register_preprocessor("nbconvert.preprocessors.TagRemovePreprocessor", enabled=True)
-    return exporter.from_notebook_node(notebook, {"metadata": {"path": str(FOLDER), "name": title}})[0]
+    page = exporter.from_notebook_node(notebook, {"metadata": {"path": str(FOLDER), "name": title}})[0]
+    return page.replace("</body>", f'<script type="module">{CANVAS}{SHOW}</script></body>')
 
 
 def write_index(out: Path, pages: list[Path]) -> None:

@@ -57,12 +57,12 @@ def page(export, tmp_path_factory):
 
 def test_every_position_of_the_slider_has_a_picture_and_words_and_it_is_left_where_it_was(page):
     (data,) = re.findall(r'<div class="frames">.*?<script type="application/json">(.*?)</script>', page, re.S)
-    level = json.loads(data)["level"]
+    level = json.loads(data)["sliders"]["level"]
     assert level["values"] == [0, 1, 2, 3, 4]
-    assert [words for _, words in level["frames"]] == [f"at {value}" for value in level["values"]]
-    assert len({picture for picture, _ in level["frames"]}) == 5
+    assert [frame["words"] for frame in level["frames"]] == [f"at {value}" for value in level["values"]]
+    assert len({frame["picture"] for frame in level["frames"]}) == 5
     assert level["start"] == 2
-    assert page.count(f'src="data:image/png;base64,{level["frames"][2][0]}"') == 2, (
+    assert page.count(f'src="data:image/png;base64,{level["frames"][2]["picture"]}"') == 2, (
         "what a cell displayed has a picture"
     )
 

@@ -18,8 +18,6 @@ from matplotlib.figure import Figure
 
 from .. import plots as figures
 
-__all__ = ["ALPHA", "ALPHAS", "PREPARED", "Canvas", "axis", "heat", "hline", "line", "orbit", "pack", "plot", "vline"]
-
 Description = dict[str, Any]
 PREPARED = np.concatenate([[0], np.logspace(-3, 0, 61)]).astype(np.float32)
 ALPHAS = [0.0, *(float(f"{a:.3g}") for a in np.logspace(-3, 0, 181))]  # stops of a slider; every third is in `PREPARED`
@@ -66,6 +64,18 @@ def vline(at: Any, role: str = "truth", **more: Any) -> Description:
 def hline(at: Any, role: str = "truth", **more: Any) -> Description:
     """A horizontal mark, as `vline`."""
     return {**vline(at, role, **more), "type": "hline"}
+
+
+def counts_plot(label: str, counts: Any, most: int) -> Description:
+    """Iterations for the first of `PREPARED`, below on the right; -1 did not converge, a cross above `most`."""
+    counts, alphas = np.asarray(counts), PREPARED[: len(counts)]
+    good = counts >= 0
+    return plot(
+        *(1, 1, ALPHA, axis(label, (0, most + 2))),
+        line(counts[good], "error", alphas[good], "iterations", marker="D", size=2),
+        line(np.full((~good).sum(), most + 1), "truth", alphas[~good], "no convergence", marker="x", line=False),
+        vline("alpha", "model", strong=True),
+    )
 
 
 def pack(plots: Sequence[Description]) -> tuple[list[Description], dict[str, Any]]:

@@ -14,8 +14,6 @@ from flax import nnx
 
 from .. import data, forcing, models, solvers
 
-__all__ = ["MODELS", "RECORDINGS", "SCHEDULES", "SOLVERS", "LiveAlpha", "build_model", "cap_iterations"]
-
 
 def _concrete(room: Any, base: type) -> dict[str, Any]:
     found = {name: getattr(room, name) for name in room.__all__}
@@ -24,7 +22,7 @@ def _concrete(room: Any, base: type) -> dict[str, Any]:
 
 
 MODELS, SOLVERS = _concrete(models, models.Model), _concrete(solvers, solvers.Solver)
-SCHEDULES = ("annealed", "adaptive", "constant")
+SCHEDULES = ("annealed", "adaptive", "learned gain", "constant")
 _RECORDED = 20_000  # samples
 
 

@@ -7,9 +7,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-__all__ = ["Setting", "button", "menu", "plural", "slider"]
-
-_LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em"}}
+_LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "max_width": "100%"}}
 
 
 class Setting:

@@ -19,12 +19,10 @@ import jax.numpy as jnp
 import numpy as np
 
 from .. import Reconstruction, data, forcing, solvers
-from ._canvas import ALPHA, ALPHAS, PREPARED, axis, hline, line, plot, vline
+from ._canvas import ALPHA, ALPHAS, PREPARED, axis, counts_plot, hline, line, plot, vline
 from ._controls import Setting, menu
 from ._panel import Panel
-from ._task import SYSTEMS, Task, task_of
-
-__all__ = ["ForcingDial"]
+from ._task import COMPILE_FAST, SYSTEMS, Task, compile_fast, task_of
 
 LENGTHS = (300, 1000)
 _DEER = solvers.DEER(tol=1e-5, max_iterations=30)
@@ -161,10 +159,12 @@ class ForcingDial(Panel):
 
         def count(alpha: Any) -> Any:
             zeros = jnp.zeros_like(task.teacher)
-            answer = solvers.solve(forcing.force(task.step), task.start, task.inputs(alpha), solver=_DEER, guess=zeros)
+            answer = solvers.solve(
+                forcing.force(task.step), task.start, task.inputs(alpha), solver=compile_fast(_DEER), guess=zeros
+            )
             return jnp.where(answer.code == 0, answer.iterations, -1)
 
-        return follow, jax.jit(count)
+        return follow, jax.jit(count, compiler_options=COMPILE_FAST)
 
     def _count(self, key: tuple[str, int], count: Callable[[Any], Any], stop: Callable[[], bool]) -> None:
         """DEER's iterations for all alphas, the quick ones first."""
@@ -179,21 +179,14 @@ class ForcingDial(Panel):
                 self._redraw()
 
     def _redraw(self) -> None:
-        task, counts = self.found.task, self._counts.get(self._key, np.zeros(0))
-        good = counts >= 0
-        alphas, tops = PREPARED[: len(counts)], np.full((~good).sum(), counts.max(initial=2) + 1)
+        task = self.found.task
         slopes = plot(
             *(0, 1, ALPHA, axis(f"exponent (1/{task.unit})", kind="symlog")),
             line(self.exponents, "error", PREPARED, "largest exponent", marker="D", size=2),
             hline(0, label="zero"),
             vline("alpha", "model", strong=True),
         )
-        moves = plot(
-            *(1, 1, ALPHA, axis("DEER iterations", (0, _DEER.max_iterations + 2))),
-            line(counts[good], "error", alphas[good], "DEER", marker="D", size=2),
-            line(tops, "truth", alphas[~good], "no convergence", marker="x", line=False),
-            vline("alpha", "model", strong=True),
-        )
+        moves = counts_plot("DEER iterations", self._counts.get(self._key, []), _DEER.max_iterations)
         plots, texts = [*_draw_run(self.found), slopes, moves], [self._describe(self.found)]
         self._draw(f"Forcing dial: {task.name}", [1.3, 1], plots, texts)
 

@@ -18,16 +18,9 @@ from .. import Reconstruction, data, measures
 from ._canvas import axis, line, orbit, plot
 from ._controls import Setting, button, menu, slider
 from ._panel import Panel
+from ._task import SYSTEMS as TAUGHT
 
-__all__ = ["AttractorExplorer"]
-
-SYSTEMS: dict[str, data.System] = {
-    "Lorenz-63": data.Lorenz63(),
-    "Rossler": data.Rossler(),
-    "Lorenz-96": data.Lorenz96(),
-    "Bursting neuron": data.BurstingNeuron(),
-    "Slow-fast Lorenz": data.SlowFastLorenz(),
-}
+SYSTEMS = {**TAUGHT, "Lorenz-96": data.Lorenz96(), "Slow-fast Lorenz": data.SlowFastLorenz()}
 # low, high, step of the sliders; what is not named here goes from 0 to twice its value
 RANGES: dict[str, dict[str, tuple[float, float, float]]] = {
     "Lorenz-63": {"rho": (0.0, 100.0, 0.5), "sigma": (5.0, 20.0, 0.5)},

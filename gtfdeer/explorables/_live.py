@@ -18,9 +18,7 @@ from ..training import Progress, rollout
 from ._canvas import axis, heat, hline, line, orbit, plot, vline
 from ._controls import plural
 from ._panel import Panel
-from ._task import Task, parts_of
-
-__all__ = ["MOST", "Growth", "LiveView"]
+from ._task import Task, compile_fast, parts_of
 
 SNAPSHOTS, DRAWN, SCORED = 60, 1500, 5000  # that are replayed; steps of a free run that are drawn, and scored
 MOST, _COLUMNS = 20, 100  # Newton's iterations, and times of a window, that are shown
@@ -31,7 +29,8 @@ class Growth:
 
     Attributes:
         recording: the data, standardised; those of a delay embedding where the model sees one.
-        history: as `Reconstruction.history`.
+        history: as `Reconstruction.history`; where a gain is learned, Newton's method and the exponent are those of an
+            alpha of its size.
         measured: update, norm of the loss's gradient, exponent of the forced map per unit of time; one row a picture.
         snapshots: update, free run `(T, N)`, errors of Newton's iterates `(K, T)`; the newest last.
         score, floor: D_stsp of the free run, and of another stretch of the recording.
@@ -48,20 +47,23 @@ class Growth:
 
     def add(self, model: Any, history: dict[str, np.ndarray], window: int, judge: bool) -> None:
         """Look at a model; `judge`: and score its free run."""
-        values, done = self.recording.values, len(history["loss"])
-        strength = history.get("gain", history["alpha"])  # the size of a learned gain stands for alpha
-        self.history = {**history, "alpha": strength}
+        values, done, self.history = self.recording.values, len(history["loss"]), history
         run = rollout(model, SCORED if judge else DRAWN, values[0])
         if judge:
             bounded = np.isfinite(run).all()
             self.score = measures.state_space_divergence(self._seen[:SCORED], run) if bounded else np.inf
         begin = np.random.default_rng(done).integers(max(1, len(values) - window))  # as the windows of a batch
-        x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(strength[-1])
+        x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(history[self.forcing][-1])
         norm, exponent, errors = (np.asarray(part) for part in _examine(model, x, alpha))
         self.measured = np.append(self.measured, [[done, norm, exponent / self.recording.dt]], axis=0)
         self.snapshots.append((done, np.asarray(run[:DRAWN], np.float32), errors))
         if len(self.snapshots) > 2 * SNAPSHOTS:
             del self.snapshots[1:-1:2]
+
+    @property
+    def forcing(self) -> str:
+        """What the history says of the strength of forcing: "alpha", or "gain", the size of a learned gain."""
+        return "gain" if "gain" in self.history else "alpha"
 
     def draw(self, whole: bool) -> tuple[list[dict[str, Any]], list[str]]:
         """Plots and texts: all snapshots for the replay, or the newest alone."""
@@ -73,15 +75,17 @@ class Growth:
             limits[d] = float(np.nanmin(values) - margin), float(np.nanmax(values) + margin)
         at = kept and vline(np.array([done for done, *_ in kept]), "model", row="snapshot")
         updates = axis("update", (0, max(10, len(self.history.get("loss", ())))))
-        curves = {name: plots.thinned(self.history.get(name, np.zeros(0)), 1000)[::-1] for name in _HISTORY}
+        shown = ("loss", self.forcing, "iterations")
+        curves = {name: plots.thinned(self.history.get(name, np.zeros(0)), 1000)[::-1] for name in shown}
         curves |= {name: (self.measured[:, i], self.measured[:, 0]) for i, name in enumerate(_MEASURED, start=1)}
         places = {name: (row, 0) for row, name in enumerate(curves)} | {"exponent": (2, 2)}
         most = max(2.0, 1.1 * float(np.nanmax(curves["iterations"][0], initial=0)))
         axes = {"iterations": axis("iterations", (0, most), whole=True), "alpha": axis("alpha", (1e-3, 1), "log")}
+        axes["gain"] = axis("size |K| of the gain", (1e-3, 2), "log")
         axes["exponent"] = axis("exponent (1/time)", kind="symlog")
         drawn = [
             plot(*places[name], updates, axes.get(name, axis(name, kind="log")), line(y, role, x), at)
-            for (name, (y, x)), role in zip(curves.items(), ("error", "forced", "truth", "error", "error"), strict=True)
+            for (name, (y, x)), role in zip(curves.items(), ("error", "forced", "error", "error", "error"), strict=True)
         ]
         drawn[-1]["items"].append(hline(0))
         drawn[-1] |= {"rows": 2, "note": "forced map; below 0 it forgets"}
@@ -99,23 +103,26 @@ class Growth:
         drawn.append(plot(2, 1, time, k, errors, rows=2, note=note if kept else ""))
         texts = [self.describe()]
         if len(kept) > 1:
-            texts = [f"Replay: after {plural(done, 'update')}. {texts[0]}" for done, *_ in kept]
+            texts = [f"Replay: after {self._describe_updates(done)}. Now: {texts[0]}" for done, *_ in kept[:-1]] + texts
         return drawn, texts
 
     def describe(self) -> str:
         if not self.history:
             return f"{self.recording!r}. Nothing learned yet."
-        loss, alpha = self.history["loss"][-50:].mean(), self.history["alpha"][-1]
         score = "it leaves all bounds" if self.score == np.inf else f"D_stsp {self.score:.2f}"
         again = int(self.history["retried"][-50:].sum())
         failed = f" {again} of the last 50 solves did not converge and were done step by step." if again else ""
         return (
-            f"{plural(len(self.history['loss']), 'update')}: loss {loss:.4f}, alpha {alpha:.3f}; free run: {score} "
+            f"{self._describe_updates(len(self.history['loss']))}; free run: {score} "
             f"(another stretch of the recording: {self.floor:.2f}).{failed} Trained on {self.recording.name}."
         )
 
+    def _describe_updates(self, done: int) -> str:
+        loss, strength = self.history["loss"][max(0, done - 50) : done].mean(), self.history[self.forcing][done - 1]
+        return f"{plural(done, 'update')}: loss {loss:.4f}, {self.forcing} {strength:.3f}"
 
-_HISTORY, _MEASURED = ("loss", "alpha", "iterations"), ("gradient norm", "exponent")
+
+_MEASURED = ("gradient norm", "exponent")
 
 
 @nnx.jit
@@ -132,7 +139,7 @@ def _examine(model: Any, x: Any, alpha: Any) -> tuple[Any, Any, Any]:
         return norm, jnp.nan, jnp.zeros((1, 1))
     task = Task("", model.step, *parts_of(model, x), 1.0)
     truth, growth = task.walk(alpha)
-    count, states, _ = task.trace(solvers.DEER(max_iterations=MOST), MOST, alpha, task.teacher)
+    count, states, _ = task.trace(compile_fast(solvers.DEER(max_iterations=MOST)), MOST, alpha, task.teacher)
     errors = jnp.abs(states - truth).max(axis=2)
     errors = jnp.where(jnp.arange(MOST + 1)[:, None] <= count, errors, errors[count])
     return norm, growth[-1] * jnp.log(10) / len(x), errors[:, jnp.linspace(0, len(x) - 1, _COLUMNS).astype(int)]

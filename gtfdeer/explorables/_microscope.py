@@ -12,12 +12,10 @@ import jax
 import numpy as np
 
 from .. import Reconstruction, Status, data, solvers
-from ._canvas import ALPHA, ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
+from ._canvas import ALPHAS, PREPARED, axis, counts_plot, heat, hline, line, plot, vline
 from ._controls import Setting, menu, plural
 from ._panel import Panel
-from ._task import SYSTEMS, Trace, task_of
-
-__all__ = ["NewtonMicroscope"]
+from ._task import COMPILE_FAST, SYSTEMS, Trace, compile_fast, task_of
 
 MOST, TOLERANCE = 40, 1e-5  # iterations that are kept
 SOLVERS: dict[str, solvers.Iterative] = {
@@ -77,7 +75,7 @@ class NewtonMicroscope(Panel):
         self._series = series
         self._task = self._remembering(self._make_task)
         self._program = self._remembering(self._make_program)
-        self._sweeps: dict[_Asked, dict[float, tuple[int, Status]]] = {}
+        self._sweeps: dict[_Asked, list[int]] = {}
         self._framed: _Asked | None = None  # what the prepared frames are of
         self._add(self.run, subject=menu("system", [*self._subjects, *SYSTEMS]), length=menu("length T", LENGTHS, 1000))
         self._add(self.run, solver=menu("solver", [*SOLVERS]), guess=menu("first guess", GUESSES))
@@ -103,7 +101,7 @@ class NewtonMicroscope(Panel):
         """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
         if self._asked not in self._sweeps:
             self._finish_preparing()
-        return {alpha: k if s is Status.CONVERGED else None for alpha, (k, s) in self._sweeps[self._asked].items()}
+        return {float(a): k if k >= 0 else None for a, k in zip(PREPARED, self._sweeps[self._asked], strict=True)}
 
     def run(self) -> None:
         """Solve anew with what the controls say."""
@@ -126,7 +124,10 @@ class NewtonMicroscope(Panel):
     def _make_program(self, subject: str, length: int, solver: str) -> Callable[[float, str], Trace]:
         self._say("compiling: a new system, length or solver takes some seconds")
         task = self._task(subject, length)
-        program = jax.jit(lambda alpha, z: (*task.trace(SOLVERS[solver], MOST, alpha, z), task.walk(alpha)[0]))
+        method = compile_fast(SOLVERS[solver])
+        program = jax.jit(
+            lambda alpha, z: (*task.trace(method, MOST, alpha, z), task.walk(alpha)[0]), compiler_options=COMPILE_FAST
+        )
 
         def solve(alpha: float, guess: str) -> Trace:
             begin = np.zeros_like(task.teacher) if guess == "all zeros" else task.teacher
@@ -140,37 +141,23 @@ class NewtonMicroscope(Panel):
     def _solve_ahead(self, asked: _Asked, solve: Callable[..., Trace], stop: Callable[[], bool]) -> None:
         """Solve for every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
         frames: dict[float, Any] = {}
-        results: dict[float, tuple[int, Status]] = {}
+        counts: list[int] = []
         for count, alpha in enumerate(map(float, PREPARED[::-1]), start=1):
             if stop():
                 return
             found = solve(alpha, asked.guess)
-            results[alpha] = found.iterations, found.status(TOLERANCE)
+            counts.insert(0, found.iterations if found.status(TOLERANCE) is Status.CONVERGED else -1)
             frames[alpha] = _draw_solve(found, _COARSE), self._describe(asked, alpha, found)
             if count % 20 == 0 or count == len(PREPARED):
                 self._set_frames(frames)
         with self._lock:
-            self._sweeps[asked] = dict(sorted(results.items()))
+            self._sweeps[asked] = counts
             if asked == self._asked:
                 self._redraw()
 
     def _redraw(self) -> None:
-        sweep, name = self._sweeps.get(self._asked, {}), self._task(self._asked.subject, self._asked.length).name
-        counts = np.array([(alpha, k) for alpha, (k, s) in sweep.items() if s is Status.CONVERGED]).reshape(-1, 2)
-        failed = [alpha for alpha, (_, s) in sweep.items() if s is not Status.CONVERGED]
-        swept = plot(
-            *(1, 1, ALPHA, axis("iterations", (0, MOST + 2))),
-            line(counts[:, 1], "error", counts[:, 0], "iterations", marker="D", size=2),
-            line(
-                [counts[:, 1].max(initial=1) + 1] * len(failed),
-                "truth",
-                failed,
-                "no convergence",
-                marker="x",
-                line=False,
-            ),
-            vline("alpha", "model", strong=True),
-        )
+        name = self._task(self._asked.subject, self._asked.length).name
+        swept = counts_plot("iterations", self._sweeps.get(self._asked, []), MOST)
         texts, k = self._describe(self._asked, self._alpha, self.found), min(self.iteration, self.iterations)
         plots = [*_draw_solve(self.found, _FINE), swept]
         self._draw(f"Newton microscope: {name}", [1.7, 1], plots, texts, iteration=k)

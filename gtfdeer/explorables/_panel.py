@@ -25,8 +25,6 @@ import ipywidgets as widgets
 
 from ._canvas import Canvas, hline, pack, vline
 
-__all__ = ["Panel"]
-
 KEPT = 2  # compiled programs of each kind, at 10 to 30 MB; older ones make room
 _REMEMBERED = 20  # errors
 

@@ -11,8 +11,6 @@ import ipywidgets as widgets
 from ._controls import button
 from ._panel import Panel
 
-__all__ = ["Predict"]
-
 
 class Predict(Panel):
     """Ask before showing: a guess is due before the panel opens.

@@ -20,8 +20,6 @@ from ._controls import Setting, button, menu, plural, slider
 from ._panel import Panel
 from ._task import task_of
 
-__all__ = ["SpeedLab", "Timing"]
-
 LENGTHS = (100, 1000, 10_000, 100_000)
 SOLVERS = {"Sequential": solvers.Sequential(), "DEER": solvers.DEER(), "Shooting": solvers.Shooting()}
 LOOKS = {"Sequential": ("data", "o"), "DEER": ("error", "D"), "Shooting": ("model", "s")}

@@ -26,8 +26,6 @@ from ._controls import Setting, button, menu, plural, slider
 from ._live import MOST, Growth
 from ._panel import Panel
 
-__all__ = ["TrainingPanel"]
-
 _FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
 
@@ -135,7 +133,8 @@ class TrainingPanel(Panel):
 
     def _stretch(self) -> tuple[Any, ...]:
         """What another value of begins a new stretch of training."""
-        return self.window, self.solver, self.cap, self.schedule == "adaptive"
+        by_hand = self.schedule in ("annealed", "constant")  # LiveAlpha goes from one to the other
+        return self.window, self.solver, self.cap, "" if by_hand else self.schedule
 
     def _train(self) -> str:
         self._forget()
@@ -144,8 +143,12 @@ class TrainingPanel(Panel):
         while True:
             self._report("compiling: some seconds")
             self._before, self._now = self.history, self._stretch()
-            done, (window, solver, cap, adaptive) = len(self.history.get("loss", ())), self._now
-            schedule = forcing.Adaptive() if adaptive else forcing.Annealed(least_updates=2000)
+            done, (window, solver, cap, kind) = len(self.history.get("loss", ())), self._now
+            schedule = forcing.Adaptive() if kind == "adaptive" else forcing.Annealed(least_updates=2000)
+            forced: forcing.Schedule = LiveAlpha(schedule, self._say_alpha, done, total)
+            if kind == "learned gain":  # its bound goes on from where it would be by now
+                bound = forcing.LearnedGain.last ** (done / total)
+                forced = forcing.LearnedGain(bound, gain=self.reconstruction and self.reconstruction.gain)
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
             rec = fit(
                 model,
@@ -153,7 +156,7 @@ class TrainingPanel(Panel):
                 window=min(window, len(recording) // 2),
                 updates=total - done,
                 learning_rate=float(rate),
-                forcing=LiveAlpha(schedule, self._say_alpha, done, total),
+                forcing=forced,
                 solver=cap_iterations(solver, cap),
                 validations=0,  # what is seen is what is kept
                 callbacks=[self._look],
@@ -204,7 +207,10 @@ class TrainingPanel(Panel):
         self._paused = False
 
     def _remember(self, rec: Reconstruction, history: dict[str, np.ndarray], *, judge: bool) -> None:
-        whole = {name: np.concatenate([self._before.get(name, part[:0]), part]) for name, part in history.items()}
+        parts = [part for part in (self._before, history) if part]
+        # where no gain was learned, it was alpha times the pseudo-inverse of the readout
+        names = self._before | history
+        whole = {name: np.concatenate([part.get(name, part["alpha"]) for part in parts]) for name in names}
         done = len(whole["loss"])
         self.reconstruction = Reconstruction(**{**vars(rec), "history": whole, "update": done})
         self.growth.add(rec.model, whole, self._now[0], judge)

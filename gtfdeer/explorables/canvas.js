@@ -11,21 +11,18 @@ const DARK = { data: "#F2F2F2", model: "#FF9B45", forced: "#35D6A4", error: "#6C
 const WIDTHS = { data: 2.4, model: 1.5, forced: 1.5, error: 1.5, truth: 1, ghost: 1 };
 const CIVIDIS = [[0, 34, 78], [65, 77, 107], [124, 123, 120], [188, 175, 111], [254, 232, 56]];
 const NARROW = 620; // pixels below which plots stand one above the other
-const CHUNK = 400; // points a stroke: one long path that crosses itself is slow to fill
-const TURNED = 6000; // points, at most, of an orbit while the mouse turns it
+const STROKED = 1000; // points of an orbit up to which it is stroked; a long line that crosses itself is slow to fill
 const STYLE = `
-.gd-canvas { width: 100%; min-width: 0; box-sizing: border-box; font: 13px var(--jp-ui-font-family, sans-serif);
-  color: var(--jp-ui-font-color1, inherit); background: var(--jp-layout-color0, transparent); }
+.gd-canvas { width: 100%; min-width: 0; box-sizing: border-box; font: 13px var(--jp-ui-font-family, sans-serif); color: var(--jp-ui-font-color1, inherit); background: var(--jp-layout-color0, transparent); }
 .gd-canvas canvas { display: block; width: 100%; outline-offset: 2px; touch-action: pan-y; }
 .gd-canvas canvas:focus-visible { outline: 2px solid var(--jp-brand-color1, #1976d2); }
 .gd-canvas .gd-row { display: flex; flex-wrap: wrap; gap: 4px 20px; align-items: center; padding: 2px 4px; }
 .gd-canvas .gd-slider { display: flex; align-items: center; gap: 8px; flex: 1 1 280px; min-width: 0; max-width: 620px; }
-.gd-canvas .gd-slider span { flex: 0 0 8.5em; }
+.gd-canvas .gd-slider span { flex: 0 1 8.5em; }
 .gd-canvas input[type=range] { flex: 1 1 90px; min-width: 60px; accent-color: var(--jp-brand-color1, #1976d2); }
-.gd-canvas input[type=number] { width: 5.6em; background: var(--jp-layout-color1, #fff);
+.gd-canvas input[type=number] { width: 5.6em; min-width: 3em; flex: 0 1 auto; background: var(--jp-layout-color1, #fff);
   color: var(--jp-ui-font-color1, #000); border: 1px solid var(--jp-border-color1, #bbb); font: inherit; }
-.gd-canvas button { font: inherit; color: inherit; background: transparent;
-  border: 1px solid var(--jp-border-color1, #bbb); border-radius: 2px; padding: 1px 8px; cursor: pointer; }
+.gd-canvas button { font: inherit; color: inherit; background: transparent; border: 1px solid var(--jp-border-color1, #bbb); border-radius: 2px; padding: 1px 8px; cursor: pointer; }
 .gd-canvas .gd-dead { margin: 4px; padding: 4px 8px; border: 2px solid #d55e00; font-weight: bold; }
 .gd-canvas .gd-text { margin: 4px; flex: 1 1 300px; }
 .gd-canvas:fullscreen { padding: 16px; overflow: auto; background: var(--jp-layout-color0, #fff); }`;
@@ -127,20 +124,32 @@ function marker(ctx, kind, x, y, size) {
   ctx.fill();
 }
 
-function polyline(ctx, n, px, py, dashed) {
-  // with dashes one path, so that they do not begin anew in every chunk
-  const chunk = dashed ? n : CHUNK;
-  for (let begin = 0; begin < n; begin += chunk) {
-    ctx.beginPath();
-    let down = false;
-    for (let i = begin; i < Math.min(n, begin + chunk + 1); i++) {
-      const x = px(i), y = py(i);
-      if (!finite(x) || !finite(y)) { down = false; continue; }
-      if (down) ctx.lineTo(x, y);
-      else ctx.moveTo(x, y);
-      down = true;
+function polyline(ctx, n, px, py) {
+  ctx.beginPath();
+  for (let i = 0, down = false; i < n; i++) {
+    const x = px(i), y = py(i), shown = finite(x) && finite(y);
+    if (shown) ctx[down ? "lineTo" : "moveTo"](x, y);
+    down = shown;
+  }
+  ctx.stroke();
+}
+
+// A thin line through many points, pixel by pixel: along its longer direction each of its pixels is shared between two
+// neighbours (X. Wu, An efficient antialiasing technique, SIGGRAPH 1991); where it crosses itself the stronger one stays.
+function trace(image, n, px, py, rgb) {
+  const { width, height } = image, pixels = new Uint32Array(image.data.buffer);
+  const tint = (rgb[2] << 16) | (rgb[1] << 8) | rgb[0]; // little-endian, as the arrays are
+  for (let i = 1; i < n; i++) {
+    const dx = px[i] - px[i - 1], dy = py[i] - py[i - 1], steps = Math.ceil(Math.max(Math.abs(dx), Math.abs(dy)));
+    if (!(steps < 1e4)) continue; // not finite, or far outside
+    const flat = Math.abs(dx) > Math.abs(dy), [next, ux, uy] = [flat ? width : 1, dx / steps, dy / steps];
+    for (let s = 0, x = px[i - 1], y = py[i - 1]; s < steps; s++, x += ux, y += uy) {
+      const column = flat ? Math.round(x) : Math.floor(x), row = flat ? Math.floor(y) : Math.round(y);
+      if (column < 0 || row < 0 || column >= width - 1 || row >= height - 1) continue;
+      const second = (255 * (flat ? y - row : x - column)) | 0, at = row * width + column;
+      if (pixels[at] >>> 24 < 255 - second) pixels[at] = ((255 - second) << 24) | tint;
+      if (pixels[at + next] >>> 24 < second) pixels[at + next] = (second << 24) | tint;
     }
-    ctx.stroke();
   }
 }
 
@@ -149,8 +158,8 @@ function colour(share) {
   return CIVIDIS[i].map((c, j) => Math.round(c + (x - i) * (CIVIDIS[i + 1][j] - c)));
 }
 
-function make(kind, name, words = "") {
-  return Object.assign(document.createElement(kind), { className: name, textContent: words });
+function make(kind, name, words = "", more = {}) {
+  return Object.assign(document.createElement(kind), { className: name, textContent: words, ...more });
 }
 
 class View {
@@ -162,28 +171,22 @@ class View {
     root.setAttribute("data-lm-suppress-shortcuts", "true"); // JupyterLab's own shortcuts stay out
     const style = make("style", "", STYLE);
     this.sliders = make("div", "gd-row");
-    this.canvas = document.createElement("canvas");
-    this.canvas.tabIndex = 0;
+    this.canvas = make("canvas", "", "", { tabIndex: 0 });
     this.canvas.setAttribute("role", "img");
     const foot = make("div", "gd-row");
     this.text = make("p", "gd-text");
     this.text.setAttribute("aria-live", "polite");
-    foot.append(this.text, this.button("Full screen", () => this.fullscreen()), this.button("Save PNG", () => this.save()));
-    this.dead = make("p", "gd-dead", "The kernel of this panel is gone (restarted?): run its cell again, and all cells above it.");
+    const buttons = { "Full screen": () => this.fullscreen(), "Save PNG": () => this.save() };
+    foot.append(this.text, ...Object.entries(buttons).map(([words, onclick]) => make("button", "", words, { onclick })));
+    const gone = "The kernel of this panel is gone (restarted?): run its cell again, and all cells above it.";
+    this.dead = make("p", "gd-dead", gone, { hidden: true });
     this.dead.setAttribute("role", "alert");
-    this.dead.hidden = true;
     root.append(style, this.dead, this.sliders, this.canvas, foot);
     el.append(root);
     this.ctx = this.canvas.getContext("2d");
     this.buildSliders();
     this.listen();
     this.request();
-  }
-
-  button(words, work) {
-    const made = make("button", "", words);
-    made.addEventListener("click", work);
-    return made;
   }
 
   listen() {
@@ -226,11 +229,10 @@ class View {
       slider.rows = !slider.stops;
       slider.stops ??= Array.from({ length: 200 }, (_, row) => row);
       const label = make("label", "gd-slider"), name = make("span", "", slider.label);
-      const range = document.createElement("input");
-      Object.assign(range, { type: "range", min: 0, max: slider.stops.length - 1, step: 1 });
+      const range = make("input", "", "", { type: "range", min: 0, max: slider.stops.length - 1, step: 1 });
       range.setAttribute("aria-label", slider.label);
-      const number = document.createElement("input");
-      Object.assign(number, { type: "number", min: slider.stops[0], max: slider.stops.at(-1), step: "any" });
+      const ends = { min: slider.stops[0], max: slider.stops.at(-1) };
+      const number = make("input", "", "", { type: "number", ...ends, step: "any" });
       number.setAttribute("aria-label", `${slider.label}, as a number`);
       range.addEventListener("input", (e) => {
         this.dragging = true;
@@ -240,7 +242,7 @@ class View {
       range.addEventListener("change", (e) => { this.asked = e.timeStamp; this.dragging = false; this.tell(); });
       for (const input of [range, number]) input.addEventListener("keydown", (e) => e.stopPropagation());
       number.addEventListener("change", () => {
-        const value = Math.min(slider.stops.at(-1), Math.max(slider.stops[0], +number.value || 0));
+        const value = Math.min(ends.max, Math.max(ends.min, +number.value || 0));
         this.turn(slider, slider.rows ? Math.round(value) : value);
         this.tell();
       });
@@ -311,39 +313,46 @@ class View {
 
   // --- one picture ---
 
-  request(turning = false) {
-    this.turning = turning && (this.turning || !this.pending);
+  request() {
     if (!this.pending) this.pending = requestAnimationFrame(() => { this.pending = 0; this.paint(); });
   }
 
   theme() {
     const look = getComputedStyle(this.root), get = (name, other) => look.getPropertyValue(name).trim() || other;
     const paper = get("--jp-layout-color0", "#ffffff");
-    const probe = document.createElement("canvas").getContext("2d");
-    probe.fillStyle = paper;
-    const hex = probe.fillStyle.startsWith("#") ? probe.fillStyle : "#ffffff";
+    this.ctx.fillStyle = "#ffffff";
+    this.ctx.fillStyle = paper; // whatever the theme calls it, as #rrggbb; it stays white if that is no plain colour
+    const hex = this.ctx.fillStyle.startsWith("#") ? this.ctx.fillStyle : "#ffffff";
     const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16));
     const dark = 0.3 * r + 0.6 * g + 0.1 * b < 128;
-    return { paper: hex, dark, roles: dark ? DARK : LIGHT, ink: dark ? "#D8D8D8" : "#333333", faint: dark ? "#3A3A3A" : "#E2E2E2" };
+    return { paper: hex, dark, font: look.fontFamily, roles: dark ? DARK : LIGHT, ink: dark ? "#D8D8D8" : "#333333", faint: dark ? "#3A3A3A" : "#E2E2E2" };
   }
 
   paint() {
-    if (this.turning) return this.turnOrbits();
+    if (!this.held) this.arrange(); // while the mouse turns orbits, nothing else changes
+    for (const place of this.places.filter(({ plot }) => !this.held || plot.kind === "orbit")) {
+      this.ctx.save();
+      this[place.plot.kind](place);
+      this.ctx.restore();
+    }
+    if (!this.held) this.describe();
+    const detail = { asked: this.asked, painted: performance.now(), arrays: this.frame === null };
+    this.canvas.dispatchEvent(new CustomEvent("painted", { detail }));
+  }
+
+  arrange() {
     const spec = this.model.get("spec"), width = this.root.clientWidth;
     if (!spec.plots || width < 40) return;
     this.showSliders();
-    const narrow = width < NARROW, columns = narrow ? 1 : spec.columns.length;
-    const full = document.fullscreenElement === this.root;
+    const narrow = width < NARROW;
     const rows = narrow ? spec.plots.length : Math.max(...spec.plots.map((p) => p.row + (p.rows ?? 1)));
     const usual = rows === 1 ? 330 : rows < 4 ? 230 : 165;
-    const unit = full ? Math.max(usual, (innerHeight - 140) / rows) : usual;
+    const unit = document.fullscreenElement === this.root ? Math.max(usual, (innerHeight - 140) / rows) : usual;
     const height = narrow ? spec.plots.reduce((sum, p) => sum + this.tall(p, unit, width), 0) : rows * unit;
     const ratio = devicePixelRatio || 1, { canvas, ctx } = this;
-    if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-      canvas.width = Math.round(width * ratio);
-      canvas.height = Math.round(height * ratio);
-      canvas.style.height = `${height}px`;
-    }
+    const [across, down] = [Math.round(width * ratio), Math.round(height * ratio)];
+    if (canvas.width !== across || canvas.height !== down)
+      [canvas.width, canvas.height, canvas.style.height] = [across, down, `${height}px`];
     ctx.setTransform(ratio, 0, 0, ratio, 0, 0);
     this.look = this.theme();
     ctx.fillStyle = this.look.paper;
@@ -352,39 +361,22 @@ class View {
     for (const share of spec.columns) edges.push(edges.at(-1) + (share / total) * width);
     let top = 0;
     this.places = spec.plots.map((plot, index) => {
-      if (narrow) {
-        const box = { x: 0, y: top, w: width, h: this.tall(plot, unit, width) };
-        top += box.h;
-        return { plot, index, box };
-      }
-      const x = edges[plot.column], w = edges[plot.column + (plot.columns ?? 1)] - x;
-      return { plot, index, box: { x, y: plot.row * unit, w, h: (plot.rows ?? 1) * unit } };
+      const x = narrow ? 0 : edges[plot.column], w = narrow ? width : edges[plot.column + (plot.columns ?? 1)] - x;
+      const y = narrow ? top : plot.row * unit, h = narrow ? this.tall(plot, unit, width) : (plot.rows ?? 1) * unit;
+      top += h;
+      return { plot, index, box: { x, y, w, h } };
     });
-    for (const place of this.places) {
-      ctx.save();
-      if (place.plot.kind === "orbit") this.orbit(place);
-      else this.plot(place);
-      ctx.restore();
-    }
-    this.hover(width, height);
+  }
+
+  describe() {
+    const spec = this.model.get("spec");
+    if (!spec.plots) return;
+    this.hover();
     const texts = (this.frame === null ? null : this.model.get("frames").texts?.[this.frame]) ?? this.model.get("texts");
     const words = texts.length ? texts[Math.min(spec.text ? this.row(spec.text) : 0, texts.length - 1)] : "";
     if (this.text.textContent !== words) this.text.textContent = words;
-    canvas.dataset.prepared = this.model.get("frames").at.length;
-    canvas.setAttribute("aria-label", `${spec.label}. ${words}`);
-    canvas.dispatchEvent(new CustomEvent("painted", { detail: { asked: this.asked, painted: performance.now(), arrays: this.frame === null } }));
-  }
-
-  // while the mouse turns them, nothing else changes
-  turnOrbits() {
-    this.turning = false;
-    for (const place of this.places.filter(({ plot }) => plot.kind === "orbit")) {
-      const { x, y, w, h } = place.box;
-      this.ctx.fillStyle = this.look.paper;
-      this.ctx.fillRect(x, y, w, h);
-      this.orbit(place);
-    }
-    this.canvas.dispatchEvent(new CustomEvent("painted", { detail: { asked: this.asked, painted: performance.now() } }));
+    this.canvas.dataset.prepared = this.model.get("frames").at.length;
+    this.canvas.setAttribute("aria-label", `${spec.label}. ${words}`);
   }
 
   tall = (plot, unit, width) => (plot.kind === "orbit" ? Math.min(width, 1.4 * unit) : unit);
@@ -410,7 +402,7 @@ class View {
     ctx.translate(x, y);
     ctx.rotate(angle);
     Object.assign(ctx, { textAlign: align, textBaseline: base, fillStyle: fill ?? this.look.ink });
-    ctx.font = `${size}px ${getComputedStyle(this.root).fontFamily}`;
+    ctx.font = `${size}px ${this.look.font}`;
     ctx.fillText(text, 0, 0);
     ctx.restore();
   }
@@ -486,7 +478,7 @@ class View {
     // what lies beyond the axes is drawn a little beyond them: canvases do not draw to infinity
     const far = inner.b - inner.t, clip = (v) => Math.min(inner.b + far, Math.max(inner.t - far, v));
     const px = (i) => x.at(p.x(i)), py = (i) => clip(y.at(p.y(i)));
-    if (item.line !== false) polyline(ctx, p.n, px, py, (item.dash ?? DASHES[item.role] ?? []).length);
+    if (item.line !== false) polyline(ctx, p.n, px, py);
     ctx.setLineDash([]);
     if (item.marker || p.n === 1)
       for (let i = 0; i < p.n; i++) if (finite(px(i)) && finite(py(i))) marker(ctx, item.marker ?? "o", px(i), py(i), item.size ?? 3.2);
@@ -519,8 +511,7 @@ class View {
       this.heats.set(values.byteOffset, image);
     }
     ctx.imageSmoothingEnabled = false;
-    const top = y.at(rows - 0.5), bottom = y.at(-0.5);
-    ctx.drawImage(image, inner.l, top, inner.r - inner.l, bottom - top);
+    ctx.drawImage(image, inner.l, y.at(rows - 0.5), inner.r - inner.l, y.at(-0.5) - y.at(rows - 0.5));
   }
 
   bar(item, inner) {
@@ -536,9 +527,8 @@ class View {
 
   legend(plot, inner) {
     const { ctx } = this, named = plot.items.filter((item) => item.label && item.type !== "heat");
-    const y = inner.t - 13;
-    let x = inner.l + 2;
-    ctx.font = `12px ${getComputedStyle(this.root).fontFamily}`;
+    let [x, y] = [inner.l + 2, inner.t - 13];
+    ctx.font = `12px ${this.look.font}`;
     for (const item of named) {
       const wide = ctx.measureText(item.label).width + 40;
       if (x + wide > inner.r + 60) break;
@@ -570,7 +560,8 @@ class View {
     ctx.beginPath();
     ctx.rect(box.x, box.y, box.w, box.h);
     ctx.clip();
-    Object.assign(ctx, { strokeStyle: look.faint, lineWidth: 1 });
+    Object.assign(ctx, { strokeStyle: look.faint, fillStyle: look.paper, lineWidth: 1 });
+    ctx.fillRect(box.x, box.y, box.w, box.h);
     const flat = plot.flat, corners = [0, 1].flatMap((i) => [0, 1].flatMap((j) => (flat ? [[i, j, 0]] : [0, 1].map((k) => [i, j, k]))));
     for (const c of corners)
       for (const d of flat ? [0, 1] : [0, 1, 2]) {
@@ -581,19 +572,20 @@ class View {
       const found = this.array(item.y);
       if (!found) continue;
       const values = this.vector(item.y, item.row), width = found.shape.at(-1);
-      const size = width * (this.held ? Math.ceil(values.length / width / TURNED) : 1), n = Math.ceil(values.length / size);
+      const n = values.length / width;
       this.pen(item, n);
       ctx.setLineDash([]);
       ctx.lineWidth = item.marker ? 1 : Math.max(0.6, Math.min(1.4, Math.sqrt(2000 / n)));
       const px = new Float32Array(n), py = new Float32Array(n), z0 = centre[2];
       // the projection is affine: its origin and the images of the three axes
       const o = at(0, 0, 0), [ex, ey, ez] = [at(1, 0, 0), at(0, 1, 0), at(0, 0, 1)].map((p) => [p[0] - o[0], p[1] - o[1]]);
-      for (let i = 0, j = 0; i < n; i++, j += size) {
+      for (let i = 0, j = 0; i < n; i++, j += width) {
         const x = values[j], y = values[j + 1], z = width > 2 ? values[j + 2] : z0;
         px[i] = o[0] + ex[0] * x + ey[0] * y + ez[0] * z;
         py[i] = o[1] + ex[1] * x + ey[1] * y + ez[1] * z;
       }
-      if (item.line !== false) polyline(ctx, n, (i) => px[i], (i) => py[i], false);
+      if (item.line !== false && n > STROKED) this.set(box, n, px, py);
+      else if (item.line !== false) polyline(ctx, n, (i) => px[i], (i) => py[i]);
       if (item.marker && n) marker(ctx, item.marker, px[n - 1], py[n - 1], 5);
       ctx.globalAlpha = 1;
     }
@@ -603,6 +595,18 @@ class View {
     });
     ctx.restore();
     this.legend(plot, { l: box.x + 12, r: box.x + box.w - 12, t: box.y + 26 });
+  }
+
+  // a line of many points in the colour of the pen
+  set(box, n, px, py) {
+    const { ctx } = this, ratio = devicePixelRatio || 1, size = [Math.ceil(box.w * ratio), Math.ceil(box.h * ratio)];
+    const sheet = (this.sheet ??= document.createElement("canvas").getContext("2d"));
+    [sheet.canvas.width, sheet.canvas.height] = size;
+    const image = sheet.createImageData(...size), hex = ctx.strokeStyle;
+    const on = (p, from) => p.map((v) => (v - from) * ratio);
+    trace(image, n, on(px, box.x), on(py, box.y), [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16)));
+    sheet.putImageData(image, 0, 0);
+    ctx.drawImage(sheet.canvas, box.x, box.y, size[0] / ratio, size[1] / ratio);
   }
 
   // --- pointer and keyboard ---
@@ -629,7 +633,7 @@ class View {
       this.pointer = null;
     } else this.pointer = this.find(event);
     this.asked = event.timeStamp;
-    this.request(Boolean(this.held));
+    this.request();
   }
 
   key(event) {
@@ -643,8 +647,8 @@ class View {
     else if (event.key === "s") this.save();
   }
 
-  hover(width, height) {
-    const { pointer, ctx, look } = this;
+  hover() {
+    const { pointer, ctx, look, canvas } = this;
     const place = pointer && this.places.find((p) => p.index === pointer.place?.index);
     if (!place?.inner) return;
     const { inner, sx, sy, plot } = place;
@@ -666,9 +670,9 @@ class View {
     }
     if (!lines.length) return;
     lines.unshift(`${plot.x.label.replace(/ \(.*/, "")}: ${format(at)}`);
-    ctx.font = `12px ${getComputedStyle(this.root).fontFamily}`;
+    ctx.font = `12px ${this.look.font}`;
     const w = Math.max(...lines.map((l) => ctx.measureText(l).width)) + 14, h = 17 * lines.length + 8;
-    const left = Math.max(2, Math.min(width - w - 4, pointer.x + 14)), top = Math.max(2, Math.min(height - h - 4, pointer.y + 14));
+    const left = Math.max(2, Math.min(canvas.clientWidth - w - 4, pointer.x + 14)), top = Math.max(2, Math.min(canvas.clientHeight - h - 4, pointer.y + 14));
     Object.assign(ctx, { strokeStyle: look.ink, lineWidth: 1 }).setLineDash([2, 2]);
     this.path([sx.at(at), inner.t], [sx.at(at), inner.b]);
     ctx.setLineDash([]);
@@ -679,15 +683,12 @@ class View {
   }
 
   fullscreen() {
-    if (document.fullscreenElement) document.exitFullscreen();
-    else this.root.requestFullscreen?.();
+    document.fullscreenElement ? document.exitFullscreen() : this.root.requestFullscreen?.();
   }
 
   save() {
-    const link = document.createElement("a");
-    link.download = `${(this.model.get("spec").label || "panel").split(":")[0].replace(/\W+/g, "-")}.png`;
-    link.href = this.canvas.toDataURL("image/png");
-    link.click();
+    const download = `${(this.model.get("spec").label || "panel").split(":")[0].replace(/\W+/g, "-")}.png`;
+    make("a", "", "", { download, href: this.canvas.toDataURL("image/png") }).click();
   }
 }
 

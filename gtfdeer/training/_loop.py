@@ -1,6 +1,6 @@
 """The training loop: groups of updates, validation, callbacks, checkpoints, Ctrl-C.
 
-Many updates (`gtfdeer.training._step`) run inside one compiled loop, which returns every quarter of a second, for the
+Many updates (`gtfdeer.training._step`) run inside one compiled loop, which returns several times a second, for the
 progress bar, the callbacks and Ctrl-C. How many share a loop depends on the speed of the machine; the result does not.
 """
 
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Progress", "TrainRun", "check_callbacks", "train"]
 
-_PULSE = 0.25  # seconds between two returns from the compiled loop
+_PULSE = 0.15  # seconds between two returns from the compiled loop
 
 
 @dataclass
@@ -217,7 +217,7 @@ def _jit_shared(config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) 
 
 
 def _estimate_count(count: int, seconds: float) -> int:
-    """Return how many updates take a quarter of a second; processes that share a run must agree on it."""
+    """Return how many updates take `_PULSE` seconds; processes that share a run must agree on it."""
     return CAPACITY if jax.process_count() > 1 else int(_PULSE * count / seconds)
 
 

@@ -1,13 +1,12 @@
-"""A real JupyterLab in a real browser: the panels of notebooks 03, 04 and 05 under mouse and keyboard.
+"""A real JupyterLab in a real browser: three panels under mouse and keyboard, one after the other on one page.
 
-One server, one browser, one page a notebook. The tests wait for states and never look once; that the notebooks run to
-their end is tested elsewhere. Latencies, from the input event to the painted canvas, are reported in the JUnit
-properties; asserted is ten times what is asked. Skipped where Chromium or playwright is missing.
+One server, one browser, one kernel. The test waits for states and never looks once. Latencies, from the input event to
+the painted canvas, are reported in the JUnit properties; asserted is ten times what is asked. Skipped where Chromium or
+playwright is missing.
 """
 
 import json
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -15,28 +14,32 @@ from pathlib import Path
 from statistics import median
 from urllib.request import urlopen
 
+import nbformat
 import pytest
 
 from .waiting import drag, shoot, until
 
 ROOT = Path(__file__).parents[2]
 PANELS = {
-    "03_deer_from_scratch": "NewtonMicroscope",
-    "04_chaos_breaks_newton": "ForcingDial",
-    "05_training_live": "TrainingPanel",
+    "ForcingDial": "gd.explorables.ForcingDial()",
+    "TrainingPanel": "panel = gd.explorables.TrainingPanel()\npanel.updates = 30_000\npanel",
+    "NewtonMicroscope": "panel = gd.explorables.NewtonMicroscope()\n"
+    "gd.explorables.Predict('Alpha goes up. Newton needs', ['more moves', 'fewer moves'], panel)",
 }
 PATIENCE = 300_000  # ms: a cold compilation on a slow and busy machine
 PREPARED = "[...document.querySelectorAll('.gd-canvas canvas')].some(c => c.dataset.prepared >= 62)"
 RUN = """async panel => {
     const notebook = window.jupyterapp.shell.currentWidget.content, cells = notebook.widgets;
     const last = cells.findIndex(cell => cell.model.sharedModel.source.includes(panel + "("));
-    for (const index of [cells.findIndex(cell => cell.model.type === "code"), last]) {
+    await window.jupyterapp.commands.execute("notebook:clear-all-cell-outputs");
+    for (const index of [0, last]) {
         notebook.activeCellIndex = index;
         await window.jupyterapp.commands.execute("notebook:run-cell");
     }
 }"""
 LISTEN = """() => {
     window.paints = [];
+    window.refined = () => window.paints.filter(p => p.arrays).map(p => p.painted - p.asked);
     document.querySelector(".gd-canvas canvas").addEventListener("painted", e => window.paints.push(e.detail));
     window.long = 0;
     new PerformanceObserver(all => all.getEntries().forEach(e => { window.long = Math.max(window.long, e.duration); }))
@@ -48,10 +51,10 @@ pytestmark = pytest.mark.browser
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A JupyterLab server on copies of the notebooks, which shows all cells and asks nothing; yields its address."""
+    """A JupyterLab server on a notebook with the panels, which shows all cells and asks nothing; yields its address."""
     folder = tmp_path_factory.mktemp("lab")
-    for name in PANELS:
-        shutil.copy(ROOT / f"notebooks/{name}.ipynb", folder)
+    cells = map(nbformat.v4.new_code_cell, ["import gtfdeer as gd", *PANELS.values()])
+    nbformat.write(nbformat.v4.new_notebook(cells=[*cells]), folder / "panels.ipynb")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -92,18 +95,22 @@ def lab(tmp_path_factory):
         log.close()
 
 
-def open_panel(browser, lab, name):
-    """A page with the notebook, whose set-up and panel ran."""
+@pytest.fixture(scope="module")
+def page(browser, lab):
+    """The notebook, open and with a kernel."""
     page = browser.new_page(viewport={"width": 1400, "height": 1000})
     page.set_default_timeout(PATIENCE)
-    page.goto(f"{lab}/doc/tree/{name}.ipynb?reset")
-    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
-    show(page, PANELS[name])
+    page.goto(f"{lab}/doc/tree/panels.ipynb?reset")
+    wait_for_kernel(page)
     return page
 
 
+def wait_for_kernel(page):
+    page.wait_for_function("window.jupyterapp?.shell.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'")
+
+
 def show(page, panel):
-    """Run the set-up and the panel's cell, and answer the question that stands before it."""
+    """Run the cell of a panel, the only one that is shown then, and answer the question that stands before it."""
     page.evaluate(RUN, panel)
     if panel == "NewtonMicroscope":
         page.get_by_label("fewer moves").check()
@@ -153,12 +160,16 @@ def drag_alpha_and_iteration(page, report):
     took = {"k": drag(page, "iteration k", [0.05 * i for i in range(15)])}
     page.mouse.up()
     took["alpha"] = drag(page, "forcing alpha", [0.7 + 0.01 * i for i in range(20)])
-    report("longest task while dragging, ms", f"{page.evaluate('window.long'):.0f}")
-    page.evaluate("window.paints.length = 0")
     page.mouse.up()
-    page.wait_for_function("window.paints.some(p => p.arrays)")
-    refined = page.evaluate("window.paints.filter(p => p.arrays).map(p => p.painted - p.asked)")[0]
-    report("alpha let go to refined picture, ms", f"{refined:.0f}")
+    refined = []
+    for _ in range(5):
+        page.evaluate("window.paints.length = 0")
+        press(page, "forcing alpha", "ArrowRight")
+        page.wait_for_function("window.refined().length")
+        refined.append(page.evaluate("window.refined()[0]"))
+    report("alpha let go to refined picture, median ms", f"{median(refined):.0f}")
+    report("longest task while dragging, ms", f"{page.evaluate('window.long'):.0f}")
+    assert median(refined) < 3000
     for name, times in took.items():
         report(f"drag of {name}, median ms", f"{median(times):.0f}")
         assert median(times) < 500
@@ -224,14 +235,18 @@ def restart_the_kernel(page):
     page.evaluate("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
     page.locator(".gd-dead", has_text="run its cell again").first.wait_for()
     shoot(page, "microscope-dead")
-    page.wait_for_function("window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.status === 'idle'")
+    wait_for_kernel(page)
     show(page, "NewtonMicroscope")
     page.wait_for_function("document.querySelector('.gd-dead')?.hidden")
     wait_for_words(page, "T 1000: iteration")
 
 
-def test_the_microscope_of_03(browser, lab, record_testsuite_property):
-    page = open_panel(browser, lab, "03_deer_from_scratch")
+def test_three_panels_in_jupyterlab(page, record_testsuite_property):
+    turn_the_dial(page, record_testsuite_property)
+    show(page, "TrainingPanel")
+    train_with_another_alpha_and_stop(page, record_testsuite_property)
+    replay_resume_and_reset(page)
+    show(page, "NewtonMicroscope")
     drag_alpha_and_iteration(page, record_testsuite_property)
     press_keys_and_hover(page)
     choose_another_length_and_system(page, record_testsuite_property)
@@ -239,29 +254,20 @@ def test_the_microscope_of_03(browser, lab, record_testsuite_property):
     change_theme_and_width(page, "Dark")
     change_theme_and_width(page, "Light")
     restart_the_kernel(page)
-    page.close()
 
 
-def test_the_dial_of_04(browser, lab, record_testsuite_property):
-    page = open_panel(browser, lab, "04_chaos_breaks_newton")
+def turn_the_dial(page, report):
+    show(page, "ForcingDial")
     press(page, "forcing alpha", "Home")
     wait_for_words(page, "alpha 0, T 1000")
     wait_for_status(page, "idle: chaotic, errors grow")
     page.wait_for_function(PREPARED)
     took = drag(page, "forcing alpha", [0.3 + 0.03 * i for i in range(20)])
     page.mouse.up()
-    record_testsuite_property("drag of the dial, median ms", f"{median(took):.0f}")
+    report("drag of the dial, median ms", f"{median(took):.0f}")
     assert median(took) < 500
     wait_for_status(page, "idle: contracting, errors are forgotten")
     shoot(page, "dial")
-    page.close()
-
-
-def test_the_training_of_05(browser, lab, record_testsuite_property):
-    page = open_panel(browser, lab, "05_training_live")
-    train_with_another_alpha_and_stop(page, record_testsuite_property)
-    replay_resume_and_reset(page)
-    page.close()
 
 
 def train_with_another_alpha_and_stop(page, report):
@@ -284,11 +290,12 @@ def train_with_another_alpha_and_stop(page, report):
         wait_for_status(page, "stopped after")
 
     report("Stop, ms", f"{elapsed(page, stop):.0f}")
-    wait_for_words(page, "Replay")
 
 
 def replay_resume_and_reset(page):
+    page.locator("input[type=range][aria-label='replay']").wait_for()
     press(page, "replay", "Home")
+    wait_for_words(page, "Replay: after")
     shoot(page, "training-replay")
     click(page, "Resume")
     wait_for_status(page, "running")

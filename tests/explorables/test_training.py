@@ -87,6 +87,20 @@ def test_alpha_turns_while_it_trains(panel):
     np.testing.assert_allclose(panel.history["alpha"][-1], 0.03 ** (199 / 1999), rtol=1e-3)
 
 
+def test_a_learned_gain_is_drawn_and_told_in_place_of_alpha(panel):
+    panel.updates = 150
+    train(panel, until=1)
+    panel.schedule = "learned gain"
+    go_on(panel)
+    assert panel.status == "finished after 150 updates"
+    size = panel.history["gain"]
+    assert len(size) == 150
+    assert size[-1] == pytest.approx(np.linalg.norm(panel.reconstruction.gain, 2), rel=1e-4)
+    assert panel._canvas.spec["plots"][1]["y"]["label"] == "size |K| of the gain"
+    np.testing.assert_allclose(panel._canvas.array("10.0.y")[-1], size[-1], rtol=1e-6)
+    assert f"gain {size[-1]:.3f}; " in panel.summary
+
+
 def test_another_length_solver_or_cap_begins_a_new_stretch(panel):
     panel.updates = 200
     train(panel, until=1)
@@ -108,9 +122,9 @@ def test_snapshots_replay_how_it_grew(panel):
     assert len(orbits) == len(errors) == len(at) == len(panel._canvas.texts) >= 2
     assert [*at] == sorted(at)
     assert errors[-1, -1].max() < 1e-4 < errors[-1, 0].max()  # Newton's method solved the window
-    assert panel._canvas.text().startswith("Replay: after 300 updates")
+    assert panel._canvas.text().startswith("300 updates: loss")
     panel._canvas.values = {**panel._canvas.values, "snapshot": 0}
-    assert not panel._canvas.text().startswith("Replay: after 300 updates")
+    assert panel._canvas.text().startswith(f"Replay: after {plural(int(at[0]), 'update')}: loss")
     assert np.isfinite(panel.growth.measured).all()
     assert panel.growth.measured[-1, 2] < 0  # alpha is near 1: the forced map contracts
     assert f"{panel.growth.floor:.2f}" in panel.summary
@@ -206,8 +220,9 @@ SERIES = gd.data.Series(np.stack([np.sin(np.arange(300) / 9), np.cos(np.arange(3
 def test_a_training_in_a_cell_is_seen_and_replayed():
     view = gd.explorables.LiveView(SERIES, seconds=0.0)
     model = gd.models.ShallowPLRNN(latent_dim=2, hidden_dim=5, rngs=nnx.Rngs(0))
-    gd.fit(model, SERIES, window=20, updates=60, callbacks=[view], key=jax.random.key(0), progress=False)
-    assert view.summary.startswith(("Replay: after 60 updates", "60 updates"))
+    rec = gd.fit(model, SERIES, window=20, updates=60, callbacks=[view], key=jax.random.key(0), progress=False)
+    assert f"gain {rec.history['gain'][-1]:.3f}" in view.summary  # the default learns a gain
+    assert view.summary.startswith("60 updates: loss")
     assert len(view.growth.snapshots) == len(view._canvas.texts)
     assert view.png[:4] == b"\x89PNG"
 
