@@ -147,7 +147,7 @@ def _figure(canvas: Canvas) -> Figure:
     rows = max(p["row"] + p.get("rows", 1) for p in spec["plots"])
     sheet = Figure(figsize=(10.6, 3.0 * rows), facecolor="white")
     FigureCanvasAgg(sheet)
-    sheet.subplots_adjust(left=0.075, right=0.97, bottom=0.28 / rows, top=1 - 0.14 / rows, wspace=0.28, hspace=0.42)
+    sheet.subplots_adjust(left=0.075, right=0.97, bottom=0.28 / rows, top=1 - 0.14 / rows, wspace=0.42, hspace=0.42)
     grid = sheet.add_gridspec(rows, len(spec["columns"]), width_ratios=spec["columns"])
     for p in spec["plots"]:
         place = grid[p["row"] : p["row"] + p.get("rows", 1), p["column"] : p["column"] + p.get("columns", 1)]
@@ -174,8 +174,10 @@ def _draw_orbit(canvas: Canvas, ax: Any, p: Description) -> None:
             ax.plot(*values[-1:].T, item["marker"], color=look["color"])
     ax.set(xlim=p["range"][0], ylim=p["range"][1], zlim=p["range"][2])
     ax.view_init(elev=p["view"]["tilt"], azim=p["view"]["turn"])
+    ax.set_box_aspect(None, zoom=1.45)
     ax.set_axis_off()
-    ax.set_title(p.get("note", ""), fontsize=10, color=figures.INK)
+    labels = ", ".join(item["label"] for item in p["items"] if item["label"])
+    ax.set_title(labels, fontsize=10, color=figures.INK)
 
 
 def _draw_plot(canvas: Canvas, ax: Any, p: Description) -> None:
@@ -202,6 +204,8 @@ def _draw_plot(canvas: Canvas, ax: Any, p: Description) -> None:
             getattr(ax, f"set_{which}scale")("symlog", linthresh=1e-3 if a.get("zero") else 1)
         elif a["kind"] == "log" and positive:
             getattr(ax, f"set_{which}scale")("log")
+        if a.get("whole"):
+            getattr(ax, f"{which}axis").get_major_locator().set_params(integer=True)
         if a["range"] and lines:
             getattr(ax, f"set_{which}lim")(-2e-4 if a.get("zero") else a["range"][0], a["range"][1])
     if any(item.get("label") for item in p["items"] if item["type"] != "heat"):

@@ -31,4 +31,4 @@ def test_nbmake_fails_where_a_callback_of_a_panel_raises(tmp_path):
     command = [sys.executable, "-m", "pytest", "--nbmake", "-p", "no:cacheprovider", "-q", str(tmp_path)]
     run = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
     assert "3 failed" in run.stdout, run.stdout
-    assert run.stdout.count("ArithmeticError: on purpose") >= 3
+    assert run.stdout.count("on purpose") >= 3, run.stdout
