@@ -42,6 +42,8 @@ def _record(shown):
     images, canvas = [each for each in found if isinstance(each, widgets.Image)], getattr(panel, "_canvas", None)
     if not (canvas or images):
         return
+    if canvas:
+        panel._finish_preparing()
     def encode(value):
         return base64.b64encode(value).decode()
     def take():
@@ -67,9 +69,11 @@ def _record(shown):
         options = [*getattr(shown.controls["guess"], "options", ())]
     state = {{"now": take(), "sliders": sliders, "question": question, "options": options}}
     if canvas and canvas.spec.get("plots"):
-        panel._finish_preparing()
         ahead = {{name: part[::3] if isinstance(part, list) else part for name, part in canvas.frames.items()}}
         state["now"]["frames"] = json.loads(json.dumps(ahead, default=encode))
+        for turn in state["now"]["spec"]["sliders"]:  # without a kernel it stops where something is prepared
+            if turn["name"] == ahead["by"]:
+                turn["stops"] = sorted(ahead["at"])
     display({{"{FRAMES}": state}}, raw=True)
 _record(_)
 """
