@@ -54,7 +54,8 @@ def lab(tmp_path_factory):
     """A JupyterLab server on a notebook with the panels, which shows all cells and asks nothing; yields its address."""
     folder = tmp_path_factory.mktemp("lab")
     cells = map(nbformat.v4.new_code_cell, ["import gtfdeer as gd", *PANELS.values()])
-    nbformat.write(nbformat.v4.new_notebook(cells=[*cells]), folder / "panels.ipynb")
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}  # else Lab asks
+    nbformat.write(nbformat.v4.new_notebook(cells=[*cells], metadata=kernel), folder / "panels.ipynb")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
