@@ -74,7 +74,9 @@ def _record(shown):
         for turn in state["now"]["spec"]["sliders"]:  # without a kernel it stops where something is prepared
             if turn["name"] == ahead["by"]:
                 turn["stops"] = sorted(ahead["at"])
+    state["grows"] = any(each["name"] == "snapshot" for each in getattr(panel, "turns", ()))
     display({{"{FRAMES}": state}}, raw=True)
+_panels = globals().get("_panels", []) + [_]
 _record(_)
 """
 
@@ -119,22 +121,32 @@ def execute(path: Path, folder: Path = FOLDER) -> nbformat.NotebookNode:
     """Run a notebook and let every panel of it be recorded."""
     notebook = nbformat.read(path, 4)
     client = NotebookClient(notebook, timeout=3600, kernel_name="python3", resources={"metadata": {"path": folder}})
+    panels, late = 0, []
     with client.setup_kernel():
         for index, cell in enumerate(notebook.cells):
-            if cell.cell_type != "code":
+            if cell.cell_type != "code" or "ci" in cell.metadata.get("tags", ()):  # checks are no part of the page
                 continue
             client.execute_cell(cell, index)
             for output in cell.outputs:
                 view = output.get("data", {}).get("application/vnd.jupyter.widget-view+json")
                 if view and output.output_type == "execute_result":  # then `_` is the panel
-                    recorder = nbformat.v4.new_code_cell(RECORD)
-                    client.execute_cell(recorder, index, store_history=False)
-                    notebook.cells[index] = cell  # the client puts what it ran in its place
-                    frames = [o.data[FRAMES] for o in recorder.outputs if FRAMES in o.get("data", {})]
+                    frames = run(client, RECORD, index)
                     output.data = {"text/html": "".join(map(to_html, frames))}
+                    late += [(panels, output, index) for frame in frames if frame["grows"]]
+                    panels += 1
                 elif view:  # displayed while the cell ran: its last picture
                     output.data = {"text/html": to_image(output.data.get("image/png", ""))}
+        for panel, output, index in late:  # a training is shown as the notebook left it
+            output.data = {"text/html": "".join(map(to_html, run(client, f"_record(_panels[{panel}])", index)))}
     return notebook
+
+
+def run(client: NotebookClient, code: str, index: int) -> list[dict]:
+    """Run code as if it were this cell, which stays as it is; what it recorded."""
+    cell, kept = nbformat.v4.new_code_cell(code), client.nb.cells[index]
+    client.execute_cell(cell, index, store_history=False)
+    client.nb.cells[index] = kept  # the client puts what it ran in its place
+    return [output.data[FRAMES] for output in cell.outputs if FRAMES in output.get("data", {})]
 
 
 def to_image(picture: str) -> str:
