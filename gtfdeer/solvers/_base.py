@@ -199,13 +199,10 @@ def chunk_size() -> int:
 
 
 def to_chunks(elements: PyTree, size: int | None = None) -> tuple[PyTree, PyTree]:
-    """`(T, ..)` as chunks `(K, S, ..)` of at most `size`, by default `chunk_size()`, and the rest, which fills none.
-
-    Of equal chunks where that is possible: a rest is a program of its own, and compiles as long as the chunks' one.
-    """
+    """`(T, ..)` as chunks `(K, S, ..)`, by default of `chunk_size()`, and the rest, which fills none."""
     length = len(jax.tree.leaves(elements)[0])
-    count = -(-length // (size or chunk_size()))
-    size = length // count
+    size = min(length, size or chunk_size())
+    count = length // size
     chunks = jax.tree.map(lambda x: x[: count * size].reshape(count, size, *x.shape[1:]), elements)
     return chunks, jax.tree.map(lambda x: x[count * size :], elements)
 
