@@ -6,10 +6,7 @@ export GTFDEER_FAST ?= 1
 # One test run compiles a program once: its workers, notebooks and child processes share a folder that lives as long as they do.
 CACHED = cache=$$(mktemp -d) && trap 'rm -rf "$$cache"' EXIT && trap 'exit 130' INT TERM && \
   JAX_COMPILATION_CACHE_DIR=$$cache JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS=0
-# Tests mostly compile: XLA takes a quarter of the time if it optimises less. test-long, fast-floor, fast-newest and the
-# notebooks at full size run what a user runs.
-QUICKLY = XLA_FLAGS="--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true --xla_cpu_use_fusion_emitters=false"
-PYTEST = $(CACHED) $(QUICKLY) $(BIN)/python -m pytest -n 2 --dist worksteal
+PYTEST = $(CACHED) $(BIN)/python -m pytest -n 2 --dist worksteal
 NOTEBOOKS = notebooks/*.ipynb notebooks/solutions/*.ipynb
 
 .PHONY: help demo test test-full test-solutions coverage test-long test-package test-browser test-binder test-floor test-newest \
@@ -35,7 +32,7 @@ coverage: .venv/ready ## the tests without the notebooks, with coverage of the p
 	$(PYTEST) --cov=gtfdeer --cov-report=term-missing:skip-covered tests gtfdeer
 
 test-long: .venv/ready ## for long: 25 kills, 2,000 random inputs of each kind, every solver on the whole grid
-	GTFDEER_KILLS=25 GTFDEER_FUZZ_EXAMPLES=2000 GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
+	XLA_FLAGS= GTFDEER_KILLS=25 GTFDEER_FUZZ_EXAMPLES=2000 GTFDEER_WHOLE_GRID=1 $(BIN)/python -m pytest -n 2 --dist worksteal \
 	  tests/training tests/solvers
 
 test-package: .venv/ready ## build the wheel, install it into a clean environment, use it there
@@ -62,7 +59,7 @@ test-floor test-newest: test-%:
 	PATH="$(CURDIR)/.venv-$*/bin:$$PATH" .venv-$*/bin/python -m pytest --nbmake --nbmake-timeout=300 $(COURSE)
 
 fast-floor fast-newest: fast-%: .venv-%/ready
-	$(CACHED) .venv-$*/bin/python -m pytest -n 2 --dist worksteal $(FAST)
+	$(CACHED) XLA_FLAGS= .venv-$*/bin/python -m pytest -n 2 --dist worksteal $(FAST)
 
 .venv-floor/ready: requirements-floor.txt pyproject.toml
 	$(call python_of,3.13 3.12) -m venv .venv-floor

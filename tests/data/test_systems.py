@@ -63,7 +63,9 @@ LORENZ96 = 1.181, 0.701, 0.089, 0.0, -0.435, -0.874, -1.319, -1.942, -2.810, -4.
 def test_the_exponents_are_those_of_the_docstring(system, dt, steps, known, tolerance):
     flow = system.step(dt)
     start = system.initial_state(jax.random.key(0))
-    found = measures.lyapunov_spectrum(flow, start, steps=steps, dt=dt, transient=2000).exponents
+    every = 1 if isinstance(system, BurstingNeuron) else 5  # its vectors collapse within a few steps
+    settings = {"steps": steps, "dt": dt, "transient": 2000, "reorthonormalise_every": every}
+    found = measures.lyapunov_spectrum(flow, start, **settings).exponents
     for place, exponent in known.items():
         assert found[place] == pytest.approx(exponent, abs=tolerance)
     if isinstance(system, Lorenz96):
@@ -126,7 +128,7 @@ def test_the_neuron_is_bistable():
 
 
 def test_neurons_started_by_other_keys_are_in_other_phases():
-    starts = jax.jit(jax.vmap(BurstingNeuron().initial_state))(jax.random.split(jax.random.key(0), 32))
+    starts = jax.jit(jax.vmap(BurstingNeuron().initial_state))(jax.random.split(jax.random.key(0), 8))
     assert np.asarray(starts)[:, 2].std() > 0.003
 
 

@@ -643,19 +643,24 @@ def test_matching_refuses_what_it_is_to_find():
 
 
 @every_model
-def test_bad_states_series_inputs_and_forcing_are_refused(family):
-    model, sequential, x, u = built(family), solvers.Sequential(), series(), series(columns=K)
+def test_bad_states_are_refused(family):
+    model = built(family)
     size = model.latent_dim
+    for z, words in (
+        ((jnp.zeros(M), jnp.zeros(M)), "the state is a tuple"),
+        (jnp.zeros((1, size)), rf"the state is an array of shape \(1, {size}\)"),
+        (jnp.zeros(size + 1), rf"the state is an array of shape \({size + 1},\)"),
+    ):
+        with pytest.raises(ValueError, match=words + rf"; pass one vector of shape \({size},\)"):
+            model.step(z)
+
+
+@pytest.mark.parametrize("family", [models.ShallowPLRNN, models.LRU], ids=lambda c: c.__name__)
+def test_bad_series_inputs_and_forcing_are_refused(family):
+    """Once for each base class, which checks them."""
+    model, sequential, x, u = built(family), solvers.Sequential(), series(), series(columns=K)
     bare = build(family, observed_dim=N)
     cases = [
-        (lambda z=z: model.step(z), words + rf"; pass one vector of shape \({size},\)")
-        for z, words in (
-            ((jnp.zeros(M), jnp.zeros(M)), "the state is a tuple"),
-            (jnp.zeros((1, size)), rf"the state is an array of shape \(1, {size}\)"),
-            (jnp.zeros(size + 1), rf"the state is an array of shape \({size + 1},\)"),
-        )
-    ]
-    cases += [
         (lambda alpha=alpha: model.forecast(x, alpha, sequential, u), r"pass a number in \[0, 1\]")
         for alpha in (-0.1, 1.5, float("nan"))
     ]
