@@ -205,13 +205,15 @@ def from_variables(variables: Mapping[str, np.ndarray], source: str, field: str 
 
 def _from_mne(source: Any) -> Tables:
     """A recording (channel, time), or epochs (epoch, channel, time); stretches that are annotated as bad are gaps."""
-    bads = list(source.info.get("bads", ()))
-    if bads:
-        warnings.warn(f"the channels {bads} are marked as bad and are kept; choose others with columns=", stacklevel=5)
+    names, dt = tuple(map(str, source.ch_names)), 1 / float(source.info["sfreq"])
+    kinds = source.get_channel_types() if hasattr(source, "get_channel_types") else ()
+    triggers = [name for name, kind in zip(names, kinds, strict=False) if kind == "stim"]
+    for channels, what in ((list(source.info.get("bads", ())), "marked as bad"), (triggers, "triggers")):
+        if channels:
+            warnings.warn(f"the channels {channels} are {what} and are kept; choose others with columns=", stacklevel=5)
     annotated = [str(each) for each in getattr(getattr(source, "annotations", None), "description", ())]
     bad = any(each.upper().startswith(("BAD", "EDGE")) for each in annotated)
     data = source.get_data(reject_by_annotation="NaN") if bad and not hasattr(source, "drop_bad") else source.get_data()
-    names, dt = tuple(map(str, source.ch_names)), 1 / float(source.info["sfreq"])
     if np.ndim(data) == 2:
         return Table(real_numbers(data).T, names, dt=dt, unit="s")
     return [Table(real_numbers(trial).T, names, dt=dt, unit="s") for trial in data]
