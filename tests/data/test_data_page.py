@@ -25,8 +25,9 @@ class Raw:
 
     ch_names, info = ["C3", "C4"], {"sfreq": 250.0}
 
-    def __init__(self, data):
-        self.get_data = lambda: data
+    def __init__(self, data, kinds=("eeg", "eeg")):
+        self.get_data, self.get_channel_types = lambda: data, lambda: list(kinds)
+        self.ch_names = ["STI" if kind == "stim" else name for name, kind in zip(self.ch_names, kinds, strict=True)]
 
 
 class Tensor:
@@ -142,6 +143,7 @@ def objects(code):
         "dropped": DATED.drop(index=DATED.index[[5, 6, 100]]),
         "mixed": FRAME.sample(frac=1, random_state=0),
         "raw": Raw(X.T),
+        "triggered": Raw(X.T, ("eeg", "stim")),
         "epochs": Raw(X.reshape(2, 100, 2).transpose(0, 2, 1)),
         "tensor": Tensor(),
         "trials": X.reshape(2, 100, 2),
