@@ -49,10 +49,9 @@ def parameters_of(family):
     return dict(list(inspect.signature(family.__init__).parameters.items())[1:])
 
 
-DEFAULTS = [Kind(c, parameters_of(c)["observation"].default) for c in RECURRENT]  # with the readout that it begins with
 FORCED = [
-    *DEFAULTS,
-    *(Kind(models.ShallowPLRNN, o) for o in OBSERVATIONS if Kind(models.ShallowPLRNN, o) not in DEFAULTS),
+    *(Kind(c, parameters_of(c)["observation"].default) for c in RECURRENT),
+    Kind(models.ShallowPLRNN, models.AffineObservation),
     Kind(models.ShallowPLRNN, models.AffineObservation, columns=M + 2),  # more columns than units
 ]
 KINDS = [*FORCED, *(Kind(c, None) for c in LINEAR)]
