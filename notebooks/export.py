@@ -104,7 +104,8 @@ function open(box) {
     range.value = slider.start;
     range.addEventListener("input", () => { show(slider.frames[range.value]); tell(); });
     slider.frames.forEach((frame) => frame.arrays && decode(frame.arrays));
-    row.append(`${name} `, range, " ", number, document.createElement("br"));
+    row.style = "display: grid; grid-template-columns: 9em 1fr 4em; gap: 8px; max-width: 36em";
+    row.append(name, range, number);
     place.before(row);
     tell();
   }
