@@ -240,8 +240,9 @@ def test_adaptive_follows_its_rule_for_many_updates():
     """The rule as a loop over numbers, with sizes that go up and down."""
     sizes = 1 + np.random.default_rng(0).exponential(size=40)
     schedule, state, alpha = Adaptive(decay=0.9, every=2), Adaptive().start(), 1.0
+    advance = jax.jit(lambda state, update, size: schedule.advance(state, update, 40, of_size(size)))
     for update, size in enumerate(sizes):
-        state = schedule.advance(state, update, 40, of_size(float(size)))
+        state = advance(state, update, size)
         if update % 2 == 0:
             a = 1 - 1 / size
             alpha = a if a > alpha else 0.9 * alpha + 0.1 * a
