@@ -305,7 +305,7 @@ def _finish(rec: gd.Reconstruction, options: Namespace, held_out: Sequence[gd.da
         rec.save(options.out)
     if not options.quiet:
         loss = np.median(rec.history["loss"][-max(1, updates // 20) :])
-        told = f"training {rec.ending} after {updates:,} updates in {seconds:.1f} s with compiling"
+        told = f"training {rec.ending} after {updates:,} updates, which took {seconds:.1f} s"
         print(f"{told}, median loss of the last 5 % {loss:.3g}\nsaved {options.out}")
         if held_out:
             names = ", ".join(series.name for series in held_out)
