@@ -103,12 +103,11 @@ class Shooting(Iterative):
             whole(self.length, "length", example="None, for the default")
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> SolverResult:
-        def of_all(constants: PyTree, trajectories: tuple) -> tuple:
+        def of_all(constants: PyTree, trajectories: tuple) -> dict[str, Array]:
             step = vmap_last(partial(problem.pure_step, constants))
             return self._results(step, iterate(partial(self._sweep, step), self.done, self._begin(*trajectories)))
 
-        *found, memory = batched(of_all)(problem.constants[0], (problem.z0, problem.inputs, guess))
-        return SolverResult(*found, memory=memory)
+        return SolverResult(**batched(of_all)(problem.constants[0], (problem.z0, problem.inputs, guess)))
 
     def init(self, problem: Problem, guess: Float[Array, "time latent"]) -> _State:
         return self._begin(*jax.tree.map(lambda x: x[None], (problem.z0, problem.inputs, guess)))
@@ -120,8 +119,8 @@ class Shooting(Iterative):
         return jnp.all(self._settled(state) | self._hopeless(state)) | (state.iterations >= self.max_sweeps)
 
     def finish(self, problem: Problem, state: _State) -> SolverResult:
-        *found, memory = (x[0] for x in self._results(vmap_last(problem.step), state))
-        return SolverResult(*found, memory=memory)
+        found = self._results(vmap_last(problem.step), state)
+        return SolverResult(**{name: x[0] for name, x in found.items()})
 
     def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
         return windowed_gradient(problem, result, cotangents, length=self.length, tol=self.tolerance(cotangents.dtype))
@@ -205,8 +204,8 @@ class Shooting(Iterative):
         needed = jnp.minimum(needed, s.windows.each - s.iterations)  # by then every window is exact
         return (s.iterations >= _TRIED) & (needed > self.max_sweeps - s.iterations)
 
-    def _results(self, step: Callable, s: _State) -> tuple[Array, ...]:
-        """States, sweeps, whether they settled, the residual, and the map's memory, of each trajectory.
+    def _results(self, step: Callable, s: _State) -> dict[str, Array]:
+        """What `SolverResult` says, of each trajectory.
 
         Inside a window every state is the step of the one before, but for the row where new states met old ones.
         """
@@ -221,13 +220,9 @@ class Shooting(Iterative):
         met = jax.lax.dynamic_index_in_dim(s.rows, jnp.maximum(s.reach - 1, 0), keepdims=False)
         inside = jnp.where(s.reach > 0, violation(met, s.reach), 0)
         residual = jnp.maximum(violation(w.after(s.rows[-1], s.z0), 0), inside)
-        return (
-            w.join(s.rows),
-            jnp.broadcast_to(s.iterations, residual.shape),
-            self._settled(s),
-            residual,
-            jnp.broadcast_to(memory, residual.shape),
-        )
+        counts = {"iterations": s.iterations, "memory": memory}
+        counts = {name: jnp.broadcast_to(count, residual.shape) for name, count in counts.items()}
+        return {"states": w.join(s.rows), "converged": self._settled(s), "residual": residual, **counts}
 
 
 def _corrects(s: _State) -> bool:
