@@ -19,7 +19,7 @@ import numpy as np
 
 from .. import Reconstruction, forcing
 from ..data import Series
-from ..training import Progress, describe_device, fit
+from ..training import Progress, TrainConfig, describe_device, fit
 from ._canvas import ALPHAS
 from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, LiveAlpha, build_model, cap_iterations
 from ._controls import Setting, button, menu, plural, slider
@@ -144,11 +144,12 @@ class TrainingPanel(Panel):
             self._report("compiling: some seconds")
             self._before, self._now = self.history, self._stretch()
             done, (window, solver, cap, kind) = len(self.history.get("loss", ())), self._now
-            schedule = forcing.Adaptive() if kind == "adaptive" else forcing.Annealed(least_updates=2000)
-            forced: forcing.Schedule = LiveAlpha(schedule, self._say_alpha, done, total)
             if kind == "learned gain":  # its bound goes on from where it would be by now
                 bound = forcing.LearnedGain.last ** (done / total)
                 forced = forcing.LearnedGain(bound, gain=self.reconstruction and self.reconstruction.gain)
+            else:
+                schedule = forcing.Adaptive() if kind == "adaptive" else TrainConfig.forcing
+                forced = LiveAlpha(schedule, self._say_alpha, done, total)
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
             rec = fit(
                 model,
