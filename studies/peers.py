@@ -59,18 +59,11 @@ CASES = {
 }
 TUTORIAL = {"lr": 0.3, "sr": 1.25, "input_scaling": 1.0, "rc_connectivity": 0.1, "input_connectivity": 0.2}
 TEXTBOOK = {"sr": 0.9, "input_scaling": 0.1, "rc_connectivity": 0.02, "input_connectivity": 1.0}
+OURS = {"gtfdeer": 1e-2, "gtfdeer, PLRNN": 3e-3}  # learning rates
 RESERVOIRS: dict[str, dict[str, float]] = {
     "ESN, leak 1": {"lr": 1.0, **TEXTBOOK},
     "ESN, leak 0.2": {"lr": 0.2, **TEXTBOOK},
     "ESN, tutorial": TUTORIAL,
-}
-
-
-OURS: dict[str, Callable[[int, int], gd.models.Model]] = {
-    "gtfdeer": lambda columns, seed: gd.models.GRU(latent_dim=max(16, 3 * columns), rngs=nnx.Rngs(seed)),
-    "gtfdeer, PLRNN": lambda columns, seed: gd.models.ClippedShallowPLRNN(
-        latent_dim=columns, hidden_dim=150, rngs=nnx.Rngs(seed)
-    ),
 }
 
 
@@ -104,7 +97,7 @@ def measure(seed: int, system: str, method: str, length: int, updates: int, unit
     runs = record(case.system, length, case.dt, seed, case.columns, case.noise)
     began = time.perf_counter()
     if method in OURS:
-        return _measure_ours(OURS[method], runs, updates, seed, began)
+        return _measure_ours(method, runs, updates, seed, began)
     scaling = runs.train.standardise().scaling
     noisy, test = (run.scaled_by(scaling).values.astype(float) for run in (runs.train, runs.test))
     if method == "PySINDy":
@@ -124,12 +117,16 @@ def measure(seed: int, system: str, method: str, length: int, updates: int, unit
     }
 
 
-def _measure_ours(
-    build: Callable[[int, int], gd.models.Model], runs: Any, updates: int, seed: int, began: float
-) -> Run:
-    model = build(runs.train.columns, seed)
-    rate = 1e-2 if isinstance(model, gd.models.GRU) else 3e-3
-    rec = train(model, runs.train, updates=updates, learning_rate=rate, key=jax.random.key(seed))
+def build_network(method: str, columns: int, seed: int) -> gd.models.Model:
+    """The network of one of ours."""
+    if method == "gtfdeer":
+        return gd.models.GRU(latent_dim=max(16, 3 * columns), rngs=nnx.Rngs(seed))
+    return gd.models.ClippedShallowPLRNN(latent_dim=columns, hidden_dim=150, rngs=nnx.Rngs(seed))
+
+
+def _measure_ours(method: str, runs: Any, updates: int, seed: int, began: float) -> Run:
+    model = build_network(method, runs.train.columns, seed)
+    rec = train(model, runs.train, updates=updates, learning_rate=OURS[method], key=jax.random.key(seed))
     seconds = time.perf_counter() - began
     scores, test = rec.score(runs.test), rec.standardised(runs.test).values
     starts, ahead = choose_starts(test)
