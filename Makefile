@@ -39,7 +39,8 @@ test-package: .venv/ready ## build the wheel, install it into a clean environmen
 	$(BIN)/python -m pytest -m package tests/test_packaging.py
 
 test-browser: .venv/ready ## three panels in JupyterLab and Chromium, with their latencies
-	$(BIN)/python -m pytest -m browser -s tests/explorables/test_browser.py
+	$(BIN)/python -m pytest -m browser --junitxml=out/browser.xml tests/explorables/test_browser.py
+	@grep -o '<property [^>]*' out/browser.xml
 
 test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 there: one core, 2 GB (minutes; needs a network)
 	$(BIN)/python -m pytest -m binder -s tests/test_binder.py
