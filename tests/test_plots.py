@@ -9,16 +9,11 @@ import numpy as np
 import pytest
 
 from gtfdeer import plots
-from gtfdeer.plots._learning import thinned
 
 TIME = np.linspace(0, 30, 600)
 SPIRAL = np.stack([np.cos(TIME), np.sin(TIME), 0.1 * TIME, TIME**0], axis=1)
-HISTORY = {
-    "loss": np.exp(-np.arange(300) / 100),
-    "alpha": np.linspace(1, 0, 300),
-    "iterations": 5 + np.arange(300) % 4,
-    "seconds": np.arange(300) * 0.1,
-}
+UPDATES = np.arange(300)
+HISTORY = {"loss": np.exp(-UPDATES / 100), "alpha": np.linspace(1, 0, 300), "iterations": 5 + UPDATES % 4}
 FREQUENCIES = np.linspace(0, 5, 100)
 POWER = np.exp(-FREQUENCIES[:, None] * [1.0, 2.0, 3.0, 4.0])
 
@@ -28,18 +23,12 @@ FIGURES = {
     "attractor of one column": lambda: plots.attractor(SPIRAL[:, 0]).figure,
     "attractors": lambda: plots.attractors(SPIRAL, 1.1 * SPIRAL),
     "time_series": lambda: plots.time_series(SPIRAL, SPIRAL[:99], dt=0.05),
-    "spectrum": lambda: plots.spectrum(FREQUENCIES, POWER[:, 0], POWER[:, 1]).figure,
+    "forecast": lambda: plots.forecast(SPIRAL, np.stack([SPIRAL[:99], SPIRAL[:99] + 1]), dt=0.05),
     "spectra": lambda: plots.spectra(FREQUENCIES, POWER, POWER),
     "training": lambda: plots.training(HISTORY),
     "exponents": lambda: plots.exponents(TIME[1:], -14 + SPIRAL[1:] / TIME[1:, None], truth=[0.9, 0, -14]).figure,
     "newton_heatmap": lambda: plots.newton_heatmap(10.0 ** -np.arange(5000).reshape(5, 1000) / 99).figure,
 }
-
-
-def axis_labels(figure):
-    for ax in figure.axes:
-        axes = [ax.xaxis, ax.yaxis] + ([ax.zaxis] if ax.name == "3d" else [])
-        yield from (axis.get_label_text() for axis in axes if axis.get_label_text())
 
 
 def test_drawing_imports_neither_pyplot_nor_jax():
@@ -49,7 +38,6 @@ front_door = sys.modules["gtfdeer"] = types.ModuleType("gtfdeer")  # the real on
 front_door.__path__ = ["gtfdeer"]
 import numpy as np
 from gtfdeer import plots
-from gtfdeer.plots._learning import thinned
 values = np.random.default_rng(0).normal(size=(50, 3))
 plots.png(plots.attractors(values, values)); plots.png(plots.time_series(values, values, dt=1.0))
 assert not {"matplotlib.pyplot", "jax", "jaxtyping"} & set(sys.modules)
@@ -57,26 +45,17 @@ assert not {"matplotlib.pyplot", "jax", "jaxtyping"} & set(sys.modules)
     subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[1], timeout=60)
 
 
-def test_data_and_model_differ_in_colour_line_width_and_marker():
-    for attribute in ("colour", "linestyle", "width", "marker"):
-        assert getattr(plots.DATA, attribute) != getattr(plots.MODEL, attribute)
-
-
-def test_no_two_roles_share_colour_or_marker():
+def test_no_two_roles_share_colour_or_marker_and_data_and_model_nothing():
     roles = [plots.DATA, plots.MODEL, plots.FORCED, plots.ERROR]
     for attribute in ("colour", "marker", "name"):
         assert len({getattr(role, attribute) for role in roles}) == len(roles)
+    assert plots.DATA.linestyle != plots.MODEL.linestyle
+    assert plots.DATA.width != plots.MODEL.width
 
 
-@pytest.mark.parametrize(
-    "figure",
-    [
-        lambda: plots.time_series(SPIRAL, SPIRAL, dt=0.1),
-        lambda: plots.spectrum(FREQUENCIES, POWER[:, 0], POWER[:, 1]).figure,
-    ],
-)
-def test_drawn_data_and_model_keep_their_looks(figure):
-    data, model = figure().axes[0].lines[:2]
+@pytest.mark.parametrize("name", ["time_series", "spectra"])
+def test_drawn_data_and_model_keep_their_looks(name):
+    data, model = FIGURES[name]().axes[0].lines[:2]
     assert (data.get_color(), model.get_color()) == (plots.DATA.colour, plots.MODEL.colour)
     assert data.get_linewidth() > model.get_linewidth()
     assert not data.is_dashed()
@@ -84,54 +63,36 @@ def test_drawn_data_and_model_keep_their_looks(figure):
 
 
 @pytest.mark.parametrize("name", FIGURES)
-def test_every_axis_label_carries_a_unit(name):
-    labels = list(axis_labels(FIGURES[name]()))
+def test_every_figure_becomes_the_same_png_twice_with_units_and_ink_on_it_and_no_global_setting(name):
+    before, figure = dict(matplotlib.rcParams), FIGURES[name]()
+    axes = [getattr(ax, which) for ax in figure.axes for which in ("xaxis", "yaxis", "zaxis") if hasattr(ax, which)]
+    labels = [axis.get_label_text() for axis in axes if axis.get_label_text()]
     assert labels
     assert all("(" in label and label.endswith(")") for label in labels), labels
-
-
-@pytest.mark.parametrize("name", FIGURES)
-def test_every_figure_becomes_a_png_with_ink_on_it(name):
-    picture = plots.png(FIGURES[name](), dpi=50)
+    picture = plots.png(figure, dpi=50)
     assert picture.startswith(b"\x89PNG\r\n\x1a\n")
-    blank = plots.png(plots.figure(6.4, 4.0), dpi=50)
-    assert len(picture) > 2 * len(blank)
-
-
-def test_drawing_changes_no_global_setting():
-    before = dict(matplotlib.rcParams)
-    plots.png(FIGURES["attractors"](), dpi=50)
+    assert len(picture) > 2 * len(plots.png(plots.figure(6.4, 4.0), dpi=50))
+    assert picture == plots.png(FIGURES[name](), dpi=50)
     assert dict(matplotlib.rcParams) == before
-
-
-def test_png_is_the_same_twice():
-    assert plots.png(FIGURES["spectrum"](), dpi=50) == plots.png(FIGURES["spectrum"](), dpi=50)
 
 
 @pytest.mark.parametrize(("columns", "name"), [(4, "3d"), (3, "3d"), (2, "rectilinear"), (1, "rectilinear")])
 def test_attractor_chooses_space_plane_or_delay_by_the_number_of_columns(columns, name):
     assert plots.attractor(SPIRAL[:, :columns]).name == name
-
-
-@pytest.mark.parametrize("columns", [1, 2, 3])
-def test_both_attractor_panels_have_the_same_limits(columns):
     data, model = plots.attractors(SPIRAL[:, :columns], 1.3 * SPIRAL[:, :columns]).axes
-    limits = [[getattr(ax, f"get_{axis}lim")() for axis in "xyz"[: max(columns, 2)]] for ax in (data, model)]
+    limits = [[getattr(ax, f"get_{axis}lim")() for axis in "xyz"[: 2 + (name == "3d")]] for ax in (data, model)]
     assert limits[0] == limits[1]
     assert (data.get_title(), model.get_title()) == ("data", "model")
 
 
-def test_one_column_is_drawn_against_its_future():
-    line = plots.attractor(SPIRAL[:, 0], lag=7).lines[0]
-    np.testing.assert_array_equal(line.get_xdata(), SPIRAL[:-7, 0])
-    np.testing.assert_array_equal(line.get_ydata(), SPIRAL[7:, 0])
-
-
-def test_chosen_lag_of_a_sine_is_a_sixth_of_its_period():
+def test_one_column_is_drawn_against_its_future_a_sixth_of_the_period_of_a_sine_later():
     period = 120
     wave = np.sin(2 * np.pi * np.arange(100 * period) / period)  # cos(2 pi lag / period) = 1/2 there
-    shown = len(wave) - len(plots.attractor(wave).lines[0].get_xdata())
-    assert shown == pytest.approx(period / 6, abs=1)  # one sample: the lag is a whole number
+    line = plots.attractor(wave).lines[0]
+    lag = len(wave) - len(line.get_xdata())
+    assert lag == pytest.approx(period / 6, abs=1)  # one sample: the lag is a whole number
+    np.testing.assert_array_equal(line.get_xdata(), wave[:-lag])
+    np.testing.assert_array_equal(line.get_ydata(), wave[lag:])
 
 
 def test_constant_series_and_constant_model_are_drawn():
@@ -158,14 +119,16 @@ def test_time_series_share_one_time_axis_in_units_of_dt():
     assert figure.axes[0].lines[1].get_xdata()[-1] == pytest.approx(0.5 * 99)
 
 
-def test_series_with_many_columns_says_how_many_are_shown():
-    figure = plots.time_series(np.tile(SPIRAL, (1, 4)), None, dt=1.0)
-    assert len(figure.axes) == 4
-    assert figure.axes[-1].get_title(loc="right") == "the first 4 of 16 columns"
+def test_many_columns_are_not_hidden():
+    many = np.tile(SPIRAL, (1, 4))
+    figures = plots.time_series(many, None, dt=1.0), plots.spectra(FREQUENCIES, *[np.tile(POWER, (1, 4))] * 2)
+    for figure, count in zip(figures, (4, 6), strict=True):
+        assert len(figure.axes) == count
+        assert figure.axes[-1].get_title(loc="right") == f"the first {count} of 16 columns"
 
 
 def test_spectra_are_normalised_so_that_scale_does_not_matter():
-    data, model = plots.spectrum(FREQUENCIES, POWER[:, 0], 1000 * POWER[:, 0]).lines
+    data, model = plots.spectra(FREQUENCIES, POWER[:, 0], 1000 * POWER[:, 0]).axes[0].lines
     np.testing.assert_allclose(data.get_ydata(), model.get_ydata(), rtol=1e-12)  # one rounded division each
 
 
@@ -176,13 +139,10 @@ def test_training_shows_three_panels_and_counts_updates_without_a_loss():
     assert top.get_yscale() == "log"
     assert top.get_title(loc="right").endswith(": 2")
     assert bottom.get_shared_x_axes().joined(top, middle)
-
-
-def test_training_of_a_single_update_is_drawn():
     plots.png(plots.training({name: values[:1] for name, values in HISTORY.items()}), dpi=50)
 
 
-def test_bold_line_is_the_running_median_not_the_spike():
+def test_bold_line_is_the_median_not_the_spike():
     loss = np.ones(400)
     loss[200] = 1e6
     bold = plots.training({"loss": loss, "alpha": loss * 0, "iterations": loss}).axes[0].lines[1]
@@ -213,15 +173,13 @@ def test_every_solver_of_the_bench_has_a_look_of_its_own():
     ("call", "sentence"),
     [
         (lambda: plots.attractor(np.zeros((2, 3, 4))), "one trajectory of shape"),
-        (lambda: plots.attractor(SPIRAL, columns=(0, 9)), "numbers from 0 to 3"),
-        (lambda: plots.attractor(SPIRAL, columns=(0, 1, 2, 3)), "three axes"),
-        (lambda: plots.attractor(SPIRAL, ax=plots.figure().add_subplot()), "figure3d"),
-        (lambda: plots.attractor(SPIRAL[:, 0], lag=600), "lag of 600 samples"),
+        (lambda: plots.attractor(SPIRAL, ax=plots.figure().add_subplot()), "projection='3d'"),
         (lambda: plots.attractor(SPIRAL, names=["x"]), "one name a column"),
         (lambda: plots.attractors(SPIRAL, SPIRAL[:, :2]), "4 columns but the generated series has 2"),
         (lambda: plots.attractors(np.nan * SPIRAL, SPIRAL), "without a finite number"),
         (lambda: plots.time_series(SPIRAL, SPIRAL, dt=0.0), "dt is 0.0"),
-        (lambda: plots.spectrum([0, 1, 2], [1, 2], [1, 2]), "3 frequencies"),
+        (lambda: plots.time_series(SPIRAL, SPIRAL, dt=1.0, columns=[0, 9]), "numbers from 0 to 3"),
+        (lambda: plots.spectra([0, 1, 2], [1, 2], [1, 2]), "3 frequencies"),
         (lambda: plots.training({"loss": [1.0]}), "lacks alpha, iterations"),
         (lambda: plots.newton_heatmap([[1.0, -1.0]]), "logarithmic"),
         (lambda: plots.exponents([1.0], [[1.0], [2.0]]), "one row a time"),
@@ -234,7 +192,7 @@ def test_bad_input_is_refused_with_what_to_do(call, sentence):
 
 @pytest.mark.parametrize(("count", "points"), [(0, 0), (1, 1), (7, 7), (10, 10), (11, 10), (1005, 10)])
 def test_a_thinned_curve_spans_the_whole_run(count, points):
-    numbers, values = thinned(np.arange(1.0, count + 1), 10)
+    numbers, values = plots.thinned(np.arange(1.0, count + 1), 10)
     assert len(numbers) == len(values) == points
     assert np.all(np.diff(values) > 0)
     assert count == 0 or numbers[-1] == count
@@ -242,4 +200,4 @@ def test_a_thinned_curve_spans_the_whole_run(count, points):
 
 def test_a_thinned_curve_leaves_out_what_is_not_finite():
     values = np.array([1.0, np.nan, 3.0, np.nan, np.inf, np.nan])
-    np.testing.assert_array_equal(thinned(values, 2)[1], [2.0, np.nan])
+    np.testing.assert_array_equal(plots.thinned(values, 2)[1], [2.0, np.nan])

@@ -13,10 +13,10 @@ Examples:
     b'PNG'
 """
 
-from ._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, figure3d, png
+from ._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, png
 from ._learning import exponents, newton_heatmap, thinned, training
 from ._orbits import attractor, attractors
-from ._series import forecast, spectra, spectrum, time_series
+from ._series import forecast, spectra, time_series
 from ._speed import speedup
 
 __all__ = [
@@ -32,12 +32,10 @@ __all__ = [
     "dress",
     "exponents",
     "figure",
-    "figure3d",
     "forecast",
     "newton_heatmap",
     "png",
     "spectra",
-    "spectrum",
     "speedup",
     "thinned",
     "time_series",

@@ -73,19 +73,6 @@ def figure(width: float = 6.4, height: float = 4.0) -> Figure:
     return blank
 
 
-def figure3d(width: float = 5.2, height: float = 4.8) -> Figure:
-    """A figure that holds one empty 3-D axes, `figure3d().axes[0]`.
-
-    Examples:
-        >>> from gtfdeer.plots import figure3d
-        >>> figure3d().axes[0].name
-        '3d'
-    """
-    blank = figure(width, height)
-    blank.add_subplot(projection="3d")
-    return blank
-
-
 def png(drawing: Figure | Axes, dpi: float = 144) -> bytes:
     """PNG bytes of a figure, or of the figure that an axes belongs to; safe to call from any thread.
 

@@ -1,4 +1,4 @@
-"""Before any ink: one trajectory as a table, its columns and their names, limits that two orbits share."""
+"""One trajectory as a table, names of its columns, limits that two orbits share, values for a logarithmic axis."""
 
 from __future__ import annotations
 
@@ -46,19 +46,6 @@ def as_vector(values: ArrayLike, name: str) -> Float[np.ndarray, " length"]:
     return array
 
 
-def pick_columns(total: int, columns: Sequence[int] | None, most: int) -> tuple[int, ...]:
-    """The columns to draw: the ones asked for, or the first `most`."""
-    if columns is None:
-        return tuple(range(min(most, total)))
-    known = all(0 <= column < total for column in columns)
-    if not known or not columns:
-        raise ValueError(
-            f"columns={tuple(columns)} was asked of a series with {total} columns; "
-            f"pass one or more numbers from 0 to {total - 1}."
-        )
-    return tuple(columns)
-
-
 def column_names(total: int, names: Sequence[str] | None) -> tuple[str, ...]:
     """One name a column: x_1, x_2, ... where none is given."""
     if names is None:
@@ -66,20 +53,6 @@ def column_names(total: int, names: Sequence[str] | None) -> tuple[str, ...]:
     if len(names) != total:
         raise ValueError(f"{len(names)} names were given for {total} columns; pass one name a column.")
     return tuple(names)
-
-
-def half_correlation_lag(series: Float[np.ndarray, " time"]) -> int:
-    """The first lag, in samples, at which the autocorrelation has fallen below one half; at least 1.
-
-    For pictures: the customary 1/e (H. Kantz and T. Schreiber, "Nonlinear Time Series Analysis", 2004) folds
-    a chaotic orbit over itself, which hides its shape.
-    """
-    finite = series[np.isfinite(series)]
-    if not finite.size:
-        return 1
-    power = np.abs(np.fft.rfft(finite - finite.mean(), 2 * len(finite))) ** 2
-    correlation = np.fft.irfft(power)[: len(finite)]
-    return max(1, int(np.argmax(correlation < correlation[0] / 2)))
 
 
 def common_limits(data: Float[np.ndarray, " time"], model: Float[np.ndarray, " steps"]) -> tuple[float, float]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,8 +24,8 @@ SOLVER = Role("solver", "#555555", "-", 1.4, "v")  # neither data nor model: gre
 def training(history: Mapping[str, ArrayLike]) -> Figure:
     """Draw a training run: loss, forcing strength and solver iterations over the updates, one panel each.
 
-    Light lines are single updates; the bold line is the running median (of the iterations: mean) over a
-    fortieth of the run, and the band holds the middle 80 % of the updates in it.
+    Light lines are single updates; the bold line joins the medians of forty stretches of the run, and the band
+    holds the middle 80 % of the updates in them.
 
     Args:
         history: arrays (U,) under "loss", "alpha" and "iterations", one entry an update; where there is "gain", the
@@ -54,9 +54,9 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     strength, name = (as_vector(history["gain"], "gain"), "$s\\,|K|$") if "gain" in history else (alpha, "$\\alpha$")
     sheet = figure(7.0, 5.6)
     top, middle, bottom = sheet.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
-    _summarised(top, above_zero(loss), ERROR, np.median)
-    _summarised(middle, strength, FORCED, np.median)
-    _summarised(bottom, iterations, SOLVER, np.mean)
+    _summarise(top, above_zero(loss), ERROR)
+    _summarise(middle, strength, FORCED)
+    _summarise(bottom, iterations, SOLVER)
     top.set_yscale("log")
     middle.set_ylim(-0.05, 1.05)
     bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
@@ -77,15 +77,25 @@ def thinned(values: Float[np.ndarray, " updates"], most: int = 2000) -> tuple[np
     >>> thinned(np.arange(6.0), 2)
     (array([3, 6]), array([1., 4.]))
     """
-    ends = np.unique(np.linspace(0, len(values), min(len(values), most) + 1).astype(int))
-    if len(ends) > len(values):
-        return ends[1:], values
-    places = ends[:-1, None] + np.arange(np.diff(ends).max())  # one row a stretch; all medians at once
-    stretches = np.where(places < ends[1:, None], values[np.minimum(places, len(values) - 1)], np.nan)
+    ends, (middle,) = _quantiles(values, most, 0.5)
+    return ends, middle
+
+
+def _quantiles(values: Float[np.ndarray, " updates"], most: int, *shares: float) -> tuple[np.ndarray, list[np.ndarray]]:
+    """Where each of at most `most` equal stretches ends, and quantiles of what is finite in it; NaN for nothing."""
+    ends = np.unique(np.linspace(0, len(values), min(len(values), most) + 1).astype(int))[1:]
+    if not len(ends):
+        return ends, [np.zeros(0)] * len(shares)
+    begins = np.append(0, ends[:-1])[:, None]
+    places = begins + np.arange((ends - begins[:, 0]).max())  # one row a stretch: np.nanquantile would loop over them
+    stretches = np.where(places < ends[:, None], values[np.minimum(places, len(values) - 1)], np.nan)
     stretches = np.sort(np.where(np.isfinite(stretches), stretches, np.nan), axis=1)  # NaN last
-    count = np.isfinite(stretches).sum(axis=1)
-    middle = np.stack([(count - 1) // 2, count // 2], axis=1).clip(0, stretches.shape[1] - 1)
-    return ends[1:], np.take_along_axis(stretches, middle, axis=1).mean(axis=1)
+    found = []
+    for share in shares:
+        place = share * np.maximum(np.isfinite(stretches).sum(axis=1, keepdims=True) - 1, 0)
+        low, high = (np.take_along_axis(stretches, f(place).astype(int), axis=1) for f in (np.floor, np.ceil))
+        found.append((low + (place % 1) * (high - low))[:, 0])
+    return ends, found
 
 
 def exponents(
@@ -194,28 +204,10 @@ def _list_values(ax: Axes, last: Float[np.ndarray, " exponents"], known: Float[n
     ax.annotate("\n".join(rows), (1.02, 0.5), xycoords="axes fraction", **style)
 
 
-def _summarised(
-    ax: Axes, values: Float[np.ndarray, " updates"], role: Role, average: Callable[[np.ndarray], float]
-) -> None:
-    """Every update in a light line, the running average in a bold one, the middle 80 % as a band."""
-    centres, low, middle, high = _running(values, average)
+def _summarise(ax: Axes, values: Float[np.ndarray, " updates"], role: Role) -> None:
+    """Every update in a light line, medians in a bold one, the middle 80 % as a band."""
+    ends, (low, middle, high) = _quantiles(values, 40, 0.1, 0.5, 0.9)
     ax.plot(np.arange(1, len(values) + 1), values, color=role.colour, linewidth=0.6, alpha=0.3)
-    ax.fill_between(centres, low, high, color=role.colour, alpha=0.2, linewidth=0)
-    ax.plot(centres, middle, color=role.colour, linewidth=2.0)
+    ax.fill_between(ends, low, high, color=role.colour, alpha=0.2, linewidth=0)
+    ax.plot(ends, middle, color=role.colour, linewidth=2.0)
     ax.margins(x=0.01)
-
-
-def _running(
-    values: Float[np.ndarray, " updates"], average: Callable[[np.ndarray], float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """At 400 updates or fewer: their numbers, and the running 10 % quantile, average and 90 % quantile."""
-    half = len(values) // 80
-    centres = np.unique(np.linspace(0, len(values) - 1, min(len(values), 400)).astype(int))
-    summary = np.full((len(centres), 3), np.nan)
-    for row, centre in enumerate(centres):
-        window = values[max(0, centre - half) : centre + half + 1]
-        finite = window[np.isfinite(window)]
-        if finite.size:
-            low, high = np.quantile(finite, (0.1, 0.9))
-            summary[row] = low, average(finite), high
-    return centres + 1, summary[:, 0], summary[:, 1], summary[:, 2]

@@ -10,11 +10,15 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ._canvas import DATA, INK, MODEL, Role, dress, figure, legend, note
-from ._frames import above_zero, as_pair, as_vector, column_names, common_limits, missing_share, pick_columns
+from ._frames import above_zero, as_pair, as_vector, column_names, common_limits, missing_share
 
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import ArrayLike
+
+    Spectrum = Float[np.ndarray, " frequencies"]
+
+_SERIES, _SPECTRA = 4, 6  # columns that are drawn
 
 
 def time_series(
@@ -51,7 +55,14 @@ def time_series(
     """
     data, model = as_pair(reference, reference if generated is None else generated)
     total = data.shape[1]
-    sheet, panels, chosen = _stack_panels(total, dt, columns, names, unit, f"time $t$ ({time_unit})")
+    chosen = [*range(min(_SERIES, total))] if columns is None else columns
+    if not chosen or not set(chosen) <= set(range(total)):
+        raise ValueError(
+            f"columns={(*chosen,)} was asked of a series with {total} columns; "
+            f"pass one or more numbers from 0 to {total - 1}."
+        )
+    labels = column_names(total, names)
+    sheet, panels = _stack_panels([labels[column] for column in chosen], dt, unit, f"time $t$ ({time_unit})")
     for panel, column in zip(panels, chosen, strict=True):
         limits = common_limits(data[:, column], model[:, column])
         panel.plot(dt * np.arange(len(data)), data[:, column], **DATA.line(len(data)))
@@ -60,11 +71,10 @@ def time_series(
             missing = missing_share([model[:, column]], [limits])
             note(panel, f"{missing:.1%} of the {role.name} lies outside" if missing > 0 else "")
         panel.set_ylim(*limits)
-        panel.margins(x=0.01)
     if generated is not None:
         legend(sheet, panels[0])
-    if columns is None and total > len(chosen):
-        note(panels[-1], f"the first {len(chosen)} of {total} columns")
+    if columns is None and total > _SERIES:
+        note(panels[-1], f"the first {_SERIES} of {total} columns")
     return sheet
 
 
@@ -73,17 +83,16 @@ def forecast(
     ahead: ArrayLike,
     dt: float,
     *,
-    columns: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     unit: str = "data units",
     time_unit: str = "time unit",
 ) -> Figure:
-    """Draw the end of a recording and what is forecast after it, one panel a column; an ensemble as a band.
+    """Draw the end of a recording and what is forecast after it, a panel for each of the first four columns.
 
     Args:
         known: (T, N), the recording; as many rows of its end are drawn as are forecast.
         ahead: (S, N), a forecast, or (K, S, N), an ensemble: its median, and the band that holds 80 % of it.
-        dt, columns, names, unit, time_unit: as in `time_series`.
+        dt, names, unit, time_unit: as in `time_series`.
 
     Examples:
         >>> import numpy as np
@@ -94,90 +103,32 @@ def forecast(
     members = np.asarray(ahead)
     members = members if members.ndim == 3 else members[None]
     past, middle = as_pair(known, np.median(members, axis=0))
-    past, total, steps = past[-len(middle) :], middle.shape[1], len(middle)
+    past, steps = past[-len(middle) :], len(middle)
     low, high = np.quantile(members, (0.1, 0.9), axis=0)
-    label = f"time $t$ after the last row ({time_unit})"
-    sheet, panels, chosen = _stack_panels(total, dt, columns, names, unit, label)
+    labels, label = column_names(middle.shape[1], names)[:_SERIES], f"time $t$ after the last row ({time_unit})"
+    sheet, panels = _stack_panels(labels, dt, unit, label)
     times = dt * np.arange(1, steps + 1)
-    for panel, column in zip(panels, chosen, strict=True):
+    for column, panel in enumerate(panels):
         panel.plot(dt * np.arange(1 - len(past), 1), past[:, column], **DATA.line(len(past)))
         panel.plot(times, middle[:, column], **MODEL.line(steps))
         if len(members) > 1:
             band = {"color": MODEL.colour, "alpha": 0.25, "linewidth": 0, "label": "80 % of the ensemble"}
             panel.fill_between(times, low[:, column], high[:, column], **band)
-        panel.margins(x=0.01)
     legend(sheet, panels[0])
     return sheet
 
 
-def _stack_panels(
-    total: int,
-    dt: float,
-    columns: Sequence[int] | None,
-    names: Sequence[str] | None,
-    unit: str,
-    time_label: str,
-) -> tuple[Figure, list[Axes], tuple[int, ...]]:
-    """A figure with one panel a column under one time axis, and the columns drawn: the first four unless chosen."""
+def _stack_panels(labels: Sequence[str], dt: float, unit: str, time_label: str) -> tuple[Figure, list[Axes]]:
+    """A figure with one panel a column under one time axis."""
     if not dt > 0:
         raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
-    chosen, labels = pick_columns(total, columns, most=4), column_names(total, names)
-    sheet = figure(7.4, 1.3 + 1.2 * len(chosen))
-    panels = list(sheet.subplots(len(chosen), 1, sharex=True, squeeze=False)[:, 0])
-    for panel, column in zip(panels, chosen, strict=True):
-        dress(panel, "", f"{labels[column]} ({unit})")
-    panels[-1].set_xlabel(time_label, fontsize=10, color=INK)
+    sheet = figure(7.4, 1.3 + 1.2 * len(labels))
+    panels = list(sheet.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0])
+    for panel, label in zip(panels, labels, strict=True):
+        dress(panel, "", f"{label} ({unit})").margins(x=0.01)
+    dress(panels[-1], time_label, f"{labels[-1]} ({unit})")
     sheet.align_ylabels()
-    return sheet, panels, chosen
-
-
-def spectrum(
-    frequencies: ArrayLike,
-    reference: ArrayLike,
-    generated: ArrayLike,
-    *,
-    time_unit: str = "time unit",
-    ax: Axes | None = None,
-) -> Axes:
-    """Draw two power spectra of one column on a logarithmic axis, each divided by its sum.
-
-    Frequency zero, the mean, is left out. The frequency axis ends where the data have 99.99 % of their power;
-    `ax.set_xlim` shows the rest.
-
-    Args:
-        frequencies: (F,), per `time_unit`, ascending.
-        reference, generated: (F,), power of the data and of the model at these frequencies.
-        time_unit: unit of time.
-        ax: where to draw; a new figure where None.
-
-    Raises:
-        ValueError: the lengths differ, or a power is negative.
-
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import spectrum
-        >>> f = np.linspace(0, 50, 200)
-        >>> spectrum(f, np.exp(-f), np.exp(-1.1 * f), time_unit="s").get_xlabel()
-        'frequency $f$ (1/s)'
-    """
-    f = as_vector(frequencies, "frequencies")
-    powers = as_vector(reference, "reference"), as_vector(generated, "generated")
-    for power in powers:
-        if len(power) != len(f):
-            raise ValueError(
-                f"a spectrum has {len(power)} values but there are {len(f)} frequencies; pass one for each."
-            )
-    data, model = (_shares(power[f > 0]) for power in powers)
-    ax = figure(6.4, 3.6).add_subplot() if ax is None else ax
-    ax.plot(f[f > 0], data, **DATA.line())
-    ax.plot(f[f > 0], model, **MODEL.line())
-    visible = slice(0, int(np.searchsorted(np.nancumsum(data), 0.9999)) + 1)
-    lowest = max(np.nanmin(data[visible]) / 100, min(np.nanmin(data[visible]), np.nanmin(model[visible])))
-    ax.set_yscale("log")
-    ax.set_ylim(lowest / 2, 2 * max(np.nanmax(data), np.nanmax(model)))
-    ax.set_xlim(0, f[f > 0][visible][-1])
-    ax.legend(loc="upper right", frameon=False, fontsize=9, labelcolor=INK)
-    return dress(ax, f"frequency $f$ (1/{time_unit})", "power (share of total)")
+    return sheet, panels
 
 
 def spectra(
@@ -185,16 +136,17 @@ def spectra(
     reference: ArrayLike,
     generated: ArrayLike,
     *,
-    columns: Sequence[int] | None = None,
     names: Sequence[str] | None = None,
     time_unit: str = "time unit",
 ) -> Figure:
-    """Draw the power spectra of several columns, one small panel each, all with the same axes.
+    """Draw the power spectra of the first six columns, each divided by its sum, one small panel each, on equal axes.
+
+    Frequency zero, the mean, is left out. The frequency axis ends where the data have 99.99 % of their power;
+    `sheet.axes[0].set_xlim` shows the rest.
 
     Args:
         frequencies: (F,), per `time_unit`, ascending.
         reference, generated: (F, N) or (F,), power of the data and of the model, one column a variable.
-        columns: column numbers; the first six where None, and the figure says so.
         names: N names of the columns; x_1, x_2, ... where None.
         time_unit: unit of time.
 
@@ -208,33 +160,44 @@ def spectra(
         >>> [ax.get_title() for ax in spectra(f[:, 0], np.exp(-f * [1, 2]), np.exp(-f)[:, [0, 0]]).axes]
         ['$x_{1}$', '$x_{2}$']
     """
-    data, model = as_pair(reference, generated)
+    f, (data, model) = as_vector(frequencies, "frequencies"), as_pair(reference, generated)
+    for power in (data, model):
+        if len(power) != len(f):
+            raise ValueError(
+                f"a spectrum has {len(power)} values but there are {len(f)} frequencies; pass one for each."
+            )
     total = data.shape[1]
-    chosen, labels = pick_columns(total, columns, most=6), column_names(total, names)
-    rows, across = -(-len(chosen) // 3), min(len(chosen), 3)
+    labels = column_names(total, names)[:_SPECTRA]
+    rows, across = -(-len(labels) // 3), min(len(labels), 3)
     sheet = figure(1.2 + 2.7 * across, 0.8 + 2.3 * rows)
     panels = sheet.subplots(rows, across, sharex=True, sharey=True, squeeze=False).ravel()
     limits = []
-    for place, (panel, column) in enumerate(zip(panels, chosen, strict=False)):
-        spectrum(frequencies, data[:, column], model[:, column], time_unit=time_unit, ax=panel)
-        limits.append((*panel.get_xlim(), *panel.get_ylim()))
-        panel.get_legend().remove()
-        panel.set_title(labels[column], fontsize=10, color=INK)
-        has_neighbour_below, has_neighbour_left = place + across < len(chosen), place % across > 0
-        panel.xaxis.label.set_visible(not has_neighbour_below)
-        panel.yaxis.label.set_visible(not has_neighbour_left)
+    for column, (panel, label) in enumerate(zip(panels, labels, strict=False)):
+        limits.append(_draw_spectra(panel, f, data[:, column], model[:, column]))
+        panel.set_title(label, fontsize=10, color=INK)
+        has_neighbour_below, has_neighbour_left = column + across < len(labels), column % across > 0
+        dress(
+            panel,
+            "" if has_neighbour_below else f"frequency $f$ (1/{time_unit})",
+            "" if has_neighbour_left else "power (share of total)",
+        )
         panel.tick_params(labelbottom=not has_neighbour_below)
-    for unused in panels[len(chosen) :]:
+    for unused in panels[len(labels) :]:
         unused.remove()
-    left, right, bottom, top = np.transpose(limits)
-    panels[0].set(xlim=(left.min(), right.max()), ylim=(bottom.min(), top.max()))
+    right, bottom, top = np.transpose(limits)
+    panels[0].set(xlim=(0, right.max()), ylim=(bottom.min(), top.max()), yscale="log")
     legend(sheet, panels[0])
-    if columns is None and total > len(chosen):
-        note(panels[len(chosen) - 1], f"the first {len(chosen)} of {total} columns")
+    if total > _SPECTRA:
+        note(panels[_SPECTRA - 1], f"the first {_SPECTRA} of {total} columns")
     return sheet
 
 
-def _shares(power: Float[np.ndarray, " frequencies"]) -> Float[np.ndarray, " frequencies"]:
-    """Power divided by its sum, fit for a logarithmic axis."""
-    total = np.nansum(power)
-    return above_zero(power / total if total > 0 else power)
+def _draw_spectra(ax: Axes, f: Spectrum, *powers: Spectrum) -> tuple[float, float, float]:
+    """Draw data and model as shares; return the frequency up to which the data have power, and limits of the shares."""
+    data, model = (above_zero(p / total if (total := np.nansum(p)) > 0 else p) for p in (p[f > 0] for p in powers))
+    ax.plot(f[f > 0], data, **DATA.line())
+    ax.plot(f[f > 0], model, **MODEL.line())
+    visible = slice(0, int(np.searchsorted(np.nancumsum(data), 0.9999)) + 1)
+    least = np.nanmin(data[visible])
+    lowest = max(least / 100, min(least, np.nanmin(model[visible])))
+    return f[f > 0][visible][-1], lowest / 2, 2 * max(np.nanmax(data), np.nanmax(model))
