@@ -44,6 +44,7 @@ def _record(shown):
         return
     if canvas:
         panel._finish_preparing()
+        panel._redraw()
     def encode(value):
         return base64.b64encode(value).decode()
     def take():

@@ -66,18 +66,6 @@ def hline(at: Any, role: str = "truth", **more: Any) -> Description:
     return {**vline(at, role, **more), "type": "hline"}
 
 
-def counts_plot(label: str, counts: Any, most: int) -> Description:
-    """Iterations for the first of `PREPARED`, below on the right; -1 did not converge, a cross above `most`."""
-    counts, alphas = np.asarray(counts), PREPARED[: len(counts)]
-    good = counts >= 0
-    return plot(
-        *(1, 1, ALPHA, axis(label, (0, most + 2))),
-        line(counts[good], "error", alphas[good], "iterations", marker="D", size=2),
-        line(np.full((~good).sum(), most + 1), "truth", alphas[~good], "no convergence", marker="x", line=False),
-        vline("alpha", "model", strong=True),
-    )
-
-
 def pack(plots: Sequence[Description]) -> tuple[list[Description], dict[str, Any]]:
     """Plots that name their arrays, and the arrays as they travel: shape, and float32 (browsers are little-endian)."""
     named, arrays = [], {}
@@ -124,10 +112,13 @@ class Canvas(anywidget.AnyWidget):
         found = np.frombuffer(packed["data"], np.float32).reshape(packed["shape"])
         return found[min(round(self.values.get(row, 0)), len(found) - 1)] if row and len(found) else found
 
-    def last_row(self, slider: str) -> int:
-        """The end of a slider that points at rows of arrays."""
-        items = [item for p in self.spec.get("plots", ()) for item in p["items"] if item.get("row") == slider]
-        return max((self.arrays[item.get("y") or item["z"]]["shape"][0] for item in items), default=1) - 1
+    def turn(self, name: str, value: Any) -> None:
+        """Set a slider, as if it were let go there."""
+        (slider,) = (slider for slider in self.spec["sliders"] if slider["name"] == name)
+        items = [item for p in self.spec.get("plots", ()) for item in p["items"] if item.get("row") == name]
+        rows = max((self.arrays[item.get("y") or item["z"]]["shape"][0] for item in items), default=1)
+        stops = slider.get("stops", range(rows))
+        self.values = {**self.values, name: type(stops[0])(min(max(value, stops[0]), stops[-1]))}
 
     def text(self) -> str:
         """The summary for the sliders as they stand."""
@@ -166,12 +157,7 @@ def _look(item: Description, points: int = 1) -> dict[str, Any]:
 def _draw_orbit(canvas: Canvas, ax: Any, p: Description) -> None:
     for item in p["items"]:
         values = canvas.array(item["y"], item.get("row"))
-        values = np.pad(values, ((0, 0), (0, 3 - values.shape[1])))
-        look = {**_look(item, len(values)), "linestyle": "-", "marker": None}
-        if item.get("line", True):
-            ax.plot(*values.T, **look)
-        if item.get("marker"):
-            ax.plot(*values[-1:].T, item["marker"], color=look["color"])
+        figures.attractor(np.pad(values, ((0, 0), (0, 3 - values.shape[1]))), role=_ROLES[item["role"]], ax=ax)
     ax.set(xlim=p["range"][0], ylim=p["range"][1], zlim=p["range"][2])
     ax.view_init(elev=p["view"]["tilt"], azim=p["view"]["turn"])
     ax.set_box_aspect(None, zoom=1.45)

@@ -1,8 +1,12 @@
-"""Controls with a visible label each, and their values as attributes of a panel."""
+"""Controls with a visible label each, declared in the body of a panel, and their values as its attributes.
+
+class Dial(Panel):
+    length = menu("length T", (300, 1000))      # dial.length, dial.length = 1000
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
@@ -10,40 +14,48 @@ import ipywidgets as widgets
 _LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "max_width": "100%"}}
 
 
-class Setting:
-    """A control's value as an attribute: `panel.alpha`, `panel.alpha = 0.3`."""
+class Control:
+    """A widget above the picture, which `make` makes for each panel."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
     def __get__(self, panel: Any, owner: type | None = None) -> Any:
-        if panel is None:
-            return self
-        return panel.controls[self.name].value if self.name in panel.controls else panel._canvas.values[self.name]
+        return self if panel is None else panel.controls[self.name].value
 
     def __set__(self, panel: Any, value: Any) -> None:
-        if self.name in panel.controls:
-            panel.controls[self.name].value = value
-        else:
-            panel.turn(self.name, value)
+        panel.controls[self.name].value = value
 
 
-def slider(label: str, value: float, low: float, high: float, step: float) -> Any:
+class Turn(Control):
+    """A slider below the picture, which answers while it is dragged; without stops it points at rows of arrays."""
+
+    def __init__(self, label: str, stops: Sequence[float] = (), value: float = 0) -> None:
+        super().__init__(lambda: {"name": self.name, "label": label} | ({"stops": [*stops]} if stops else {}))
+        self.value = value
+
+    def __get__(self, panel: Any, owner: type | None = None) -> Any:
+        return self if panel is None else panel._canvas.values[self.name]
+
+    def __set__(self, panel: Any, value: Any) -> None:
+        panel._canvas.turn(self.name, value)
+
+
+def slider(label: str, value: float, low: float, high: float, step: float) -> Control:
     """A slider with its number box; it answers when it is let go, not while it moves."""
     whole = all(isinstance(x, int) for x in (value, low, high, step))
     kind, more = (widgets.IntSlider, {}) if whole else (widgets.FloatSlider, {"readout_format": ".3g"})
     given = {"value": value, "min": low, "max": high, "step": step, "description": label, "continuous_update": False}
-    return kind(**given, **more, **_LOOK)
+    return Control(lambda: kind(**given, **more, **_LOOK))
 
 
-def menu(label: str, options: Sequence[Any], value: Any = None) -> Any:
+def menu(label: str, options: Iterable[Any], value: Any = None) -> Control:
     """A drop-down, at its first option unless told otherwise."""
-    return widgets.Dropdown(options=options, value=options[0] if value is None else value, description=label, **_LOOK)
-
-
-def button(label: str) -> Any:
-    """A button with a word on it."""
-    return widgets.Button(description=label, layout={"width": "9em"})
+    given: dict[str, Any] = {"options": [*options], "description": label} | ({} if value is None else {"value": value})
+    return Control(lambda: widgets.Dropdown(**given, **_LOOK))
 
 
 def plural(count: int, noun: str) -> str:

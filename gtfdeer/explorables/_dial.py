@@ -18,14 +18,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import Reconstruction, data, forcing, solvers
-from ._canvas import ALPHA, ALPHAS, PREPARED, axis, counts_plot, hline, line, plot, vline
-from ._controls import Setting, menu
-from ._panel import Panel
-from ._task import COMPILE_FAST, SYSTEMS, Task, compile_fast, task_of
+from .. import forcing, solvers
+from ._canvas import ALPHA, ALPHAS, PREPARED, axis, hline, line, plot, vline
+from ._controls import Turn, menu
+from ._sweep import SweepPanel
+from ._task import COMPILE_FAST, SYSTEMS, Task, compile_fast
 
 LENGTHS = (300, 1000)
-_DEER = solvers.DEER(tol=1e-5, max_iterations=30)
 _FORGOTTEN = -2  # log10: 1 %
 _BLOCKS = 10  # of a trajectory, whose exponents scatter as the estimate errs
 
@@ -37,17 +36,23 @@ class Run:
     Attributes:
         states: `(T, M)`, the forced solution, in standard deviations.
         growth: `(T,)`, log10 |J_t .. J_1 v|: how far an error of the start has grown after t steps.
+        iterations: of DEER from an all-zero guess; -1 where it did not converge.
     """
 
     task: Task
     alpha: float
     states: np.ndarray
     growth: np.ndarray
+    iterations: int
 
     @property
     def exponent(self) -> float:
         """Largest Lyapunov exponent of the forced map along this run, per unit of time."""
         return float(self.growth[-1] * np.log(10) / (len(self.growth) * self.task.dt))
+
+    @property
+    def numbers(self) -> tuple[float, ...]:
+        return self.iterations, self.exponent
 
     @property
     def error(self) -> float:
@@ -66,56 +71,56 @@ class Run:
     def verdict(self) -> str:
         """Chaotic or contracting, where the exponent differs from 0 by 1.5 standard errors."""
         if abs(self.exponent) <= 1.5 * self.error:
-            return "neither: the exponent is 0 within its error, errors neither grow nor fade"
-        return "chaotic, errors grow" if self.exponent > 0 else "contracting, errors are forgotten"
+            return "idle: neither: the exponent is 0 within its error, errors neither grow nor fade"
+        return "idle: chaotic, errors grow" if self.exponent > 0 else "idle: contracting, errors are forgotten"
+
+    def describe(self) -> list[str]:
+        return [
+            f"{self.task.name}, alpha {self.alpha:.3g}, T {len(self.growth)}: exponent of the forced map "
+            f"{self.exponent:.2f} ± {self.error:.2f} per {self.task.unit}; an error of the start "
+            f"is below 1 % after {self.memory} of {len(self.growth)} steps."
+        ]
+
+    def draw(self, most: int) -> list[dict[str, Any]]:
+        """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
+        shown = np.unique(np.linspace(0, len(self.growth) - 1, min(len(self.growth), most)).astype(int))
+        teacher, t = self.task.teacher[:, 0], shown + 1
+        size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(self.growth)))
+        return [
+            plot(
+                *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
+                line(teacher[shown], "data", shown, "data (the teacher)"),
+                line(self.states[shown, 0], "forced", t, "forced run"),
+            ),
+            plot(
+                *(1, 0, time, axis("log10 |J_t .. J_1 v|", (-6, 6))),
+                line(np.clip(self.growth[shown], -5.9, 5.9), "error", t, "error of the start"),
+                hline(0, label="as at the start"),
+                hline(_FORGOTTEN, "forced", label="1 % of it"),
+            ),
+        ]
 
 
-class ForcingDial(Panel):
+class ForcingDial(SweepPanel):
     """Turn alpha and see the forced trajectory, the product of Jacobians, the exponent, and where DEER converges.
 
-    Controls: `subject`, `length`, and below the picture `alpha`, which never compiles: 62 values are computed at once
-    for each system and length, and drawn while alpha is dragged.
-
-    Args:
-        reconstruction, series: a trained model and the recording that teaches it, beside the known systems.
-        strict: as for every panel.
-
-    Attributes:
-        found: the `Run` that is shown.
+    Controls: `subject`, `length`, and below the picture `alpha`. Arguments and attributes as of every `SweepPanel`:
+    `reconstruction` and `series` (a trained model and what teaches it), `strict`, `found`, a `Run`.
     """
 
-    subject, length, alpha = Setting(), Setting(), Setting()
-
-    def __init__(
-        self,
-        reconstruction: Reconstruction | None = None,
-        series: data.Series | None = None,
-        *,
-        strict: bool | None = None,
-    ) -> None:
-        super().__init__(strict=strict)
-        self._subjects: dict[str, Any] = {} if reconstruction is None else {"trained model": reconstruction}
-        self._series = series
-        self._program = self._remembering(self._make_program)
-        self._swept: dict[tuple[str, int], list[Run]] = {}
-        self._counts: dict[tuple[str, int], np.ndarray] = {}
-        self._framed: tuple[str, int] | None = None
-        self._add(self.run, subject=menu("system", [*self._subjects, *SYSTEMS]), length=menu("length T", LENGTHS, 1000))
-        turn = {"name": "alpha", "label": "forcing alpha", "stops": ALPHAS}
-        self._add_turns(self.run, turn, alpha=0.0)
-        self._attempt(self.run)
+    subject, length = menu("system", SYSTEMS), menu("length T", LENGTHS, 1000)
+    alpha = Turn("forcing alpha", ALPHAS)
+    most = 30
 
     @property
     def exponents(self) -> np.ndarray:
         """The exponents for 62 alphas: zero, and 0.001 to 1 at equal ratios."""
-        return np.array([run.exponent for run in self._swept[self._key]])
+        return self._numbers()[:, 1]
 
     @property
     def iterations(self) -> np.ndarray:
         """DEER's iterations for the same alphas, from an all-zero guess; -1 where it did not converge."""
-        if self._key not in self._counts:
-            self._finish_preparing()
-        return self._counts[self._key]
+        return self._numbers()[:, 0].astype(int)
 
     @property
     def critical_alpha(self) -> float | None:
@@ -123,97 +128,39 @@ class ForcingDial(Panel):
         exponents = self.exponents
         if not (exponents < 0).any():
             return None
-        i = int((exponents < 0).argmax())
-        if i == 0:
-            return 0.0
-        high, low = exponents[i - 1], exponents[i]
-        return float(PREPARED[i - 1] + (PREPARED[i] - PREPARED[i - 1]) * high / (high - low))
+        i = max(1, int((exponents < 0).argmax()))
+        return float(np.interp(0, -exponents[i - 1 : i + 1], PREPARED[i - 1 : i + 1]))
 
-    def run(self) -> None:
-        """Compute anew with what the controls say."""
-        with self._settled():
-            key, alpha = (self.subject, self.length), self.alpha
-            self._say("running")
-            follow, count = self._program(*key)
-            (shown,) = follow([alpha])
-            if key not in self._swept:
-                self._swept[key] = follow(PREPARED)
-            self._key, self.found = key, shown
-            if key != self._framed:
-                self._framed = key
-                self._set_frames({r.alpha: (_draw_run(r), [self._describe(r)]) for r in self._swept[key]})
-            self._redraw()
-            self._say(f"idle: {shown.verdict}")
-            if key not in self._counts:
-                self._prepare(lambda stop: self._count(key, count, stop))
-
-    def _make_program(self, subject: str, length: int) -> tuple[Callable[..., list[Run]], Callable[[Any], Any]]:
+    def _make_program(self, subject: str, length: int) -> Callable[[float], Run]:
         self._say("compiling: a new system or length takes some seconds")
-        task = task_of(self._subjects.get(subject, subject), self._series, length=length)
-        walk = jax.jit(jax.vmap(task.walk))
+        task = self._task(subject, length)
+        step, zeros = forcing.force(task.step), jnp.zeros_like(task.teacher)
+        deer = compile_fast(solvers.DEER(tol=1e-5, max_iterations=self.most))
 
-        def follow(alphas: Any) -> list[Run]:
+        def follow(alpha: Any) -> tuple[Any, Any, Any]:
             # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
-            found = map(np.asarray, walk(np.minimum(np.asarray(alphas, np.float32), np.float32(0.999))))
-            return [Run(task, float(a), s, g) for a, s, g in zip(alphas, *found, strict=True)]
+            states, growth = task.walk(jnp.minimum(alpha, 0.999))
+            answer = solvers.solve(step, task.start, task.inputs(alpha), solver=deer, guess=zeros)
+            return states, growth, jnp.where(answer.code == 0, answer.iterations, -1)
 
-        def count(alpha: Any) -> Any:
-            zeros = jnp.zeros_like(task.teacher)
-            answer = solvers.solve(
-                forcing.force(task.step), task.start, task.inputs(alpha), solver=compile_fast(_DEER), guess=zeros
-            )
-            return jnp.where(answer.code == 0, answer.iterations, -1)
+        program = jax.jit(follow, compiler_options=COMPILE_FAST)
 
-        return follow, jax.jit(count, compiler_options=COMPILE_FAST)
+        def solve(alpha: float) -> Run:
+            states, growth, count = program(np.float32(alpha))
+            return Run(task, alpha, np.asarray(states), np.asarray(growth), int(count))
 
-    def _count(self, key: tuple[str, int], count: Callable[[Any], Any], stop: Callable[[], bool]) -> None:
-        """DEER's iterations for all alphas, the quick ones first."""
-        found: list[int] = []
-        for alpha in PREPARED[::-1]:
-            if stop():
-                return
-            found.append(int(count(alpha)))
-        with self._lock:
-            self._counts[key] = np.array(found[::-1])
-            if key == self._key:
-                self._redraw()
+        return solve
 
     def _redraw(self) -> None:
-        task = self.found.task
+        exponents, note = np.zeros(0), ""
+        if self._asked in self._swept:
+            exponents, critical = self.exponents, self.critical_alpha
+            note = "never below 0" if critical is None else f"below 0 from alpha {critical:.3g}"
         slopes = plot(
-            *(0, 1, ALPHA, axis(f"exponent (1/{task.unit})", kind="symlog")),
-            line(self.exponents, "error", PREPARED, "largest exponent", marker="D", size=2),
+            *(0, 1, ALPHA, axis(f"exponent (1/{self.found.task.unit})", kind="symlog")),
+            line(exponents, "error", PREPARED[: len(exponents)], "largest exponent", marker="D", size=2),
             hline(0, label="zero"),
             vline("alpha", "model", strong=True),
+            note=note,
         )
-        moves = counts_plot("DEER iterations", self._counts.get(self._key, []), _DEER.max_iterations)
-        plots, texts = [*_draw_run(self.found), slopes, moves], [self._describe(self.found)]
-        self._draw(f"Forcing dial: {task.name}", [1.3, 1], plots, texts)
-
-    def _describe(self, run: Run) -> str:
-        critical = self.critical_alpha
-        turn = "never turns negative" if critical is None else f"turns negative at alpha {critical:.3g}"
-        return (
-            f"{run.task.name}, alpha {run.alpha:.3g}, T {len(run.growth)}: exponent of the forced map "
-            f"{run.exponent:.2f} ± {run.error:.2f} per {run.task.unit} (it {turn}); an error of the start "
-            f"is below 1 % after {run.memory} of {len(run.growth)} steps."
-        )
-
-
-def _draw_run(run: Run) -> list[dict[str, Any]]:
-    """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
-    teacher, t = run.task.teacher[:, 0], np.arange(1, len(run.growth) + 1)
-    size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(t)))
-    return [
-        plot(
-            *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
-            line(teacher[1:], "data", t[:-1], "data (the teacher)"),
-            line(run.states[:, 0], "forced", t, "forced run"),
-        ),
-        plot(
-            *(1, 0, time, axis("log10 |J_t .. J_1 v|", (-6, 6))),
-            line(np.clip(run.growth, -5.9, 5.9), "error", t, "error of the start"),
-            hline(0, label="as at the start"),
-            hline(_FORGOTTEN, "forced", label="1 % of it"),
-        ),
-    ]
+        self._draw_answer(f"Forcing dial: {self.found.task.name}", [1.3, 1], slopes)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -16,8 +17,9 @@ import numpy as np
 
 from .. import Reconstruction, data, measures
 from ._canvas import axis, line, orbit, plot
-from ._controls import Setting, button, menu, slider
+from ._controls import menu, slider
 from ._panel import Panel
+from ._sweep import KEPT
 from ._task import SYSTEMS as TAUGHT
 
 SYSTEMS = {**TAUGHT, "Lorenz-96": data.Lorenz96(), "Slow-fast Lorenz": data.SlowFastLorenz()}
@@ -31,8 +33,7 @@ RANGES: dict[str, dict[str, tuple[float, float, float]]] = {
     "Slow-fast Lorenz": {"period": (1.0, 200.0, 1.0), "depth": (0.0, 16.0, 0.5), "rho": (20.0, 50.0, 0.5)},
 }
 _OWN = "your system"
-_KEPT = 6000  # samples of the orbit that are shown
-_PIECE, _RUN = 100, 2000  # samples of one program, and of one click
+_KEPT, _RUN = 6000, 2000  # samples of the orbit that are shown, and of one click
 
 
 class AttractorExplorer(Panel):
@@ -43,9 +44,12 @@ class AttractorExplorer(Panel):
     system stays as a ghost, so that what fades away is seen to fade.
 
     Args:
-        reconstruction: its free run is laid over the orbit of the system that its recording came from.
+        reconstruction: its free run is laid over the orbit of the system that its recording came from, of this name.
         system: your own `gtfdeer.data.System`, offered beside the built-in ones, or the name of one of these.
         strict: as for every panel.
+
+    Attributes:
+        orbit: `(T, M)`, the last samples, in the system's own units; T grows to 6,000.
 
     >>> panel = AttractorExplorer(strict=True)                      # doctest: +SKIP
     >>> panel.set(rho=0.5)                                          # doctest: +SKIP
@@ -53,7 +57,8 @@ class AttractorExplorer(Panel):
     'Lorenz-63 at sigma 10, rho 0.5, beta 2.66667: 2001 samples, it stands still.'
     """
 
-    system = Setting()
+    system = menu("system", SYSTEMS)
+    buttons = ("run", "reset")
 
     def __init__(
         self,
@@ -62,28 +67,23 @@ class AttractorExplorer(Panel):
         system: data.System | str = "Lorenz-63",
         strict: bool | None = None,
     ) -> None:
-        super().__init__(strict=strict)
         if not isinstance(system, data.System | str):
             raise TypeError(f"system is {system!r}; pass a gtfdeer.data.System, or one of {[*SYSTEMS]}")
         self._systems = SYSTEMS if isinstance(system, str) else {_OWN: system, **SYSTEMS}
-        chosen = system if isinstance(system, str) else _OWN
-        self._model, self._home = None, ""  # a free run, and the system of the menu whose orbit it imitates
+        self._model, self._home = None, system if isinstance(system, str) else _OWN
         if reconstruction is not None:
-            self._model = reconstruction.simulate(_KEPT // 2)
-            for name, each in self._systems.items():
-                if type(each).__name__ == reconstruction.name and each.dimension == self._model.shape[1]:
-                    self._home = chosen = name
-        self._stray = reconstruction is not None and not self._home and reconstruction.name
-        self._start, self._advance = self._remembering(self._make_start), self._remembering(self._make_advance)
-        self._add(self._choose, system=menu("system", [*self._systems], chosen))
-        self._add()
-        self._add(run=button("Run"), reset=button("Reset"))
-        self._attempt(self._choose)
-
-    @property
-    def orbit(self) -> np.ndarray:
-        """`(T, M)`, the last samples, in the system's own units; T grows to 6,000."""
-        return self._orbit
+            self._model, name = reconstruction.simulate(_KEPT // 2), reconstruction.name
+            size = self._model.shape[1]
+            homes = [key for key, s in self._systems.items() if type(s).__name__ == name and s.dimension == size]
+            if not homes:
+                raise ValueError(f"the reconstruction of {name!r} belongs to none of {[*self._systems]}; pass system=")
+            self._home = homes[0]  # the system of the menu whose orbit the model imitates
+        super().__init__(strict=strict, system=[*self._systems])
+        self._advance = lru_cache(KEPT)(self._make_advance)
+        self._name = ""
+        with self._settled():
+            self.system = self._home
+        self._attempt(self._respond)
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -93,7 +93,7 @@ class AttractorExplorer(Panel):
     @property
     def maxima(self) -> np.ndarray:
         """`(K,)`, the local maxima of the last variable."""
-        z = self._orbit[:, -1]
+        z = self.orbit[:, -1]
         return z[1:-1][(z[1:-1] > z[:-2]) & (z[1:-1] >= z[2:])]
 
     def set(self, **parameters: float) -> None:
@@ -102,55 +102,55 @@ class AttractorExplorer(Panel):
         Raises:
             KeyError: for a parameter that the system does not have.
         """
-        for name in parameters:
-            if name not in self.sliders:
-                raise KeyError(f"{self.system} has no parameter {name!r}; set one of {sorted(self.sliders)}")
-        with self._lock:
-            with self._silently():
-                for name, value in parameters.items():
-                    control = self.sliders[name]
-                    control.min, control.max = min(control.min, value), max(control.max, value)
-                    control.value = value
+        if unknown := [name for name in parameters if name not in self.sliders]:
+            raise KeyError(f"{self.system} has no parameter {unknown[0]!r}; set one of {sorted(self.sliders)}")
+        with self._settled():
+            for name, value in parameters.items():
+                control = self.sliders[name]
+                control.min, control.max = min(control.min, value), max(control.max, value)
+                control.value = value
             self._start_over()
 
     def run(self) -> None:
         """2,000 samples more, with the parameters of the sliders."""
         with self._settled():
-            self._orbit = np.concatenate([self._orbit, self._walk()])[-_KEPT:]
+            self.orbit = np.concatenate([self.orbit, self._walk()])[-_KEPT:]
             self._redraw()
 
     def reset(self) -> None:
         """Back to the start, without the past."""
         with self._settled():
-            self._state = self._start(self._name)
+            # by one program that nobody keeps: operation by operation it would be a dozen, kept for good
+            self._state = np.asarray(jax.jit(self._systems[self._name].initial_state)(jax.random.key(0)))
             self._start_over()
+
+    def _respond(self) -> None:
+        if self.system == self._name:
+            self._start_over()
+        else:
+            self._choose()
 
     def _start_over(self) -> None:
         """Walk to the attractor of these parameters, then draw it."""
-        with self._settled():
-            self._walk()
-            self._orbit = np.asarray(self._state)[None]
-            self.run()
+        self._walk()
+        self.orbit = np.asarray(self._state)[None]
+        self.run()
 
     def _choose(self) -> None:
         """Another system: a slider for each of its parameters, at its own value."""
-        self._name = name = self.system
+        self._name = self.system
         self.sliders: dict[str, Any] = {
-            parameter: slider(parameter.replace("_", " "), value, *_range(name, parameter, value))
-            for parameter, value in _parameters(self._systems[name]).items()
+            parameter: slider(parameter.replace("_", " "), value, *_range(self._name, parameter, value)).make()
+            for parameter, value in _parameters(self._systems[self._name]).items()
         }
         for control in self.sliders.values():
-            control.observe(lambda _: self._answer(self._start_over), names="value")
-        self.widget.children[1].children = tuple(self.sliders.values())
+            control.observe(self._on_change, names="value")
+        self.widget.children[0].children = (self.controls["system"], *self.sliders.values())
         self._ghost, self._limits = np.zeros((0, 3)), {}
         self.reset()
 
-    def _make_start(self, name: str) -> np.ndarray:
-        """By one program that nobody keeps: operation by operation it would be a dozen, kept for good."""
-        return np.asarray(jax.jit(self._systems[name].initial_state)(jax.random.key(0)))
-
     def _make_advance(self, name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
-        """100 samples; the parameters are arguments, so that sliders do not compile."""
+        """2,000 samples; the parameters are arguments, so that sliders do not compile."""
         self._say("compiling: a new system takes some seconds")
         default = self._systems[name]
 
@@ -159,25 +159,22 @@ class AttractorExplorer(Panel):
             for field, value in zip(_parameters(default), values, strict=True):
                 object.__setattr__(system, field, value)  # not through its constructor, whose checks need numbers
             step = system.step()
-            return jax.lax.scan(lambda z, _: (z := step(z), z), state, None, length=_PIECE)
+            return jax.lax.scan(lambda z, _: (z := step(z), z), state, None, length=_RUN)
 
         return jax.jit(advance)
 
     def _walk(self) -> np.ndarray:
         """2,000 samples more; the state moves on only if they are all numbers."""
         self._say("running")
-        parameters, state, pieces = self.parameters, self._state, []
+        parameters = self.parameters
         if parameters:
             system: Any = self._systems[self._name]
             dataclasses.replace(system, **parameters)  # raises what the compiled step leaves out
-        for _ in range(_RUN // _PIECE):
-            state, piece = self._advance(self._name)(state, np.asarray([*parameters.values()], np.float32))
-            pieces.append(np.asarray(piece))
-        if not np.isfinite(pieces[-1]).all():
-            self._state = self._start(self._name)
+        state, orbit = self._advance(self._name)(self._state, np.asarray([*parameters.values()], np.float32))
+        if not np.isfinite(orbit).all():
             raise ValueError(f"the orbit left all bounds at {parameters}; move a slider back, or press Reset")
         self._state = state
-        return np.concatenate(pieces)
+        return np.asarray(orbit)
 
     def _grow(self, name: str, values: np.ndarray) -> tuple[float, float]:
         """The limits of an axis: they grow with what is shown and never shrink."""
@@ -191,7 +188,7 @@ class AttractorExplorer(Panel):
 
     def _redraw(self) -> None:
         name, unit = self._name, "ms" if self._name == "Bursting neuron" else "time unit"
-        dt, shown, space, maxima = self._systems[name].default_dt, self._orbit[-_RUN:], _to_3d(self._orbit), self.maxima
+        dt, shown, space, maxima = self._systems[name].default_dt, self.orbit[-_RUN:], _to_3d(self.orbit), self.maxima
         overlay = self._model if name == self._home else None
         self._ghost = self._ghost if len(self._ghost) else space
         time, sizes = dt * np.arange(len(shown)), [self._grow(f"space {d}", space[:, d]) for d in range(3)]
@@ -201,37 +198,32 @@ class AttractorExplorer(Panel):
         if moving:
             power = measures.power_spectrum(shown[:, :1], smoothing=2.0)[:, 0]
             power = power[1 : max(3, int(np.searchsorted(np.cumsum(power), 0.999)))]
+        in_space = [
+            line(self._ghost, "ghost", label="first orbit"),
+            line(space, "data", label="system"),
+            overlay is not None and line(_to_3d(overlay), "model", label="model"),
+            line(space[-1:], "forced", line=False, marker="o"),
+        ]
+        in_time = [
+            line(self._ghost[-len(shown) :, 0], "ghost", time, "first orbit"),
+            line(shown[:, 0], "data", time, "now"),
+        ]
+        returns = line(maxima[1:], "data", maxima[:-1], line=False, marker="o", size=1.8)
         plots = [
-            orbit(
-                *(0, 0, sizes),
-                line(self._ghost, "ghost", label="first orbit"),
-                line(space, "data", label="system"),
-                overlay is not None and line(_to_3d(overlay), "model", label="model"),
-                line(space[-1:], "forced", line=False, marker="o"),
-                **{"rows": 2, "axes": ["1", "2", "3"], "note": "turn it with the mouse"},
-            ),
-            plot(
-                *(0, 1, axis(f"time ({unit})", (0, dt * _RUN)), axis("first variable", first)),
-                line(self._ghost[-len(shown) :, 0], "ghost", time, "first orbit"),
-                line(shown[:, 0], "data", time, "now"),
-                columns=2,
-            ),
-            plot(
-                *(1, 1, axis("maximum of the last variable", last), axis("next maximum", last)),
-                line(maxima[1:], "data", maxima[:-1], line=False, marker="o", size=1.8),
-            ),
+            orbit(0, 0, sizes, *in_space, rows=2, axes=["1", "2", "3"], note="turn it with the mouse"),
+            plot(0, 1, axis(f"time ({unit})", (0, dt * _RUN)), axis("first variable", first), *in_time, columns=2),
+            plot(1, 1, axis("maximum of the last variable", last), axis("next maximum", last), returns),
             plot(
                 *(1, 2, axis(f"frequency (1/{unit})"), axis("power (share)", kind="log")),
                 line(power, "data", f[1 : 1 + len(power)]),
             ),
         ]
         values = ", ".join(f"{name} {value:g}" for name, value in self.parameters.items())
-        text = f"{name}{values and f' at {values}'}: {len(self._orbit)} samples, "
+        text = f"{name}{values and f' at {values}'}: {len(self.orbit)} samples, "
         text += f"{len(maxima)} maxima." if moving else "it stands still."
         text += "" if overlay is None else " Beside it the model, running free."
-        text += f" The reconstruction of {self._stray!r} belongs to none of these systems." if self._stray else ""
         self._draw(f"Attractor explorer: {name}", [1.15, 1, 1], plots, [text])
-        self._say(f"idle: {len(self._orbit)} samples shown")
+        self._say(f"idle: {len(self.orbit)} samples shown")
 
 
 def _parameters(system: data.System) -> dict[str, float]:

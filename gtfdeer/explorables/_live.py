@@ -14,14 +14,15 @@ from IPython.display import display
 from .. import measures, plots, solvers
 from ..data import Series
 from ..models import RecurrentModel
-from ..training import Progress, rollout
+from ..training import Progress, describe_device, rollout
 from ._canvas import axis, heat, hline, line, orbit, plot, vline
-from ._controls import plural
+from ._controls import Turn, plural
 from ._panel import Panel
 from ._task import Task, compile_fast, parts_of
 
 SNAPSHOTS, DRAWN, SCORED = 60, 1500, 5000  # that are replayed; steps of a free run that are drawn, and scored
 MOST, _COLUMNS = 20, 100  # Newton's iterations, and times of a window, that are shown
+_WIDTHS = [1, 1.1, 1.1]  # of the columns of plots
 
 
 class Growth:
@@ -37,11 +38,11 @@ class Growth:
     """
 
     def __init__(self, recording: Series) -> None:
-        self.recording, values = recording, recording.values
+        self.recording = recording
         self.history: dict[str, np.ndarray] = {}
         self.measured = np.zeros((0, 3))
         self.snapshots: list[tuple[int, np.ndarray, np.ndarray]] = []
-        self._seen = seen = values[np.isfinite(values).all(axis=1)]
+        self._seen = seen = recording.values[np.isfinite(recording.values).all(axis=1)]
         half = min(SCORED, len(seen) // 2)
         self.score, self.floor = np.nan, measures.state_space_divergence(seen[:half], seen[-half:])
 
@@ -65,46 +66,49 @@ class Growth:
         """What the history says of the strength of forcing: "alpha", or "gain", the size of a learned gain."""
         return "gain" if "gain" in self.history else "alpha"
 
-    def draw(self, whole: bool) -> tuple[list[dict[str, Any]], list[str]]:
-        """Plots and texts: all snapshots for the replay, or the newest alone."""
-        kept, recording = self.snapshots if whole else self.snapshots[-1:], self.recording
-        columns = min(3, recording.columns)
-        truth, limits = recording.values[:DRAWN, :columns], [(-1.0, 1.0)] * 3
-        for d, values in enumerate(truth.T):
-            margin = 0.15 * np.nanmax(values) - 0.15 * np.nanmin(values)
-            limits[d] = float(np.nanmin(values) - margin), float(np.nanmax(values) + margin)
-        at = kept and vline(np.array([done for done, *_ in kept]), "model", row="snapshot")
+    def show(self, panel: Panel, whole: bool) -> None:
+        """Draw it in a panel: all snapshots for the replay, or the newest alone."""
+        kept, forcing = self.snapshots if whole else self.snapshots[-1:], self.forcing
+        shown = [done for done, *_ in kept]
         updates = axis("update", (0, max(10, len(self.history.get("loss", ())))))
-        shown = ("loss", self.forcing, "iterations")
-        curves = {name: plots.thinned(self.history.get(name, np.zeros(0)), 1000)[::-1] for name in shown}
-        curves |= {name: (self.measured[:, i], self.measured[:, 0]) for i, name in enumerate(_MEASURED, start=1)}
-        places = {name: (row, 0) for row, name in enumerate(curves)} | {"exponent": (2, 2)}
-        most = max(2.0, 1.1 * float(np.nanmax(curves["iterations"][0], initial=0)))
-        axes = {"iterations": axis("iterations", (0, most), whole=True), "alpha": axis("alpha", (1e-3, 1), "log")}
-        axes["gain"] = axis("size |K| of the gain", (1e-3, 2), "log")
-        axes["exponent"] = axis("exponent (1/time)", kind="symlog")
+        size = ("size |K| of the gain", (1e-3, 2)) if forcing == "gain" else ("alpha", (1e-3, 1))
+        axes = {"loss": axis("loss", kind="log"), forcing: axis(*size, "log")}
+        curves = {name: plots.thinned(self.history.get(name, np.zeros(0)), 1000) for name in (*axes, "iterations")}
+        most = max(2.0, 1.1 * float(np.nanmax(curves["iterations"][1], initial=0)))
+        at, norm, exponent = self.measured.T
+
+        def curve(row: int, column: int, y: Any, x: Any, values: Any, role: str, *more: Any, **look: Any) -> Any:
+            marked = shown and vline(np.array(shown), "model", row="snapshot")
+            return plot(row, column, updates, y, line(values, role, x), marked, *more, **look)
+
         drawn = [
-            plot(*places[name], updates, axes.get(name, axis(name, kind="log")), line(y, role, x), at)
-            for (name, (y, x)), role in zip(curves.items(), ("error", "forced", "error", "error", "error"), strict=True)
+            curve(0, 0, axes["loss"], *curves["loss"], "error"),
+            curve(1, 0, axes[forcing], *curves[forcing], "forced"),
+            curve(2, 0, axis("iterations", (0, most), whole=True), *curves["iterations"], "error"),
+            curve(3, 0, axis("gradient norm", kind="log"), at, norm, "error"),
+            curve(
+                *(2, 2, axis("exponent (1/time)", kind="symlog"), at, exponent, "error", hline(0)),
+                **{"rows": 2, "note": "forced map; below 0 it forgets"},
+            ),
+            *self._draw_orbits([run for _, run, _ in kept]),
+            _draw_errors([errors for *_, errors in kept]),
         ]
-        drawn[-1]["items"].append(hline(0))
-        drawn[-1] |= {"rows": 2, "note": "forced map; below 0 it forgets"}
+        texts = [f"Replay: after {self._describe_updates(done)}. Now: {self.describe()}" for done in shown[:-1]]
+        texts.append(self.describe())
+        panel._draw(f"Training: {self.recording.name}", _WIDTHS, drawn, texts, snapshot=len(texts) - 1)
+
+    def _draw_orbits(self, runs: list[np.ndarray]) -> list[dict[str, Any]]:
+        """Data and free run, in space, or in the plane where there are fewer than three columns."""
+        columns = min(3, self.recording.columns)
+        truth = self.recording.values[:DRAWN, :columns]
+        low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
+        limits = [*zip(low - 0.15 * (high - low), high + 0.15 * (high - low), strict=True), *[(-1, 1)] * (3 - columns)]
         common = {"rows": 2, "flat": columns < 3, "axes": ["1", "2", "3"]}
-        drawn.append(orbit(0, 1, limits, line(truth, "data", label=f"data: {recording.name}"), **common))
-        run = kept and line(
-            np.clip([r[:, :columns] for _, r, _ in kept], -20, 20), "model", label="free run", row="snapshot"
-        )
-        drawn.append(orbit(0, 2, limits, run, **common))
-        stack = np.stack([e for *_, e in kept]) if kept else np.zeros((1, 1, 1))
-        rows = int((stack > 1e-6).any(axis=(0, 2)).sum()) + 1  # those above are solved
-        errors = kept and heat(stack[:, :rows], (1e-6, 10.0), "s.d.", row="snapshot")
-        note = "error of Newton's iterates" if kept and kept[-1][2].size > 1 else "solved at once, without Newton"
-        time, k = axis("time in a window of the batch (%)", (0, 100)), axis("iteration k", whole=True)
-        drawn.append(plot(2, 1, time, k, errors, rows=2, note=note if kept else ""))
-        texts = [self.describe()]
-        if len(kept) > 1:
-            texts = [f"Replay: after {self._describe_updates(done)}. Now: {texts[0]}" for done, *_ in kept[:-1]] + texts
-        return drawn, texts
+        kept = [np.clip(run[:, :columns], -20, 20) for run in runs]
+        return [
+            orbit(0, 1, limits, line(truth, "data", label=f"data: {self.recording.name}"), **common),
+            orbit(0, 2, limits, kept and line(kept, "model", label="free run", row="snapshot"), **common),
+        ]
 
     def describe(self) -> str:
         if not self.history:
@@ -114,7 +118,8 @@ class Growth:
         failed = f" {again} of the last 50 solves did not converge and were done step by step." if again else ""
         return (
             f"{self._describe_updates(len(self.history['loss']))}; free run: {score} "
-            f"(another stretch of the recording: {self.floor:.2f}).{failed} Trained on {self.recording.name}."
+            f"(another stretch of the recording: {self.floor:.2f}).{failed} Trained on {self.recording.name}. "
+            f"Computed on {describe_device()}."
         )
 
     def _describe_updates(self, done: int) -> str:
@@ -122,7 +127,15 @@ class Growth:
         return f"{plural(done, 'update')}: loss {loss:.4f}, {self.forcing} {strength:.3f}"
 
 
-_MEASURED = ("gradient norm", "exponent")
+def _draw_errors(kept: list[np.ndarray]) -> dict[str, Any]:
+    """Newton's method on a window, up to the first iterate that is solved."""
+    time, k = axis("time in a window of the batch (%)", (0, 100)), axis("iteration k", whole=True)
+    if not kept:
+        return plot(2, 1, time, k, rows=2)
+    stack = np.stack(kept)
+    rows = int((stack > 1e-6).any(axis=(0, 2)).sum()) + 1
+    note = "error of Newton's iterates" if stack[-1].size > 1 else "solved at once, without Newton"
+    return plot(2, 1, time, k, heat(stack[:, :rows], (1e-6, 10.0), "s.d.", row="snapshot"), rows=2, note=note)
 
 
 @nnx.jit
@@ -139,9 +152,8 @@ def _examine(model: Any, x: Any, alpha: Any) -> tuple[Any, Any, Any]:
         return norm, jnp.nan, jnp.zeros((1, 1))
     task = Task("", model.step, *parts_of(model, x), 1.0)
     truth, growth = task.walk(alpha)
-    count, states, _ = task.trace(compile_fast(solvers.DEER(max_iterations=MOST)), MOST, alpha, task.teacher)
+    _, states, _ = task.trace(compile_fast(solvers.DEER(max_iterations=MOST)), MOST, alpha, task.teacher)
     errors = jnp.abs(states - truth).max(axis=2)
-    errors = jnp.where(jnp.arange(MOST + 1)[:, None] <= count, errors, errors[count])
     return norm, growth[-1] * jnp.log(10) / len(x), errors[:, jnp.linspace(0, len(x) - 1, _COLUMNS).astype(int)]
 
 
@@ -157,11 +169,12 @@ class LiveView(Panel):
     >>> rec = gd.fit(model, train, updates=5000, callbacks=[view])       # doctest: +SKIP
     """
 
+    snapshot = Turn("replay")
+
     def __init__(self, series: Series, *, seconds: float = 1.0) -> None:
         super().__init__()
         self.growth, self.seconds, self._last = Growth(series), seconds, -np.inf
         self.widget.children = [self._canvas]
-        self._add_turns(self._redraw, {"name": "snapshot", "label": "replay"}, snapshot=0)
         self._handle = display(self, display_id=True)
 
     def __call__(self, progress: Progress) -> None:
@@ -169,9 +182,7 @@ class LiveView(Panel):
         if progress.update and (last or time.monotonic() - self._last > self.seconds):
             window = min(200, len(self.growth.recording) // 2)
             self.growth.add(progress.model, progress.history, window, judge=last)
-            drawn, texts = self.growth.draw(whole=last)
-            label = f"Training: {self.growth.recording.name}"
-            self._draw(label, [1, 1.1, 1.1], drawn, texts, snapshot=len(texts) - 1)
+            self.growth.show(self, whole=last)
             self._last = time.monotonic()
         if last and self._handle is not None:
             self._handle.update(self)  # its picture, for viewers without a kernel

@@ -6,16 +6,21 @@ Lim, Zhu, Selfridge, Kasim, arXiv 2309.12252 (DEER); Hess, Götz, Durstewitz, ar
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 
-from .. import Reconstruction, Status, data, solvers
-from ._canvas import ALPHAS, PREPARED, axis, counts_plot, heat, hline, line, plot, vline
-from ._controls import Setting, menu, plural
-from ._panel import Panel
-from ._task import COMPILE_FAST, SYSTEMS, Trace, compile_fast, task_of
+from .. import Status, solvers
+from ._canvas import ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
+from ._controls import Turn, menu, plural
+from ._sweep import SweepPanel
+from ._task import COMPILE_FAST, SYSTEMS, compile_fast
+
+if TYPE_CHECKING:
+    from jaxtyping import Float
 
 MOST, TOLERANCE = 40, 1e-5  # iterations that are kept
 SOLVERS: dict[str, solvers.Iterative] = {
@@ -26,33 +31,105 @@ SOLVERS: dict[str, solvers.Iterative] = {
 }
 GUESSES = ("all zeros", "teacher signal", "random numbers")
 LENGTHS = (100, 300, 1000, 3000)
-_FINE, _COARSE = 1500, 500  # time steps that are sent for the solve at hand, and for those prepared for dragging
 _SHOWN = (1e-6, 10.0)  # errors, in standard deviations, from the darkest to the brightest colour
 
 
-class _Asked(NamedTuple):
-    """What the controls said when a solve began: its picture tells of these, whatever they say by now."""
-
-    subject: str
-    length: int
-    solver: str
-    guess: str
-
-
-class NewtonMicroscope(Panel):
-    """Scrub through the iterations of a parallel solve.
-
-    Controls: `subject`, `length`, `solver`, `guess`, and below the picture `alpha` and the `iteration`. Only a new
-    subject, length or solver compiles. The browser has all iterates, and solves for 62 values of alpha that were
-    prepared in the background; when alpha is let go, this very alpha is solved.
-
-    Args:
-        reconstruction: a trained model to look at, beside the known systems.
-        series: the recording that teaches it.
-        strict: as for every panel.
+@dataclass(frozen=True)
+class Trace:
+    """What one solve went through, K iterations.
 
     Attributes:
-        found: the solve that is shown: `states`, `residuals`, `truth`, `errors`.
+        states: `(K + 1, T, M)`, the guess first.
+        residuals: `(K + 1,)`, largest violation of the step equation.
+        truth: `(T, M)`, computed step by step.
+    """
+
+    name: str
+    alpha: float
+    states: Float[np.ndarray, "iterate time latent"]
+    residuals: Float[np.ndarray, " iterate"]
+    truth: Float[np.ndarray, "time latent"]
+
+    @property
+    def iterations(self) -> int:
+        return len(self.states) - 1
+
+    @property
+    def numbers(self) -> tuple[int]:
+        return (self.iterations if self.status is Status.CONVERGED else -1,)
+
+    @property
+    def errors(self) -> Float[np.ndarray, "iterate time"]:
+        """Distance of every iterate from the truth, largest unit."""
+        with np.errstate(invalid="ignore", over="ignore"):
+            return np.abs(self.states - self.truth).max(axis=2)
+
+    def solved(self, k: int) -> int:
+        """How many steps from the beginning the iterate k has right, to 0.1 %."""
+        wrong = ~(self.errors[k] <= 1e-3 * (1 + np.abs(self.truth).max()))
+        return int(wrong.argmax()) if wrong.any() else len(wrong)
+
+    @property
+    def status(self) -> Status:
+        last, residual = self.states[-1], self.residuals[-1]
+        if not (np.isfinite(last).all() and np.isfinite(residual)):
+            return Status.NONFINITE
+        return Status.CONVERGED if residual <= TOLERANCE * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS
+
+    @property
+    def verdict(self) -> str:
+        count = plural(self.iterations, "iteration")
+        good = self.status is Status.CONVERGED
+        return f"converged in {count}" if good else f"did not converge in {count}: {self.status.advice}"
+
+    def describe(self) -> list[str]:
+        """One sentence or two for every iterate."""
+        sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in self.residuals]
+        return [
+            f"{self.name}, alpha {self.alpha:.3g}, T {len(self.truth)}: iteration {k} of {self.iterations}; "
+            f"the first {self.solved(k)} steps are right to 0.1 % (the front of certainty: "
+            f"each iteration moves it by one step or more); residual {size}."
+            for k, size in enumerate(sizes)
+        ]
+
+    def draw(self, most: int) -> list[dict[str, Any]]:
+        """The iterates, their residuals and errors; values beyond the axes stay at their edge."""
+        length, size = len(self.truth), np.abs(self.truth[:, 0]).max()
+        shown = np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))
+        with np.errstate(invalid="ignore"):
+            states = np.clip(self.states[:, shown, 0], -1.55 * size, 1.55 * size)
+        front = np.array([self.solved(k) for k in range(len(self.states))])
+        finite = self.residuals[np.isfinite(self.residuals)].max(initial=1.0)
+        time = axis("time step t (samples)", (1, length))
+        k = axis("iteration k", (-0.3, max(2, self.iterations) + 0.3), whole=True)
+        return [
+            plot(
+                *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
+                line(self.truth[shown, 0], "data", shown + 1, "step by step"),
+                line(states, "model", shown + 1, "iterate k", row="iteration"),
+                vline(front, "forced", label="front of certainty", row="iteration"),
+                note="capped at the edge",
+            ),
+            plot(
+                *(0, 1, k, axis("residual", (1e-8, 10 * min(finite, 1e12)), "log")),
+                line(np.clip(self.residuals, 1e-8, 1e30), "error", None, "residual", marker="D", at="iteration"),
+                hline(TOLERANCE, label="tolerance"),
+            ),
+            plot(
+                *(1, 0, time, axis("iteration k", whole=True)),
+                heat(self.errors[:, shown], _SHOWN, "s.d."),
+                hline("iteration", "model", strong=True),
+                note="error of every iterate; hatched: overflow",
+            ),
+        ]
+
+
+class NewtonMicroscope(SweepPanel):
+    """Scrub through the iterations of a parallel solve, all of which the browser has.
+
+    Controls: `subject`, `length`, `solver`, `guess`, and below the picture `alpha` and the `iteration`. Arguments and
+    attributes as of every `SweepPanel`: `reconstruction` and `series` (a trained model and what teaches it), `strict`,
+    `found`, with `states`, `residuals`, `truth`, `errors`.
 
     >>> panel = NewtonMicroscope(strict=True)                       # doctest: +SKIP
     >>> panel.alpha = 0.3                                           # doctest: +SKIP
@@ -60,31 +137,10 @@ class NewtonMicroscope(Panel):
     ('converged in 3 iterations', (1000, 3))
     """
 
-    subject, length, solver, guess = Setting(), Setting(), Setting(), Setting()
-    alpha, iteration = Setting(), Setting()
-
-    def __init__(
-        self,
-        reconstruction: Reconstruction | None = None,
-        series: data.Series | None = None,
-        *,
-        strict: bool | None = None,
-    ) -> None:
-        super().__init__(strict=strict)
-        self._subjects: dict[str, Any] = {} if reconstruction is None else {"trained model": reconstruction}
-        self._series = series
-        self._task = self._remembering(self._make_task)
-        self._program = self._remembering(self._make_program)
-        self._sweeps: dict[_Asked, list[int]] = {}
-        self._framed: _Asked | None = None  # what the prepared frames are of
-        self._add(self.run, subject=menu("system", [*self._subjects, *SYSTEMS]), length=menu("length T", LENGTHS, 1000))
-        self._add(self.run, solver=menu("solver", [*SOLVERS]), guess=menu("first guess", GUESSES))
-        turns = (
-            {"name": "alpha", "label": "forcing alpha", "stops": ALPHAS},
-            {"name": "iteration", "label": "iteration k"},
-        )
-        self._add_turns(self.run, *turns, alpha=0.06, iteration=0)
-        self._attempt(self.run)
+    subject, length = menu("system", SYSTEMS), menu("length T", LENGTHS, 1000)
+    solver, guess = menu("solver", SOLVERS), menu("first guess", GUESSES)
+    alpha, iteration = Turn("forcing alpha", ALPHAS, 0.06), Turn("iteration k")
+    most = MOST
 
     @property
     def iterate(self) -> np.ndarray:
@@ -99,115 +155,28 @@ class NewtonMicroscope(Panel):
     @property
     def sweep(self) -> dict[float, int | None]:
         """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
-        if self._asked not in self._sweeps:
-            self._finish_preparing()
-        return {float(a): k if k >= 0 else None for a, k in zip(PREPARED, self._sweeps[self._asked], strict=True)}
+        counts = self._numbers()[:, 0]
+        return {float(a): int(k) if k >= 0 else None for a, k in zip(PREPARED, counts, strict=True)}
 
-    def run(self) -> None:
-        """Solve anew with what the controls say."""
-        with self._settled():
-            asked, alpha = _Asked(self.subject, self.length, self.solver, self.guess), self.alpha
-            self._say("running")
-            solve = self._program(asked.subject, asked.length, asked.solver)
-            found = solve(alpha, asked.guess)
-            self._asked, self._alpha, self.found = asked, alpha, found
-            self._redraw()
-            self._say(self._describe_ending())
-            if asked != self._framed:
-                self._framed = asked
-                self._set_frames({})
-                self._prepare(lambda stop: self._solve_ahead(asked, solve, stop))
+    def _make_solve(self, subject: str, length: int, solver: str, guess: str) -> Callable[[float], Trace]:
+        return partial(self._program(subject, length, solver), guess)
 
-    def _make_task(self, subject: str, length: int) -> Any:
-        return task_of(self._subjects.get(subject, subject), self._series, length=length)
-
-    def _make_program(self, subject: str, length: int, solver: str) -> Callable[[float, str], Trace]:
+    def _make_program(self, subject: str, length: int, solver: str) -> Callable[[str, float], Trace]:
         self._say("compiling: a new system, length or solver takes some seconds")
-        task = self._task(subject, length)
-        method = compile_fast(SOLVERS[solver])
+        task, method = self._task(subject, length), compile_fast(SOLVERS[solver])
         program = jax.jit(
             lambda alpha, z: (*task.trace(method, MOST, alpha, z), task.walk(alpha)[0]), compiler_options=COMPILE_FAST
         )
 
-        def solve(alpha: float, guess: str) -> Trace:
+        def solve(guess: str, alpha: float) -> Trace:
             begin = np.zeros_like(task.teacher) if guess == "all zeros" else task.teacher
             if guess == "random numbers":
                 begin = np.random.default_rng(2).normal(size=begin.shape).astype(begin.dtype)
             k, states, residuals, truth = (np.asarray(x) for x in program(np.float32(alpha), begin))
-            return Trace(states[: k + 1], residuals[: k + 1], truth)
+            return Trace(task.name, alpha, states[: k + 1], residuals[: k + 1], truth)
 
         return solve
 
-    def _solve_ahead(self, asked: _Asked, solve: Callable[..., Trace], stop: Callable[[], bool]) -> None:
-        """Solve for every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
-        frames: dict[float, Any] = {}
-        counts: list[int] = []
-        for count, alpha in enumerate(map(float, PREPARED[::-1]), start=1):
-            if stop():
-                return
-            found = solve(alpha, asked.guess)
-            counts.insert(0, found.iterations if found.status(TOLERANCE) is Status.CONVERGED else -1)
-            frames[alpha] = _draw_solve(found, _COARSE), self._describe(asked, alpha, found)
-            if count % 20 == 0 or count == len(PREPARED):
-                self._set_frames(frames)
-        with self._lock:
-            self._sweeps[asked] = counts
-            if asked == self._asked:
-                self._redraw()
-
     def _redraw(self) -> None:
-        name = self._task(self._asked.subject, self._asked.length).name
-        swept = counts_plot("iterations", self._sweeps.get(self._asked, []), MOST)
-        texts, k = self._describe(self._asked, self._alpha, self.found), min(self.iteration, self.iterations)
-        plots = [*_draw_solve(self.found, _FINE), swept]
-        self._draw(f"Newton microscope: {name}", [1.7, 1], plots, texts, iteration=k)
-
-    def _describe(self, asked: _Asked, alpha: float, found: Trace) -> list[str]:
-        """One sentence or two for every iterate."""
-        name = self._task(asked.subject, asked.length).name
-        sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in found.residuals]
-        return [
-            f"{name}, alpha {alpha:.3g}, T {asked.length}: iteration {k} of {found.iterations}; "
-            f"the first {found.solved(k)} steps are right to 0.1 % (the front of certainty: "
-            f"each iteration moves it by one step or more); residual {size}."
-            for k, size in enumerate(sizes)
-        ]
-
-    def _describe_ending(self) -> str:
-        status, count = self.found.status(TOLERANCE), plural(self.iterations, "iteration")
-        good = status is Status.CONVERGED
-        return f"converged in {count}" if good else f"did not converge in {count}: {status.advice}"
-
-
-def _draw_solve(found: Trace, most: int) -> list[dict[str, Any]]:
-    """A solve at `most` time steps or fewer; values beyond the axes stay at their edge."""
-    length, size = len(found.truth), np.abs(found.truth[:, 0]).max()
-    shown = np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))
-    with np.errstate(invalid="ignore"):
-        states = np.clip(found.states[:, shown, 0], -1.55 * size, 1.55 * size)
-    front = np.array([found.solved(k) for k in range(len(found.states))])
-    finite = found.residuals[np.isfinite(found.residuals)].max(initial=1.0)
-    time, k = (
-        axis("time step t (samples)", (1, length)),
-        axis("iteration k", (-0.3, max(2, found.iterations) + 0.3), whole=True),
-    )
-    return [
-        plot(
-            *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
-            line(found.truth[shown, 0], "data", shown + 1, "step by step"),
-            line(states, "model", shown + 1, "iterate k", row="iteration"),
-            vline(front, "forced", label="front of certainty", row="iteration"),
-            note="capped at the edge",
-        ),
-        plot(
-            *(0, 1, k, axis("residual", (1e-8, 10 * min(finite, 1e12)), "log")),
-            line(np.clip(found.residuals, 1e-8, 1e30), "error", None, "residual", marker="D", at="iteration"),
-            hline(TOLERANCE, label="tolerance"),
-        ),
-        plot(
-            *(1, 0, time, axis("iteration k", whole=True)),
-            heat(found.errors[:, shown], _SHOWN, "s.d."),
-            hline("iteration", "model", strong=True),
-            note="error of every iterate; hatched: overflow",
-        ),
-    ]
+        k = min(self.iteration, self.iterations)
+        self._draw_answer(f"Newton microscope: {self.found.name}", [1.7, 1], iteration=k)

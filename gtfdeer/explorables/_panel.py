@@ -1,8 +1,8 @@
 """The base of all panels: controls that speak Python, a status in words, a picture, errors that are seen.
 
 A panel is no widget; it holds one, `panel.widget`, and shows it where a notebook's last line names the panel. Every
-handler runs under one lock; of several waiting requests for the same work (a slider moved quickly) one is answered,
-with what the controls say by then. Long work runs in a thread, so that the page stays alive; where threads cannot
+handler runs under one lock; of several waiting requests (a slider moved quickly) one is answered, with what the
+controls say by then. Long work runs in a thread, so that the page stays alive; where threads cannot
 redraw widgets (Colab, scripts), whoever clicks or waits draws for it.
 """
 
@@ -18,96 +18,77 @@ import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
 
 from ._canvas import Canvas, hline, pack, vline
+from ._controls import Control, Turn
 
-KEPT = 2  # compiled programs of each kind, at 10 to 30 MB; older ones make room
 _REMEMBERED = 20  # errors
 
 
 class Panel:
-    """Controls, status, picture and summary. Subclasses call `_add` for each row of controls and `_draw` for a picture.
+    """Controls, status, picture and summary.
+
+    A subclass declares its controls (`menu`, `slider`, `Turn`) and its `buttons`, answers changes in `_respond`, and
+    draws in `_redraw`.
 
     Args:
         strict: raise errors too, by default where `GTFDEER_FAST=1`, so that a notebook that is tested fails with its
             panel; those of a thread are raised by `wait`.
+        options: of a menu, by its name, in place of those declared.
 
     Attributes:
+        buttons: names of methods that a click calls.
+        locked: names of controls that long work disables.
         controls: the widgets by name; the sliders below the picture are in `turns`.
         status: what the panel is doing.
         error: what went wrong in the latest piece of work, or None; shown in the panel.
         errors: the last 20 of them, oldest first; later successes do not remove any.
         guesses: of `Predict`, by the name of the axis on which they are drawn.
-        listeners: called after every picture.
         widget: the whole panel.
     """
 
-    def __init__(self, *, strict: bool | None = None) -> None:
+    buttons: Sequence[str] = ()
+    locked: Sequence[str] = ()
+
+    def __init__(self, *, strict: bool | None = None, **options: Sequence[Any]) -> None:
         self.strict = os.environ.get("GTFDEER_FAST") == "1" if strict is None else strict
         self.error: Exception | None = None
         self.errors: list[Exception] = []
-        self.controls: dict[str, Any] = {}
         self.guesses: dict[str, float] = {}
-        self.listeners: list[Callable[[], Any]] = []
         self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the end of long work
-        self._wanted: set[Callable[[], Any]] = set()  # work that was asked for and has not begun
-        self._silencer: int | None = None  # the thread that sets controls without answering them
-        self._caches: list[Any] = []
-        self._ahead: Callable[[Callable[[], bool]], None] | None = None  # what is prepared
-        self._preparing: threading.Thread | None = None
+        self._changed = False  # a control that nobody has begun to answer
+        self._worker: int | None = None  # the thread that works under the lock
+        self._ahead, self._prepared = lambda: None, threading.Event()  # what is prepared; whether it is there
+        self._prepared.set()
         self._busy, self._paused = False, False
         self._halt, self._due = threading.Event(), threading.Event()  # stop; draw
-        self._locked: Sequence[str] = ()  # controls that long work disables
         self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
-        self.widget = widgets.VBox([self._status, self._canvas, self._trouble])
+        declared = {name: each for name, each in vars(type(self)).items() if isinstance(each, Control)}
+        turns = {name: each for name, each in declared.items() if isinstance(each, Turn)}
+        self._canvas.spec = {"sliders": [turn.make() for turn in turns.values()]}
+        self._canvas.values = {name: turn.value for name, turn in turns.items()}
+        self._canvas.observe(self._on_turn, names="values")
+        chosen = {name: each.make() for name, each in declared.items() if name not in turns}
+        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
+        self.controls = chosen | clicked
+        for name, values in options.items():
+            chosen[name].options = values
+        for control in chosen.values():
+            control.observe(self._on_change, names="value")
+        for name, each in clicked.items():
+            each.on_click(partial(self._click, name))
+        rows = [widgets.HBox([*row.values()], layout={"flex_flow": "row wrap"}) for row in (chosen, clicked)]
+        self.widget = widgets.VBox([*rows, self._status, self._canvas, self._trouble])
         self._say("idle")
-
-    # --- controls ---
-
-    def _add(self, work: Callable[[], Any] | None = None, **controls: Any) -> None:
-        """A row of controls, answered by `work`; a button is answered by the method of its name."""
-        for name, control in controls.items():
-            if isinstance(control, widgets.Button):
-                control.on_click(partial(self._click, name))
-            elif work is not None:
-                control.observe(lambda _, work=work: self._answer(work), names="value")
-        self.controls |= controls
-        row = widgets.HBox([*controls.values()], layout={"flex_flow": "row wrap"})
-        self.widget.children = [*self.widget.children[:-3], row, *self.widget.children[-3:]]
-
-    def _add_turns(self, work: Callable[[], Any], *turns: dict[str, Any], **values: Any) -> None:
-        """Sliders below the picture, `name`, `label` and `stops` each; `work` answers when alpha is let go."""
-        self._canvas.spec, self._canvas.values = {"sliders": [*turns]}, values
-
-        def handler(change: Any) -> None:
-            if change.new.get("alpha") != change.old.get("alpha"):
-                self._answer(work)
-
-        self._canvas.observe(handler, names="values")
 
     @property
     def turns(self) -> list[dict[str, Any]]:
         """The sliders below the picture; those without "stops" point at rows of arrays."""
-        return self._canvas.spec.get("sliders", [])
-
-    def turn(self, name: str, value: Any) -> None:
-        """Set one of them, as if it were let go there."""
-        (turn,) = (turn for turn in self.turns if turn["name"] == name)
-        stops = turn.get("stops") or [0, self._canvas.last_row(name)]
-        self._canvas.values = {**self._canvas.values, name: type(stops[0])(min(max(value, stops[0]), stops[-1]))}
-
-    @contextmanager
-    def _silently(self) -> Iterator[None]:
-        """Set controls without answering them; what other threads change meanwhile is answered."""
-        self._silencer = threading.get_ident()
-        try:
-            yield
-        finally:
-            self._silencer = None
+        return self._canvas.spec["sliders"]
 
     # --- work ---
 
@@ -117,16 +98,22 @@ class Panel:
         self._attempt(getattr(self, name))
         return None if threads_show() else self.wait(float("inf"))
 
-    def _answer(self, work: Callable[[], Any]) -> None:
+    def _on_turn(self, change: Any) -> None:
+        if change.new.get("alpha") != change.old.get("alpha"):  # the others turn what the browser has
+            self._on_change(change)
+
+    def _on_change(self, _change: Any) -> None:
         """Answer a change of a control; changes that come while one waits are answered with it."""
-        if self._silencer == threading.get_ident():
+        if self._worker == threading.get_ident():  # work sets a control by itself
             return
-        self._wanted.add(work)
+        self._changed = True
         with self._lock:
-            asked = work in self._wanted
-            self._wanted.discard(work)  # before the controls are read: what changes from here on asks anew
-            if asked:
-                self._attempt(work)
+            if self._changed:
+                self._changed = False  # before the controls are read: what changes from here on asks anew
+                self._attempt(self._respond)
+
+    def _respond(self) -> None:
+        """Do what the controls say."""
 
     def _attempt(self, work: Callable[[], Any]) -> None:
         try:
@@ -140,48 +127,50 @@ class Panel:
     def _settled(self) -> Iterator[None]:
         """One at a time; whatever ends this block, the status says so; errors are kept, shown and passed on."""
         with self._lock:
+            before, self._worker = self._worker, threading.get_ident()
             self.error, self._trouble.value = None, ""
             try:
                 yield
             except BaseException as problem:
                 self._keep(problem)
                 raise
+            finally:
+                self._worker = before
 
     def _keep(self, problem: BaseException) -> None:
-        self._say(describe_ending(problem))
         if not isinstance(problem, Exception):
-            return
+            return self._say("stopped: interrupted")
+        short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
+        self._say(f"{'out of memory' if short else 'failed'}: {problem}")
         if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
             self.errors = [*self.errors, problem][-_REMEMBERED:]
         self.error = problem
-        for cache in self._caches if _is_memory(problem) else ():
-            cache.cache_clear()
         story = html.escape("".join(traceback.format_exception(problem)))
         self._trouble.value = f"<details><summary>what went wrong</summary><pre>{story}</pre></details>"
 
-    def _remembering(self, make: Callable[..., Any]) -> Callable[..., Any]:
-        """`make`, whose `KEPT` latest answers are kept until memory runs short."""
-        self._caches.append(lru_cache(maxsize=KEPT)(make))
-        return self._caches[-1]
-
     def _prepare(self, work: Callable[[Callable[[], bool]], None]) -> None:
-        """Do `work` ahead of being asked, in the background; it is passed a function that says whether to stop."""
+        """Do `work` in the background, then draw; it is passed a function that says whether to stop."""
 
         def do() -> None:
             try:
-                work(lambda: self._ahead is not work)
+                work(lambda: self._ahead is not do)
             except Exception as problem:
                 self._keep(problem)
+            prepared.set()  # before the lock, which whoever waits may hold
+            with self._lock:
+                if self._ahead is do:
+                    self._redraw()
 
-        self._ahead = work  # older work ends
-        self._preparing = _start_thread(do) if threads_show() else None
+        self._ahead, self._prepared = do, (prepared := threading.Event())  # older work ends
+        if threads_show():
+            _start_thread(do)
 
     def _finish_preparing(self) -> None:
         """Wait until everything that was prepared is there."""
-        if self._preparing is not None:
-            self._preparing.join()
-        elif self._ahead is not None:
-            self._ahead(lambda: False)
+        if threads_show():
+            self._prepared.wait()
+        elif not self._prepared.is_set():
+            self._ahead()
 
     # --- long work, one piece at a time ---
 
@@ -239,7 +228,7 @@ class Panel:
             self._busy = False
 
     def _enable(self, on: bool) -> None:
-        for name in self._locked:
+        for name in self.locked:
             self.controls[name].disabled = not on
 
     def _report(self, words: str) -> None:
@@ -271,28 +260,19 @@ class Panel:
                     if p[which] is not None and p[which]["label"].startswith(quantity):
                         p["items"].append(mark(guess, "ghost", strong=True, label="your guess"))
         named, arrays = pack(plots)
-        spec = {
-            "label": label,
-            "columns": columns,
-            "plots": named,
-            "sliders": self.turns,
-            "text": next(iter(values), ""),
-        }
+        shown = {"label": label, "columns": columns, "plots": named, "text": next(iter(values), "")}
         with self._canvas.hold_sync():
-            self._canvas.spec, self._canvas.arrays, self._canvas.texts = spec, arrays, list(texts)
+            self._canvas.spec, self._canvas.arrays, self._canvas.texts = (
+                {**self._canvas.spec, **shown},
+                arrays,
+                [*texts],
+            )
             self._canvas.values = {**self._canvas.values, **values}
-        for listener in self.listeners:
-            listener()
 
     def _set_frames(self, frames: dict[float, tuple[Any, list[str]]]) -> None:
         """What the browser draws while alpha is dragged: plots and texts for each value."""
-        arrays = [pack(plots)[1] for plots, _ in frames.values()]
-        self._canvas.frames = {
-            "by": "alpha",
-            "at": [*frames],
-            "arrays": arrays,
-            "texts": [t for _, t in frames.values()],
-        }
+        arrays, texts = [pack(plots)[1] for plots, _ in frames.values()], [texts for _, texts in frames.values()]
+        self._canvas.frames = {"by": "alpha", "at": [*frames], "arrays": arrays, "texts": texts}
 
     @property
     def png(self) -> bytes:
@@ -323,23 +303,6 @@ def threads_show() -> bool:
     return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
 
 
-def _start_thread(work: Callable[..., Any], *arguments: Any) -> threading.Thread:
+def _start_thread(*work: Any) -> None:
     """In a copy of the context, without which some kernels cannot find the cell that a widget belongs to."""
-    thread = threading.Thread(target=contextvars.copy_context().run, args=(work, *arguments), daemon=True)
-    thread.start()
-    return thread
-
-
-def describe_ending(problem: BaseException) -> str:
-    """A status: how work that raised this ended.
-
-    >>> describe_ending(ValueError("no such length"))
-    'failed: no such length'
-    """
-    if not isinstance(problem, Exception):
-        return "stopped: interrupted"
-    return f"{'out of memory' if _is_memory(problem) else 'failed'}: {problem}"
-
-
-def _is_memory(problem: Exception) -> bool:
-    return isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
+    threading.Thread(target=contextvars.copy_context().run, args=work, daemon=True).start()

@@ -8,7 +8,6 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from ._controls import button
 from ._panel import Panel
 
 
@@ -34,6 +33,8 @@ class Predict(Panel):
     ('one', 'How many iterations at alpha 1? Your guess: one.')
     """
 
+    buttons = ("answer",)
+
     def __init__(
         self,
         question: str,
@@ -53,30 +54,30 @@ class Predict(Panel):
             look = {"description": "your guess", "layout": {"width": "auto"}}
             control = widgets.RadioButtons(options=[*answers], value=None, **look)
         self._told, ask = widgets.HTML(), widgets.HTML(f"<p><b>{escape(question)}</b></p>")
-        self.controls = {"guess": control, "answer": button("Answer")}
-        self.controls["answer"].on_click(lambda _: self._attempt(lambda: self.answer(control.value)))
+        self.controls = {"guess": control, **self.controls}
         self.widget.children = [ask, *self.controls.values(), self._told, self._trouble]
 
-    def answer(self, guess: Any) -> None:
-        """Take the guess and open the panel.
+    def answer(self, guess: Any = None) -> None:
+        """Take the guess, by default that of the control, and open the panel.
 
         Raises:
             ValueError: for a guess that is not among the options.
         """
+        control = self.controls["guess"]
         with self._settled():
+            guess = control.value if guess is None else guess
             if guess is None:
                 self._told.value = "<p>Choose an answer first.</p>"
                 return
-            options = getattr(self.controls["guess"], "options", (guess,))
-            if guess not in options:
-                raise ValueError(f"the guess is {guess!r}; choose one of {[*options]}")
-            self.controls["guess"].value = self.guess = guess
+            if guess not in getattr(control, "options", (guess,)):
+                raise ValueError(f"the guess is {guess!r}; choose one of {[*control.options]}")
+            control.value = self.guess = guess
             if self.panel is not None:
                 if self._axis:
                     self.panel.guesses[self._axis] = float(guess)
                     self.panel._redraw()
                 if self.panel.widget not in self.widget.children:
-                    self.panel.listeners.append(self._compare)
+                    self.panel._canvas.observe(lambda _: self._compare(), names="arrays")
                     self.widget.children = [*self.widget.children, self.panel.widget]
             self._compare()
             self.controls["answer"].description = "Answer again"

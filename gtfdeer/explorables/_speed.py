@@ -16,7 +16,7 @@ from flax import nnx
 from .. import Status, data, forcing, models, solvers
 from ..solvers import scan, solve
 from ._canvas import axis, line, plot
-from ._controls import Setting, button, menu, plural, slider
+from ._controls import menu, plural, slider
 from ._panel import Panel
 from ._task import task_of
 
@@ -52,14 +52,13 @@ class SpeedLab(Panel):
         timings: a list of `Timing`, what was measured.
     """
 
-    longest, alpha = Setting(), Setting()
+    longest, alpha = menu("longest T", LENGTHS, 10_000), slider("forcing alpha", 0.2, 0.0, 1.0, 0.05)
+    buttons = ("measure", "stop")
+    locked = ("longest", "alpha", "measure")
 
     def __init__(self, *, hidden_dim: int = 50, strict: bool | None = None) -> None:
         super().__init__(strict=strict)
         self._hidden_dim = hidden_dim
-        self._add(longest=menu("longest T", LENGTHS, 10_000), alpha=slider("forcing alpha", 0.2, 0.0, 1.0, 0.05))
-        self._add(measure=button("Measure"), stop=button("Stop"))
-        self._locked = ("longest", "alpha", "measure")
         self.timings: list[Timing] = []
         self._programs: dict[tuple[str, int], solvers.Timing] = {}  # at most one for each solver and length
         self._redraw()

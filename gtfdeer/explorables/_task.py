@@ -10,14 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from .. import Reconstruction, Status, data, forcing, solvers
+from .. import Reconstruction, data, forcing, solvers
 from ..models import RecurrentModel
 from ..solvers import Problem, scan
 
@@ -74,63 +74,18 @@ class Task:
         direction = jnp.ones_like(start) / jnp.sqrt(len(start))
         return jax.lax.scan(step, (start, direction, 0.0), self.inputs(alpha))[1]
 
-    def trace(self, solver: solvers.Iterative, most: int, alpha: Any, guess: Any) -> tuple:
-        """K, all iterates `(most + 1, T, M)` and their residuals, the guess first; the iterations are the solver's own.
-
-        Zeros stand where the solver did not come.
-        """
+    def trace(self, solver: solvers.Iterative, most: int, alpha: Any, guess: Any) -> tuple[Any, Any, Any]:
+        """K, all iterates `(most + 1, T, M)` and their residuals, the guess first; after iterate K they repeat it."""
         forced = forcing.force(self.step)
-        start, inputs = jnp.asarray(self.start), self.inputs(alpha)
-        problem = Problem(lambda _, z, u: forced(z, u), None, ((), ()), start, inputs)
+        problem = Problem(lambda _, z, u: forced(z, u), None, ((), ()), jnp.asarray(self.start), self.inputs(alpha))
 
-        def keep(carry: tuple) -> tuple:
-            """Keep an iterate and go on, after the last one, too: cheaper than to compile the keeping twice."""
-            state, _, _, states, residuals = carry
-            k, z = state.iterations, state.states
-            residual = jnp.max(jnp.abs(problem.map_steps(z) - z))
-            after = solver.step(problem, state)
-            return after, k, solver.done(state), states.at[k].set(z), residuals.at[k].set(residual)
+        def move(state: Any, _: None) -> tuple[Any, tuple]:
+            z = state.states
+            after = jax.lax.cond(solver.done(state), lambda state: state, partial(solver.step, problem), state)
+            return after, (state.iterations, z, jnp.max(jnp.abs(problem.map_steps(z) - z)))
 
-        kept = jnp.zeros((most + 1, *guess.shape), guess.dtype), jnp.zeros(most + 1, guess.dtype)
-        begin = solver.init(problem, guess), jnp.asarray(0), jnp.asarray(False), *kept
-        _, count, _, states, residuals = jax.lax.while_loop(lambda carry: ~carry[2], keep, begin)
-        return count, states, residuals
-
-
-@dataclass(frozen=True)
-class Trace:
-    """What one solve went through, K iterations.
-
-    Attributes:
-        states: `(K + 1, T, M)`, the guess first.
-        residuals: `(K + 1,)`, largest violation of the step equation.
-        truth: `(T, M)`, computed step by step.
-    """
-
-    states: Float[np.ndarray, "iterate time latent"]
-    residuals: Float[np.ndarray, " iterate"]
-    truth: Float[np.ndarray, "time latent"]
-
-    @property
-    def iterations(self) -> int:
-        return len(self.states) - 1
-
-    @property
-    def errors(self) -> Float[np.ndarray, "iterate time"]:
-        """Distance of every iterate from the truth, largest unit."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.abs(self.states - self.truth).max(axis=2)
-
-    def solved(self, k: int) -> int:
-        """How many steps from the beginning the iterate k has right, to 0.1 %."""
-        wrong = ~(self.errors[k] <= 1e-3 * (1 + np.abs(self.truth).max()))
-        return int(wrong.argmax()) if wrong.any() else len(wrong)
-
-    def status(self, tolerance: float) -> Status:
-        last, residual = self.states[-1], self.residuals[-1]
-        if not (np.isfinite(last).all() and np.isfinite(residual)):
-            return Status.NONFINITE
-        return Status.CONVERGED if residual <= tolerance * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS
+        _, (counts, states, residuals) = jax.lax.scan(move, solver.init(problem, guess), length=most + 1)
+        return counts[-1], states, residuals
 
 
 def compile_fast(solver: solvers.Iterative) -> solvers.Iterative:
@@ -141,7 +96,7 @@ def compile_fast(solver: solvers.Iterative) -> solvers.Iterative:
 
 
 def task_of(subject: Any, series: Any = None, *, length: int) -> Task:
-    """The task of a system, or of a reconstruction on a series.
+    """The task of so many steps of a system, or of a reconstruction on a series.
 
     Args:
         subject: a name of `SYSTEMS`, a `gtfdeer.data.System`, or a `Reconstruction` of a recurrent model.
@@ -153,19 +108,19 @@ def task_of(subject: Any, series: Any = None, *, length: int) -> Task:
     system = SYSTEMS.get(subject, subject) if isinstance(subject, str) else subject
     if not isinstance(system, data.System):
         raise TypeError(f"subject is {subject!r}; pass a gtfdeer.data.System, a Reconstruction, or one of {[*SYSTEMS]}")
-    series, noisy = _record(system, max(_RECORDED, length))
-    noisy = noisy[:length]
-    mean, scale = (np.asarray(part, np.float32) for part in (series.scaling.mean, series.scaling.std))
-    flow, name = system.step(series.dt), type(system).__name__
+    scaling, dt, noisy = _record(system, max(_RECORDED, length))
+    mean, scale = (np.asarray(part, np.float32) for part in (scaling.mean, scaling.std))
+    flow, name = system.step(dt), type(system).__name__
     ones, unit = np.ones(system.dimension, np.float32), "ms" if name == "BurstingNeuron" else "unit of time"
-    return Task(name, lambda z, u=None: (flow(z * scale + mean) - mean) / scale, noisy[0], noisy, ones, series.dt, unit)
+    step = lambda z, u=None: (flow(z * scale + mean) - mean) / scale  # noqa: E731
+    return Task(name, step, noisy[0], noisy[:length], ones, dt, unit)
 
 
 @lru_cache(maxsize=8)
-def _record(system: data.System, length: int) -> tuple[data.Series, np.ndarray]:
+def _record(system: data.System, length: int) -> tuple[Any, float, np.ndarray]:
     """One recording for all lengths: its scaling, too, must not depend on the length that is looked at."""
     series = data.simulate(system, length=length, key=jax.random.key(0)).standardise()
-    return series, series.with_noise(_NOISE, key=jax.random.key(1)).values
+    return series.scaling, series.dt, series.with_noise(_NOISE, key=jax.random.key(1)).values
 
 
 def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:

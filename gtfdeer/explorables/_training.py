@@ -8,26 +8,58 @@ from the parameters as they are, with the memory of the optimiser empty.
 from __future__ import annotations
 
 import base64
+import inspect
 import tempfile
 import threading
 import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import ipywidgets as widgets
+import jax
+import jax.numpy as jnp
 import numpy as np
+from flax import nnx
 
-from .. import Reconstruction, forcing
-from ..data import Series
-from ..training import Progress, TrainConfig, describe_device, fit
+from .. import Reconstruction, data, forcing, models, solvers
+from ..training import Progress, TrainConfig, fit
 from ._canvas import ALPHAS
-from ._choices import MODELS, RECORDINGS, SCHEDULES, SOLVERS, LiveAlpha, build_model, cap_iterations
-from ._controls import Setting, button, menu, plural, slider
+from ._controls import Turn, menu, plural, slider
 from ._live import MOST, Growth
 from ._panel import Panel
 
 _FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
+
+
+def _concrete(room: Any, base: type) -> dict[str, Any]:
+    found = {name: getattr(room, name) for name in room.__all__}
+    kinds = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, base)}
+    return {name: kind for name, kind in kinds.items() if not inspect.isabstract(kind)}
+
+
+MODELS, SOLVERS = _concrete(models, models.Model), _concrete(solvers, solvers.Solver)
+SCHEDULES = ("annealed", "adaptive", "learned gain", "constant")
+_RECORDED = 20_000  # samples
+
+
+def _noisy(system: data.System) -> data.Series:
+    return data.simulate(system, length=_RECORDED, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
+
+
+def _heart() -> data.Series:
+    whole = data.electrocardiogram()
+    return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
+
+
+RECORDINGS: dict[str, Callable[[], data.Series]] = {
+    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
+    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
+    "Bursting neuron, 5 % noise": lambda: _noisy(data.BurstingNeuron()),
+    "electrocardiogram, 5 delays": _heart,
+}
 
 
 class TrainingPanel(Panel):
@@ -46,23 +78,21 @@ class TrainingPanel(Panel):
         growth: what is seen of it: `history` over all stretches, `score` and `floor`, snapshots.
     """
 
-    data, model, updates = Setting(), Setting(), Setting()
-    window, schedule, solver, cap, alpha = Setting(), Setting(), Setting(), Setting(), Setting()
+    data, model = menu("data", RECORDINGS), menu("model", MODELS, "ShallowPLRNN")
+    updates = slider("updates", 4000, 100, 30_000, 100)
+    window, schedule = menu("length T", (50, 200, 800), 200), menu("alpha schedule", SCHEDULES)
+    solver, cap = menu("solver", SOLVERS, "DEER"), slider("most iterations", MOST, 1, MOST, 1)
+    alpha, snapshot = Turn("alpha by hand", ALPHAS, 0.15), Turn("replay")
+    buttons = ("start", "stop", "resume", "reset", "download")
+    locked = ("data", "model", "updates", "start", "resume")
 
-    def __init__(self, series: Series | None = None, *, hidden_dim: int = 50, strict: bool | None = None) -> None:
-        super().__init__(strict=strict)
-        self._recordings = ({} if series is None else {"your recording": lambda: series}) | RECORDINGS
+    def __init__(self, series: data.Series | None = None, *, hidden_dim: int = 50, strict: bool | None = None) -> None:
+        self._recordings = RECORDINGS if series is None else {"your recording": lambda: series, **RECORDINGS}
+        super().__init__(strict=strict, data=[*self._recordings])
         self._hidden_dim = hidden_dim
-        self._add(data=menu("data", [*self._recordings]), model=menu("model", [*MODELS], "ShallowPLRNN"))
-        self._add(updates=slider("updates", 4000, 100, 30_000, 100))
-        self._add(window=menu("length T", (50, 200, 800), 200), schedule=menu("alpha schedule", SCHEDULES))
-        self._add(solver=menu("solver", [*SOLVERS], "DEER"), cap=slider("most iterations", MOST, 1, MOST, 1))
-        self._add(**{name: button(name.capitalize()) for name in ("start", "stop", "resume", "reset", "download")})
-        self._locked = ("data", "model", "updates", "start", "resume")
         self._link = widgets.HTML()
         self.widget.children = [*self.widget.children, self._link]
-        turns = {"name": "alpha", "label": "alpha by hand", "stops": ALPHAS}, {"name": "snapshot", "label": "replay"}
-        self._add_turns(self._take_alpha, *turns, alpha=0.15, snapshot=0)
+        self._by_hand = self.alpha
         self._go, self._over, self._until = threading.Event(), False, None
         self.reset()
 
@@ -120,16 +150,15 @@ class TrainingPanel(Panel):
             time.sleep(0.01)
         self._over = False
 
-    def _take_alpha(self) -> None:
-        self.schedule = "constant"
+    def _respond(self) -> None:
+        """Whoever turns alpha wants it by hand."""
+        if self.alpha != self._by_hand:
+            self._by_hand, self.schedule = self.alpha, "constant"
 
     def _forget(self) -> None:
         self.reconstruction: Reconstruction | None = None
         self.growth = Growth(self._recordings[self.data]().standardise())
         self._link.value = ""
-
-    def _build_model(self) -> Any:
-        return build_model(self.model, self.growth.recording.columns, self._hidden_dim)
 
     def _stretch(self) -> tuple[Any, ...]:
         """What another value of begins a new stretch of training."""
@@ -138,7 +167,8 @@ class TrainingPanel(Panel):
 
     def _train(self) -> str:
         self._forget()
-        recording, total, model = self.growth.recording, self.updates, self._build_model()
+        recording, total = self.growth.recording, self.updates
+        model = build_model(self.model, recording.columns, self._hidden_dim)
         self._drawn = self._judged = 0.0
         while True:
             self._report("compiling: some seconds")
@@ -149,7 +179,8 @@ class TrainingPanel(Panel):
                 forced = forcing.LearnedGain(bound, gain=self.reconstruction and self.reconstruction.gain)
             else:
                 schedule = forcing.Adaptive() if kind == "adaptive" else TrainConfig.forcing
-                forced = LiveAlpha(schedule, self._say_alpha, done, total)
+                by_hand = lambda: self.alpha if self.schedule == "constant" else np.nan  # noqa: E731
+                forced = LiveAlpha(schedule, by_hand, done, total)
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
             rec = fit(
                 model,
@@ -167,12 +198,8 @@ class TrainingPanel(Panel):
             if rec.ending != "stopped by a callback" or self._over:
                 break
             model = rec.model
-        self._paint(whole=True)
-        ended = {"stopped by a callback": "stopped"}.get(rec.ending, rec.ending)
-        return f"{ended} after {plural(len(self.history['loss']), 'update')}"
-
-    def _say_alpha(self) -> float:
-        return self.alpha if self.schedule == "constant" else float("nan")
+        self.growth.show(self, whole=True)
+        return f"{rec.ending.removesuffix(' by a callback')} after {plural(len(self.history['loss']), 'update')}"
 
     def _look(self, moment: Progress) -> None:
         """What `fit` calls a few times a second."""
@@ -200,7 +227,7 @@ class TrainingPanel(Panel):
         """Wait for Resume or for the end, with everything kept as it is."""
         self._go.clear()
         self._until = None
-        self._paint(whole=True)
+        self.growth.show(self, whole=True)
         self._say(f"stopped after {plural(done, 'update')}")
         self._enable(True)
         self._paused = True
@@ -212,17 +239,65 @@ class TrainingPanel(Panel):
         # where no gain was learned, it was alpha times the pseudo-inverse of the readout
         names = self._before | history
         whole = {name: np.concatenate([part.get(name, part["alpha"]) for part in parts]) for name in names}
-        done = len(whole["loss"])
-        self.reconstruction = Reconstruction(**{**vars(rec), "history": whole, "update": done})
+        self.reconstruction = replace(rec, history=whole, update=len(whole["loss"]))
         self.growth.add(rec.model, whole, self._now[0], judge)
         self._judged = time.monotonic() if judge else self._judged
 
     def _redraw(self) -> None:
-        self._paint(whole=not self.running)
+        """While it trains the newest snapshot alone; when it stands, all of them for the replay."""
+        self.growth.show(self, whole=not self.running)
 
-    def _paint(self, whole: bool) -> None:
-        """While it trains the newest snapshot alone; `whole`, when it stands, all of them for the replay."""
-        drawn, texts = self.growth.draw(whole)
-        texts = [f"{text} Computed on {describe_device()}." for text in texts]
-        label = f"Training: {self.growth.recording.name}"
-        self._draw(label, [1, 1.1, 1.1], drawn, texts, snapshot=len(texts) - 1)
+
+@dataclass(frozen=True, eq=False)
+class LiveAlpha(forcing.Schedule):
+    """alpha as the panel says it now, without compiling anew: a number by hand, or a schedule where that is NaN.
+
+    Args:
+        schedule: what holds where nobody sets alpha by hand.
+        by_hand: called by the running program before every update.
+        done: updates that were done before this stretch, `updates` of all stretches together.
+    """
+
+    schedule: forcing.Schedule
+    by_hand: Callable[[], float]
+    done: int
+    updates: int
+
+    def start(self) -> Any:
+        state = self.schedule.start()
+        return state, jnp.asarray(self.schedule.alpha(state), jnp.float32)
+
+    def alpha(self, state: Any) -> Any:
+        return state[1]
+
+    def advance(self, state: Any, update: Any, updates: int, jacobians: Any, model: Any = None) -> Any:
+        inner = self.schedule.advance(state[0], update + self.done, self.updates, jacobians, model)
+        shape = jax.ShapeDtypeStruct((), jnp.float32)
+        hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)
+        return inner, jnp.where(jnp.isnan(hand), self.schedule.alpha(inner), hand).astype(jnp.float32)
+
+
+def cap_iterations(name: str, cap: int) -> solvers.Solver:
+    """A solver with at most `cap` iterations; those that do not iterate have no cap.
+
+    >>> cap_iterations("DEER", 3).max_iterations, cap_iterations("Shooting", 3).max_sweeps
+    (3, 3)
+    """
+    limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[name]).parameters)
+    return SOLVERS[name](**dict.fromkeys(limits, cap))
+
+
+def build_model(name: str, columns: int, hidden_dim: int) -> models.Model:
+    """An untrained model for a recording of so many columns; the sizes that it has by itself stay.
+
+    >>> build_model("GRU", 3, 50).latent_dim
+    32
+    """
+    keywords = inspect.signature(MODELS[name].__init__).parameters
+    own = keywords["latent_dim"].default
+    sizes: dict[str, Any] = {"observed_dim": columns}
+    if own is inspect.Parameter.empty or own < columns:
+        sizes["latent_dim"] = columns
+    if "hidden_dim" in keywords:
+        sizes["hidden_dim"] = hidden_dim
+    return MODELS[name](**sizes, rngs=nnx.Rngs(0))

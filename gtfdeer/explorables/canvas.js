@@ -390,7 +390,6 @@ class View {
   pen(item, points = 1) {
     const { ctx, look } = this;
     ctx.strokeStyle = ctx.fillStyle = look.roles[item.role] ?? look.ink;
-    ctx.globalAlpha = item.faint ? 0.55 : 1;
     ctx.lineWidth = (WIDTHS[item.role] ?? 1.4) * Math.min(1, Math.max(0.3, Math.sqrt(900 / points)));
     ctx.setLineDash(item.dash ?? DASHES[item.role] ?? []);
     ctx.lineJoin = "round";
@@ -429,7 +428,8 @@ class View {
   plot(place) {
     const { plot, box } = place, { ctx, look } = this;
     const heat = plot.items.find((item) => item.type === "heat");
-    const inner = { l: box.x + 62, r: box.x + box.w - (heat ? 62 : 20), t: box.y + 26, b: box.y + box.h - 42 };
+    const inner = { l: box.x + 62, r: box.x + box.w - (heat ? 62 : 20), b: box.y + box.h - 42 };
+    inner.t = this.legend(plot, inner.l, inner.r, box.y);
     if (inner.r - inner.l < 30 || inner.b - inner.t < 30) return;
     const x = scale(plot.x, this.range(plot, "x"), inner.l, inner.r);
     const y = scale(plot.y, this.range(plot, "y"), inner.b, inner.t);
@@ -451,7 +451,6 @@ class View {
     this.path([inner.l, inner.t], [inner.l, inner.b], [inner.r, inner.b]);
     this.words(plot.x.label, (inner.l + inner.r) / 2, inner.b + 29);
     this.words(plot.y.label, box.x + 11, (inner.t + inner.b) / 2, { angle: -Math.PI / 2 });
-    this.legend(plot, inner);
     ctx.save();
     ctx.beginPath();
     ctx.rect(inner.l - 1, inner.t - 5, inner.r - inner.l + 6, inner.b - inner.t + 10);
@@ -482,7 +481,6 @@ class View {
     ctx.setLineDash([]);
     if (item.marker || p.n === 1)
       for (let i = 0; i < p.n; i++) if (finite(px(i)) && finite(py(i))) marker(ctx, item.marker ?? "o", px(i), py(i), item.size ?? 3.2);
-    ctx.globalAlpha = 1;
     if (item.at) { // a mark at the row of a slider
       const i = Math.min(this.row(item.at.slider), p.n - 1);
       Object.assign(ctx, { strokeStyle: this.look.roles.model, lineWidth: 2 });
@@ -525,22 +523,23 @@ class View {
     this.words(item.label, x + 24, inner.t - 12, { align: "right", size: 11 });
   }
 
-  legend(plot, inner) {
+  // the names of what is drawn, in as many rows as the width asks for; returns where they end
+  legend(plot, l, r, top) {
     const { ctx } = this, named = plot.items.filter((item) => item.label && item.type !== "heat");
-    let [x, y] = [inner.l + 2, inner.t - 13];
+    let [x, y] = [l + 2, top + 13];
     ctx.font = `12px ${this.look.font}`;
     for (const item of named) {
       const wide = ctx.measureText(item.label).width + 40;
-      if (x + wide > inner.r + 60) break;
+      if (x > l + 2 && x + wide > r + 26) [x, y] = [l + 2, y + 15];
       this.pen(item);
       if (item.line !== false) this.path([x, y], [x + 24, y]);
       ctx.setLineDash([]);
       if (item.marker) marker(ctx, item.marker, x + 12, y, 3);
-      ctx.globalAlpha = 1;
       this.words(item.label, x + 28, y, { align: "left" });
       x += wide;
     }
-    if (plot.note && ctx.measureText(plot.note).width + x < inner.r + 10) this.words(plot.note, inner.r, y, { align: "right" });
+    if (plot.note && ctx.measureText(plot.note).width + x < r + 10) this.words(plot.note, r, y, { align: "right" });
+    return y + 13;
   }
 
   orbit(place) {
@@ -587,14 +586,13 @@ class View {
       if (item.line !== false && n > STROKED) this.set(box, n, px, py);
       else if (item.line !== false) polyline(ctx, n, (i) => px[i], (i) => py[i]);
       if (item.marker && n) marker(ctx, item.marker, px[n - 1], py[n - 1], 5);
-      ctx.globalAlpha = 1;
     }
     (plot.axes ?? ["x", "y", "z"]).slice(0, flat ? 2 : 3).forEach((name, d) => {
       const end = limits.map(([l], i) => (i === d ? centre[i] + 1.16 * half[i] : l));
       this.words(name, ...at(...end));
     });
     ctx.restore();
-    this.legend(plot, { l: box.x + 12, r: box.x + box.w - 12, t: box.y + 26 });
+    this.legend(plot, box.x + 12, box.x + box.w - 12, box.y);
   }
 
   // a line of many points in the colour of the pen

@@ -17,9 +17,9 @@ gd.explorables.TrainingPanel.{method} = broken
 panel = gd.explorables.TrainingPanel(gd.data.Series(np.sin(np.arange(600.0)).reshape(300, 2), dt=1.0))
 """
 WAYS = {
-    "slider": ("_take_alpha", "panel.alpha = 0.3"),
+    "slider": ("_respond", "panel.alpha = 0.3"),
     "button": ("download", 'panel.controls["download"].click()'),
-    "thread": ("_build_model", "panel.start()\npanel.wait()"),
+    "thread": ("_train", "panel.start()\npanel.wait()"),
 }
 
 

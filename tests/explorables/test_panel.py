@@ -7,43 +7,36 @@ import ipywidgets as widgets
 import pytest
 
 from gtfdeer.explorables._canvas import axis, line, plot
-from gtfdeer.explorables._controls import Setting, button, slider
+from gtfdeer.explorables._controls import slider
 from gtfdeer.explorables._panel import Panel
 
 from .waiting import until
 
 
 class Toy(Panel):
-    """Divides by one slider and counts its answers on another, which is looked at when somebody else moves it."""
+    """Divides by one slider and counts its answers on another, which is nobody's request."""
 
-    divisor, count = Setting(), Setting()
+    divisor, count = slider("divisor", 1, 0, 100, 1), slider("count", 0, 0, 100, 1)
+    buttons = ("again",)
 
     def __init__(self, *, strict=False, wait=lambda: None):
         super().__init__(strict=strict)
-        self.answers, self.looks, self._wait = [], [], wait
-        self._add(self.run, divisor=slider("divisor", 1, 0, 100, 1))
-        self._add(self.look, count=slider("count", 0, 0, 100, 1))
-        self._add(again=button("Again"))
+        self.answers, self._wait = [], wait
 
     def again(self):
-        self.run()
-
-    def run(self):
         with self._settled():
             self._say("running")
-            with self._silently():
-                self.count += 1
-                self._wait()
+            self.count += 1
+            self._wait()
             self.answers.append(12 / self.divisor)
             self._redraw()
             self._say("idle")
 
+    _respond = again
+
     def _redraw(self):
         plots = [plot(0, 0, axis("x"), axis("y"), line([0, self.answers[-1]], "data"))] if self.answers else []
         self._draw("toy", [1], plots, [f"12 / {self.divisor}"])
-
-    def look(self):
-        self.looks.append(self.count)
 
 
 def test_an_error_is_shown_and_the_panel_goes_on():
@@ -55,6 +48,7 @@ def test_an_error_is_shown_and_the_panel_goes_on():
     panel.divisor = 4
     assert panel.error is None
     assert (panel.status, panel.answers[-1], panel._trouble.value) == ("idle", 3.0, "")
+    assert [type(error) for error in panel.errors] == [ZeroDivisionError]  # a success forgets none
 
 
 def test_a_strict_panel_raises():
@@ -66,7 +60,7 @@ def test_a_strict_panel_raises():
 def test_the_error_of_a_click_is_kept(caplog):
     """ipywidgets logs what a click raises instead of passing it on, so that `error` must say it."""
     panel = Toy(strict=True)
-    with panel._silently():
+    with panel._settled():
         panel.divisor = 0
     panel.controls["again"].click()
     assert isinstance(panel.error, ZeroDivisionError)
@@ -87,23 +81,10 @@ def test_no_ending_leaves_it_running(problem, status):
         raise problem
 
     panel = Toy(wait=end)
-    made = []
-    remember = panel._remembering(made.append)
-    remember(1)
     with pytest.raises(type(problem)):
-        panel.run()  # from Python, not by a handler
+        panel.again()  # from Python, not by a handler
     assert panel.status == status
     assert panel.errors == ([] if isinstance(problem, KeyboardInterrupt) else [problem])
-    remember(1)
-    assert len(made) == 1 + status.startswith("out of memory")  # programs make room when memory is short
-
-
-def test_errors_are_remembered_after_a_success():
-    panel = Toy()
-    panel.divisor = 0
-    panel.divisor = 3
-    assert panel.error is None
-    assert [type(error) for error in panel.errors] == [ZeroDivisionError]
 
 
 def test_what_is_shown_cannot_inject_html():
@@ -137,44 +118,13 @@ def test_of_several_waiting_requests_only_the_newest_is_answered():
     assert gate.entered.wait(10)
     for value in (3, 4, 6):
         threads.append(setting(panel.controls["divisor"], value))
-        until(lambda value=value: panel.divisor == value and panel.run in panel._wanted)
+        until(lambda value=value: panel.divisor == value and panel._changed)
     gate.open.set()
     for thread in threads:
         thread.join(10)
     # the one that ran while they came, and one for all others: both see the newest value
     assert panel.answers == [2.0, 2.0]
-
-
-def test_the_newest_request_survives_what_the_work_sets_by_itself():
-    """The work sets a control of its own silently, which is nobody's request."""
-    gate = Gate()
-    panel = Toy(strict=True, wait=gate)
-    first = setting(panel.controls["divisor"], 2)
-    assert gate.entered.wait(10)
-    second = setting(panel.controls["divisor"], 4)
-    until(lambda: panel.run in panel._wanted)
-    gate.open.set()
-    first.join(10)
-    second.join(10)
-    assert len(panel.answers) == 2
-    assert panel.answers[-1] == 3.0
-    assert panel.looks == []
-
-
-def test_requests_for_other_work_do_not_push_it_out():
-    gate = Gate()
-    panel = Toy(strict=True, wait=gate)
-    threads = [setting(panel.controls["divisor"], 2)]
-    assert gate.entered.wait(10)
-    threads.append(setting(panel.controls["divisor"], 6))
-    until(lambda: panel.run in panel._wanted)
-    threads.append(setting(panel.controls["count"], 50))
-    until(lambda: panel.look in panel._wanted)
-    gate.open.set()
-    for thread in threads:
-        thread.join(10)
-    assert panel.answers[-1] == 2.0
-    assert len(panel.looks) == 1
+    assert panel.count == 2  # what the work sets by itself is nobody's request
 
 
 def test_viewers_without_a_kernel_get_picture_and_text():

@@ -9,7 +9,7 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer.explorables import _choices as choices
+from gtfdeer.explorables import _training as choices
 from gtfdeer.explorables._controls import plural
 from gtfdeer.explorables._live import Growth
 
@@ -159,11 +159,14 @@ def test_reset_forgets(panel):
 
 
 def test_an_error_in_the_thread_is_kept_shown_raised_and_reset(panel, monkeypatch):
-    monkeypatch.setattr(panel, "_build_model", lambda: "no model")
+    def break_down():
+        raise TypeError("on purpose")
+
+    monkeypatch.setattr(panel, "_train", break_down)
     panel.start()
-    with pytest.raises(TypeError, match=r"gtfdeer\.models"):
+    with pytest.raises(TypeError, match="on purpose"):
         panel.wait(60)
-    assert panel.status.startswith("failed: model is 'no model'")
+    assert panel.status == "failed: on purpose"
     assert not panel.controls["data"].disabled
     monkeypatch.undo()
     panel.reset()
@@ -235,4 +238,7 @@ def test_a_run_that_escapes_is_drawn_too():
     nnx.update(model, jax.tree.map(lambda leaf: 1e6 * leaf, nnx.state(model, nnx.Param)))
     growth.add(model, {name: np.ones(1) for name in ("loss", "alpha", "iterations", "retried")}, 20, judge=True)
     assert "it leaves all bounds" in growth.describe()
-    assert len(growth.draw(whole=True)[0]) == 8
+    view = gd.explorables.LiveView(SERIES)
+    growth.show(view, whole=True)
+    assert len(view._canvas.spec["plots"]) == 8
+    assert view.png[:4] == b"\x89PNG"
