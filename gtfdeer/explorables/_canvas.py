@@ -112,14 +112,6 @@ class Canvas(anywidget.AnyWidget):
         found = np.frombuffer(packed["data"], np.float32).reshape(packed["shape"])
         return found[min(round(self.values.get(row, 0)), len(found) - 1)] if row and len(found) else found
 
-    def turn(self, name: str, value: Any) -> None:
-        """Set a slider, as if it were let go there."""
-        (slider,) = (slider for slider in self.spec["sliders"] if slider["name"] == name)
-        items = [item for p in self.spec.get("plots", ()) for item in p["items"] if item.get("row") == name]
-        rows = max((self.arrays[item.get("y") or item["z"]]["shape"][0] for item in items), default=1)
-        stops = slider.get("stops", range(rows))
-        self.values = {**self.values, name: type(stops[0])(min(max(value, stops[0]), stops[-1]))}
-
     def text(self) -> str:
         """The summary for the sliders as they stand."""
         row = round(self.values.get(self.spec.get("text") or "", 0))

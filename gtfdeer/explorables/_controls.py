@@ -1,8 +1,4 @@
-"""Controls with a visible label each, declared in the body of a panel, and their values as its attributes.
-
-class Dial(Panel):
-    length = menu("length T", (300, 1000))      # dial.length, dial.length = 1000
-"""
+"""Controls with a visible label each; declared in the body of a panel, their values are its attributes."""
 
 from __future__ import annotations
 
@@ -10,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 
 _LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "max_width": "100%"}}
 
@@ -35,13 +32,14 @@ class Turn(Control):
 
     def __init__(self, label: str, stops: Sequence[float] = (), value: float = 0) -> None:
         super().__init__(lambda: {"name": self.name, "label": label} | ({"stops": [*stops]} if stops else {}))
-        self.value = value
+        self.value, self._ends = value, (stops[0], stops[-1]) if stops else (0, np.inf)
 
     def __get__(self, panel: Any, owner: type | None = None) -> Any:
         return self if panel is None else panel._canvas.values[self.name]
 
     def __set__(self, panel: Any, value: Any) -> None:
-        panel._canvas.turn(self.name, value)
+        low, high = self._ends
+        panel._canvas.values = {**panel._canvas.values, self.name: type(low)(min(max(value, low), high))}
 
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> Control:

@@ -74,7 +74,7 @@ class Panel:
         self._canvas.observe(self._on_turn, names="values")
         chosen = {name: each.make() for name, each in declared.items() if name not in turns}
         clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
-        self.controls = chosen | clicked
+        self.controls: dict[str, Any] = chosen | clicked
         for name, values in options.items():
             chosen[name].options = values
         for control in chosen.values():
@@ -154,12 +154,13 @@ class Panel:
         def do() -> None:
             try:
                 work(lambda: self._ahead is not do)
+                prepared.set()  # before the lock, which whoever waits may hold
+                with self._lock:
+                    if self._ahead is do:
+                        self._redraw()
             except Exception as problem:
                 self._keep(problem)
-            prepared.set()  # before the lock, which whoever waits may hold
-            with self._lock:
-                if self._ahead is do:
-                    self._redraw()
+                prepared.set()
 
         self._ahead, self._prepared = do, (prepared := threading.Event())  # older work ends
         if threads_show():

@@ -48,7 +48,7 @@ class SweepPanel(Panel):
         super().__init__(strict=strict, subject=[*subjects])
         self._task = lru_cache(KEPT)(lambda subject, length: task_of(subjects[subject], series, length=length))
         self._program = lru_cache(KEPT)(self._make_program)
-        self._asked: tuple | None = None
+        self._asked: tuple = ()
         self._attempt(self.run)
 
     def run(self) -> None:

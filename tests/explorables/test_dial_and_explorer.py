@@ -13,57 +13,59 @@ from gtfdeer import explorables
 from .waiting import compilations
 
 
-def test_a_free_run_of_lorenz_is_chaotic_and_forcing_ends_it(dial):
+def test_forcing_ends_chaos_and_newton_converges_only_then(dial, caplog):
     dial.alpha = 0.0
     assert 0.4 < dial.found.exponent < 1.4  # 0.9056 over infinite time; ten units of time scatter
+    assert dial.found.exponent > 1.5 * dial.found.error
+    assert dial.status == "idle: chaotic, errors grow"
     assert dial.found.memory == dial.length
     assert 0 < dial.critical_alpha < 0.05
+    assert dial.iterations[0] == -1
+    assert (dial.exponents[dial.iterations >= 0] < 0).all()
+    assert dial.iterations[-1] <= 3
     dial.alpha = 0.3
     assert dial.found.exponent == pytest.approx(np.log(0.7) / 0.01, abs=2)  # ln(1 - alpha) / dt plus what F itself adds
     assert dial.found.memory < 30
     assert "contracting" in dial.status
-
-
-def test_newton_converges_only_where_the_forced_map_contracts(dial):
-    assert dial.iterations[0] == -1
-    contracting = dial.exponents < 0
-    assert (contracting[dial.iterations >= 0]).all()
-    assert dial.iterations[-1] <= 3
-
-
-def test_alpha_never_compiles(dial, caplog):
-    dial.alpha = 0.7
     assert compilations(caplog, lambda: [setattr(dial, "alpha", a) for a in (0.71, 0.72)]) == 0
 
 
-def test_below_rho_one_everything_falls_asleep(explorer):
+def test_the_dial_judges_with_the_error_of_its_estimate(dial):
+    dial.subject, dial.alpha = "Bursting neuron", 0.0
+    assert "per ms" in dial.summary
+    assert abs(dial.found.exponent) < 1.5 * dial.found.error  # it bursts periodically: the exponent is 0
+    assert "chaotic" not in dial.status
+    dial.subject = "Lorenz-63"
+
+
+def test_a_dying_spiral_dies_in_the_picture(explorer):
+    """The axes do not follow it, and the first orbit stays beside it."""
+    explorer.system = "Rossler"
     explorer.system = "Lorenz-63"
-    explorer.sliders["rho"].value = 0.5
+    before, ghost = explorer._canvas.spec["plots"][0]["range"], explorer._canvas.array("00.0.y")
+    explorer.sliders["rho"].value = 0.5  # below 1 everything falls asleep
     assert np.abs(explorer.orbit[-1]).max() < 1e-2
     assert "stands still" in explorer.summary
+    for (low, high), (low_before, high_before) in zip(explorer._canvas.spec["plots"][0]["range"], before, strict=True):
+        assert low <= low_before < high_before <= high
+    np.testing.assert_array_equal(explorer._canvas.array("00.0.y"), ghost)
+    assert np.ptp(ghost[:, 0]) > 20
 
 
-def test_run_and_reset(explorer, caplog):
+def test_run_reset_and_the_return_map_of_lorenz_is_a_tent(explorer, caplog):
     explorer.system = "Rossler"
     explorer.system = "Lorenz-63"
     assert explorer.parameters == {"sigma": 10.0, "rho": 28.0, "beta": 8 / 3}
     explorer.controls["reset"].click()
     assert len(explorer.orbit) == 2001
-    for _ in range(2):
-        assert len(explorer.orbit) < 6000
+    for length in (4001, 6000, 6000):
         explorer.controls["run"].click()
-    explorer.run()
-    assert len(explorer.orbit) == 6000
-    assert compilations(caplog, lambda: explorer.set(rho=29.0)) == 0
-
-
-def test_the_return_map_of_lorenz_is_a_tent(explorer):
-    explorer.sliders["rho"].value = 28.0
-    explorer.controls["run"].click()
+        assert len(explorer.orbit) == length
     now, after = explorer.maxima[:-1], explorer.maxima[1:]
     left, right = now < 38, now > 39.5
     assert np.corrcoef(now[left], after[left])[0, 1] > 0.95
     assert np.corrcoef(now[right], after[right])[0, 1] < -0.9
+    assert compilations(caplog, lambda: explorer.set(rho=29.0)) == 0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -101,9 +103,6 @@ def test_a_system_of_ones_own_gets_sliders():
         explorer.set(speed=-1.0)
     with pytest.raises(KeyError, match="no parameter 'rho'"):
         explorer.set(rho=1.0)
-
-
-def test_what_is_no_system_is_no_system():
     with pytest.raises(TypeError, match="Lorenz-63"):
         explorables.AttractorExplorer(system=3)  # pyright: ignore
 
@@ -134,25 +133,3 @@ def test_a_reconstruction_lies_only_over_its_own_system(series, explorer):
     with pytest.raises(ValueError, match="'heart' belongs to none"):
         explorables.AttractorExplorer(dataclasses.replace(rec, name="heart"))
     explorer.system = "Lorenz-63"
-
-
-def test_a_dying_spiral_dies_in_the_picture(explorer):
-    """The axes do not follow it, and the first orbit stays beside it."""
-    explorer.system = "Rossler"
-    explorer.system = "Lorenz-63"
-    before, ghost = explorer._canvas.spec["plots"][0]["range"], explorer._canvas.array("00.0.y")
-    explorer.set(rho=0.5)
-    for (low, high), (low_before, high_before) in zip(explorer._canvas.spec["plots"][0]["range"], before, strict=True):
-        assert low <= low_before < high_before <= high
-    np.testing.assert_array_equal(explorer._canvas.array("00.0.y"), ghost)
-    assert np.ptp(ghost[:, 0]) > 20
-
-
-def test_the_dial_judges_with_the_error_of_its_estimate(dial):
-    dial.subject, dial.alpha = "Bursting neuron", 0.0
-    assert "per ms" in dial.summary
-    assert abs(dial.found.exponent) < 1.5 * dial.found.error  # it bursts periodically: the exponent is 0
-    assert "chaotic" not in dial.status
-    dial.subject = "Lorenz-63"
-    assert dial.found.exponent > 1.5 * dial.found.error
-    assert dial.status == "idle: chaotic, errors grow"

@@ -93,33 +93,20 @@ def test_what_is_shown_cannot_inject_html():
     assert "<script>" not in panel._status.value
 
 
-class Gate:
-    """Where the first to come waits until the gate is opened."""
-
-    def __init__(self):
-        self.entered, self.open = threading.Event(), threading.Event()
-
-    def __call__(self):
-        self.entered.set()
-        assert self.open.wait(10)
-
-
-def setting(control, value):
-    """A thread that sets a control, waiting at the panel's lock by now."""
-    thread = threading.Thread(target=lambda: setattr(control, "value", value))
-    thread.start()
-    return thread
-
-
 def test_of_several_waiting_requests_only_the_newest_is_answered():
-    gate = Gate()
-    panel = Toy(strict=True, wait=gate)
-    threads = [setting(panel.controls["divisor"], 2)]
-    assert gate.entered.wait(10)
-    for value in (3, 4, 6):
-        threads.append(setting(panel.controls["divisor"], value))
-        until(lambda value=value: panel.divisor == value and panel._changed)
-    gate.open.set()
+    entered, gate = threading.Event(), threading.Event()
+
+    def wait():
+        entered.set()
+        assert gate.wait(10)
+
+    panel, threads = Toy(strict=True, wait=wait), []
+    for value in (2, 3, 4, 6):
+        threads.append(threading.Thread(target=lambda value=value: setattr(panel.controls["divisor"], "value", value)))
+        threads[-1].start()
+        assert entered.wait(10)
+        until(lambda value=value: panel.divisor == value and (panel._changed or value == 2))  # it waits for its turn
+    gate.set()
     for thread in threads:
         thread.join(10)
     # the one that ran while they came, and one for all others: both see the newest value

@@ -47,28 +47,37 @@ def test_it_trains_and_downloads(panel, tmp_path):
     assert np.array_equal(again.simulate(20), panel.reconstruction.simulate(20))
 
 
-def test_resume_goes_on_where_it_stopped(panel):
+def test_resume_goes_on_where_it_stopped_and_snapshots_replay_how_it_grew(panel):
     panel.updates = 300
     train(panel, until=1)
-    count = len(panel.history["loss"])
-    assert panel.status == f"stopped after {plural(count, 'update')}"
-    assert 1 <= count < 300
     before = panel.history["loss"]
+    assert panel.status == f"stopped after {plural(len(before), 'update')}"
+    assert 1 <= len(before) < 300
     panel.controls["resume"].click()
     assert panel.status == "finished after 300 updates"
-    assert np.array_equal(panel.history["loss"][:count], before)
+    assert np.array_equal(panel.history["loss"][: len(before)], before)
     panel.controls["resume"].click()
     assert "nothing left to resume" in panel.status
-
-
-def test_a_picture_of_a_long_run_is_not_drawn_point_by_point(panel):
-    panel.updates = 100
-    panel.controls["start"].click()
-    panel.growth.history = {name: np.resize(column, 300_000) for name, column in panel.history.items()}
-    panel._redraw()
-    for row in range(3):  # loss, alpha, iterations
-        assert panel._canvas.arrays[f"{row}0.0.y"]["shape"] == [1000]
-    assert panel._canvas.array("00.0.x")[-1] == 300_000
+    orbits, errors, at = (panel._canvas.array(name) for name in ("02.0.y", "21.0.z", "00.1.at"))
+    assert len(orbits) == len(errors) == len(at) == len(panel._canvas.texts) >= 2
+    assert [*at] == sorted(at)
+    assert errors[-1, -1].max() < 1e-4 < errors[-1, 0].max()  # Newton's method solved the window
+    assert panel._canvas.text().startswith("300 updates: loss")
+    panel.snapshot = 0
+    assert panel._canvas.text().startswith(f"Replay: after {plural(int(at[0]), 'update')}: loss")
+    assert np.isfinite(panel.growth.measured).all()
+    assert panel.growth.measured[-1, 2] < 0  # alpha is near 1: the forced map contracts
+    assert f"{panel.growth.floor:.2f}" in panel.summary
+    # a picture of a long run is not drawn point by point, and one of nothing, where all was skipped, is drawn, too
+    names = [name for name in panel.history if name != "retried"]
+    for many in (np.ones(300_000), np.full(300, np.nan)):
+        panel.growth.history = dict.fromkeys(names, many) | {"retried": np.zeros(len(many))}
+        panel._redraw()
+        for row in range(3):  # loss, alpha, iterations
+            assert panel._canvas.arrays[f"{row}0.0.y"]["shape"] == [min(1000, len(many))]
+        assert panel._canvas.array("00.0.x")[-1] == len(many)
+        assert panel.png[:4] == b"\x89PNG"
+    panel.reset()
 
 
 def test_alpha_turns_while_it_trains(panel):
@@ -114,22 +123,6 @@ def test_another_length_solver_or_cap_begins_a_new_stretch(panel):
     assert len(panel.history["loss"]) == 200
     assert panel._now[:3] == (200, "Shooting", 4)
     panel.window, panel.solver, panel.cap = 50, "DEER", 20
-
-
-def test_snapshots_replay_how_it_grew(panel):
-    panel.updates = 300
-    train(panel, until=1)
-    go_on(panel)
-    orbits, errors, at = (panel._canvas.array(name) for name in ("02.0.y", "21.0.z", "00.1.at"))
-    assert len(orbits) == len(errors) == len(at) == len(panel._canvas.texts) >= 2
-    assert [*at] == sorted(at)
-    assert errors[-1, -1].max() < 1e-4 < errors[-1, 0].max()  # Newton's method solved the window
-    assert panel._canvas.text().startswith("300 updates: loss")
-    panel._canvas.values = {**panel._canvas.values, "snapshot": 0}
-    assert panel._canvas.text().startswith(f"Replay: after {plural(int(at[0]), 'update')}: loss")
-    assert np.isfinite(panel.growth.measured).all()
-    assert panel.growth.measured[-1, 2] < 0  # alpha is near 1: the forced map contracts
-    assert f"{panel.growth.floor:.2f}" in panel.summary
 
 
 def test_stop_in_the_background_keeps_what_was_learned(panel):
@@ -207,16 +200,6 @@ def test_every_family_and_every_solver_is_offered(panel):
     assert [*panel.controls["model"].options] == [*choices.MODELS]
     for name in choices.MODELS:
         assert nnx.eval_shape(lambda name=name: choices.build_model(name, 5, 7)).observed_dim == 5
-
-
-def test_a_picture_without_positive_values_is_drawn_all_the_same(panel):
-    """Logarithmic axes have nothing to show where every update was skipped."""
-    panel.growth.history = {name: np.full(3, np.nan) for name in ("loss", "alpha", "iterations")} | {
-        "retried": np.zeros(3)
-    }
-    panel._redraw()
-    assert panel.png[:4] == b"\x89PNG"
-    panel.reset()
 
 
 SERIES = gd.data.Series(np.stack([np.sin(np.arange(300) / 9), np.cos(np.arange(300) / 9)], axis=1), dt=1.0)
