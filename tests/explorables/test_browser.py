@@ -65,20 +65,15 @@ def lab(tmp_path_factory):
     }
     (folder / "app").mkdir()
     (folder / "app/overrides.json").write_text(json.dumps(chosen))
-    settings = [
-        f"--ServerApp.port={port}",
-        "--ServerApp.ip=127.0.0.1",
-        "--IdentityProvider.token=",
-        "--ServerApp.open_browser=False",
-        "--ServerApp.allow_root=True",
-        f"--ServerApp.root_dir={folder}",
-        f"--LabApp.app_settings_dir={folder / 'app'}",
-        "--LabApp.expose_app_in_browser=True",
-        f"--LabApp.workspaces_dir={folder / 'workspaces'}",
-    ]
+    settings = {
+        "ServerApp": {"port": port, "ip": "127.0.0.1", "open_browser": False, "allow_root": True, "root_dir": folder},
+        "IdentityProvider": {"token": ""},
+        "LabApp": {"app_settings_dir": folder / "app", "expose_app_in_browser": True, "workspaces_dir": folder / "w"},
+    }
+    flags = [f"--{app}.{name}={value}" for app, values in settings.items() for name, value in values.items()]
     environment = {**os.environ, "GTFDEER_FAST": "1", "PYTHONPATH": str(ROOT), "JUPYTER_CONFIG_DIR": str(folder / "c")}
     log = (folder / "server.log").open("w")
-    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *settings], env=environment, stdout=log, stderr=log)
+    server = subprocess.Popen([sys.executable, "-m", "jupyterlab", *flags], env=environment, stdout=log, stderr=log)
 
     def answers():
         assert server.poll() is None, (folder / "server.log").read_text()
@@ -147,10 +142,10 @@ def click(page, name):
     page.locator("button.widget-button:not([disabled])", has_text=name).first.click()
 
 
-def elapsed(page, work):
+def elapsed(page, work, *arguments):
     """Milliseconds that work took by the browser's clock."""
     began = page.evaluate("performance.now()")
-    work()
+    work(*arguments)
     return page.evaluate("performance.now()") - began
 
 
@@ -195,15 +190,12 @@ def choose_another_length_and_system(page, report):
         wait_for_words(page, words)
         wait_for_status(page, "converge")
 
-    others = (
-        ("length T", "300", "T 300: ", "1000", "T 1000: "),
-        ("system", "Rossler", "Rossler, ", "Lorenz-63", "Lorenz63"),
-    )
-    for label, option, words, before, back in others:
+    lengths = ("length T", "300", "T 300: "), ("length T", "1000", "T 1000: ")
+    systems = ("system", "Rossler", "Rossler, "), ("system", "Lorenz-63", "Lorenz63")
+    for other, back in (lengths, systems):
         for when in ("first", "again"):
-            took = elapsed(page, lambda o=option, w=words, label=label: choose(label, o, w))
-            report(f"another {label}, {when}, ms", f"{took:.0f}")
-            choose(label, before, back)
+            report(f"another {other[0]}, {when}, ms", f"{elapsed(page, choose, *other):.0f}")
+            choose(*back)
 
 
 def fill_the_screen(page):
@@ -285,12 +277,12 @@ def train_with_another_alpha_and_stop(page, report):
         "[...document.querySelectorAll('select')].some(s => s.selectedOptions[0]?.text === 'constant')"
     )
     shoot(page, "training-running")
+    report("Stop, ms", f"{elapsed(page, stop, page):.0f}")
 
-    def stop():
-        click(page, "Stop")
-        wait_for_status(page, "stopped after")
 
-    report("Stop, ms", f"{elapsed(page, stop):.0f}")
+def stop(page):
+    click(page, "Stop")
+    wait_for_status(page, "stopped after")
 
 
 def replay_resume_and_reset(page):
@@ -300,8 +292,7 @@ def replay_resume_and_reset(page):
     shoot(page, "training-replay")
     click(page, "Resume")
     wait_for_status(page, "running")
-    click(page, "Stop")
-    wait_for_status(page, "stopped after")
+    stop(page)
     click(page, "Reset")
     wait_for_status(page, "idle: press Start")
     wait_for_words(page, "Nothing learned yet")
