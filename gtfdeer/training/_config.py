@@ -35,6 +35,7 @@ class TrainConfig:
     optimiser: optax.GradientTransformation | None = None
     noise: float = 0.0
     validations: int = 20
+    polish: int = 0
 
     def __post_init__(self) -> None:
         checked = {
@@ -42,6 +43,7 @@ class TrainConfig:
             "batch": whole(self.batch, "batch"),
             "updates": whole(self.updates, "updates"),
             "validations": whole(self.validations, "validations", least=0, most=_MAX_VALIDATIONS),
+            "polish": whole(self.polish, "polish", least=0),
             "learning_rate": real(self.learning_rate, "learning_rate", above=0, example="1e-2"),
             "noise": real(self.noise, "noise", least=0, example=0.05),
         }
@@ -49,12 +51,21 @@ class TrainConfig:
             raise TypeError(f"forcing is {self.forcing!r}; pass a schedule such as gtfdeer.forcing.Constant(0.15)")
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver is {self.solver!r}; pass an instance such as gtfdeer.solvers.Auto()")
+        if self.polish and not isinstance(self.forcing, LearnedGain):
+            raise ValueError(
+                f"polish is {self.polish} but forcing is {self.forcing!r}; pass polish=0, or a LearnedGain()"
+            )
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
         if isinstance(self.solver, Auto):  # it needs the batch size to estimate memory
             checked["solver"] = replace(self.solver, batch=checked["batch"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)
+
+    @property
+    def total(self) -> int:
+        """Updates and Gauss-Newton steps together."""
+        return self.updates + self.polish
 
     def build_optimiser(self) -> optax.GradientTransformation:
         """Return the optimiser that was passed, or the default one for this many updates."""

@@ -23,7 +23,7 @@ from ..models import Model, RecurrentModel, StateSpaceModel
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["filter_series", "observer_gain", "one_step_noise", "tune_gain"]
+__all__ = ["filter_series", "observer_gain", "one_step_noise", "predict_rows", "tune_gain"]
 
 _ROWS = 10_000  # of the training data from which noise and gain are taken
 _OBSERVER = 0.2  # strength of the correction where no gain was learned: ours, near a Kalman gain at 5 % noise
@@ -55,8 +55,11 @@ def filter_series(
 
 @partial(jax.jit, static_argnums=0)
 def _filter(graph: Any, parameters: Any, x: Array, gain: Any, u: Any) -> tuple[Array, Array]:
-    model = nnx.merge(graph, parameters)
-    x, seen = fill_gaps(x)
+    return predict_rows(nnx.merge(graph, parameters), *fill_gaps(x), gain, u)
+
+
+def predict_rows(model: Model, x: Array, seen: Array, gain: Any, u: Any = None) -> tuple[Array, Array]:
+    """Return what `filter_series` does, of filled observations; to be traced."""
     first = model.initial_state(x[0])
     innovate = correct(lambda z, _: z, gain, model.decode)
 

@@ -13,7 +13,7 @@ import optax
 from .._checks import file_path, whole
 from .._checks import key as check_key
 from ..data import Series
-from ..forcing import Schedule
+from ..forcing import LearnedGain, Schedule
 from ..models import Model
 from ..solvers import Auto, Solver
 from . import _files
@@ -57,6 +57,7 @@ def fit(
     u: Any = None,
     standardise: bool = True,
     validations: int = 20,
+    polish: int | None = None,
     callbacks: Iterable[Callable[[Progress], Any]] = (),
     checkpoint: str | Path | None = None,
     every: int = 1000,
@@ -84,6 +85,8 @@ def fit(
         standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
         validations: how often, in the second half of training, free runs are judged against the training data, so that
             the best moment is kept (`gtfdeer.training._validation`); 0 keeps the last. Not with external inputs.
+        polish: Gauss-Newton steps after the updates (`gtfdeer.training._gauss_newton`), each as long as some hundred
+            updates; None takes one for every hundred updates under a learned gain, else none.
         callbacks: called a few times a second with a `gtfdeer.training.Progress`.
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
@@ -101,16 +104,20 @@ def fit(
         MemoryError: if an update needs more memory than is left.
     """
     recordings = check_recordings(series, standardise=standardise)
+    forcing = choose_forcing(model) if forcing is None else forcing
+    if polish is None:
+        polish = updates // 100 if isinstance(forcing, LearnedGain) else 0
     config = TrainConfig(
         window=choose_window(recordings) if window is None else window,
         batch=batch,
         updates=updates,
-        forcing=choose_forcing(model) if forcing is None else forcing,
+        forcing=forcing,
         solver=Auto() if solver is None else solver,
         learning_rate=learning_rate,
         optimiser=optimiser,
         noise=noise,
         validations=validations,
+        polish=polish,
     )
     mesh = build_mesh(devices, config.batch)
     model = set_observed_dim(model, recordings[0].columns)
@@ -172,7 +179,7 @@ def _train(run: TrainRun, path: Path | None, callbacks: Any, progress: bool, mes
         check_checkpoint(path, run)
     # a free run with external inputs would need inputs that were never recorded
     validations = run.config.validations if run.inputs is None else 0
-    validation = BestCheckpoint(longest_segment(run.recordings)[0], run.config.updates, validations)
+    validation = BestCheckpoint(longest_segment(run.recordings)[0], run.config.updates, validations, run.config.polish)
     save = None if path is None else lambda run: save_checkpoint(path, _reconstruct(run), run)
     return _reconstruct(train(run, validation, callbacks=callbacks, save=save, progress=progress, mesh=mesh))
 

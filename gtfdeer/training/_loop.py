@@ -25,8 +25,9 @@ from ..data import Scaling, Series, window_starts
 from ..models import Model
 from ._config import TrainConfig
 from ._devices import fetch, jit_replicated, replicate
+from ._gauss_newton import polish
 from ._memory import require_countable, require_memory
-from ._step import CAPACITY, COUNTED, MAX_FAILURES, TrainState, recorded, run_updates
+from ._step import CAPACITY, COUNTED, MAX_FAILURES, TrainState, recorded, run_updates, update_parameters
 from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
@@ -127,14 +128,18 @@ def train(
     config, callbacks = run.config, list(callbacks)
     graph, _, rest = nnx.split(run.model, nnx.Param, ...)
     given = replicate((rest, *_lay_out(run), run.key), mesh)
-    state, history = replicate(run.state, mesh), _History(run.history, recorded(config), config.updates)
+    state, history = replicate(run.state, mesh), _History(run.history, recorded(config), config.total)
     begun, count, ending = int(state.update), 1, "finished"
-    program = None
-    if begun < config.updates:
-        require_countable(config, run.model.latent_dim, run.model.observed_dim)
-        gaps = any(np.isnan(s.values).any() for s in run.recordings)
-        program = _jit_updates(config, gaps, graph, mesh).lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
-        require_memory(program, config, run.model.latent_dim, 1 if mesh is None else mesh.size)
+    gaps = any(np.isnan(s.values).any() for s in run.recordings)
+    programs: dict[Callable, Any] = {}
+
+    def compiled(update: Callable) -> Any:
+        if update not in programs:
+            require_countable(config, run.model.latent_dim, run.model.observed_dim)
+            jitted = _jit_updates(update, config, gaps, graph, mesh)
+            programs[update] = jitted.lower(*given, state, jnp.asarray(0, jnp.int32)).compile()
+            require_memory(programs[update], config, run.model.latent_dim, 1 if mesh is None else mesh.size)
+        return programs[update]
 
     def standing(ending: str) -> TrainRun:
         return replace(run, state=fetch(state, mesh), history=history.until(int(state.update)), ending=ending)
@@ -144,7 +149,7 @@ def train(
         nonlocal state
         done, now = int(state.update), fetch(state.parameters, mesh)
         seen, pace = history.until(done), history.pace(done)
-        moment = Progress(done, config.updates, seen, pace, lambda: run.build_model(now))
+        moment = Progress(done, config.total, seen, pace, lambda: run.build_model(now))
         for callback in callbacks:
             callback(moment)
         if done in validation.validation_steps and done > int(state.best.validated):
@@ -153,13 +158,18 @@ def train(
         return not moment.stopped
 
     every = run.every if save is not None else None
-    bar = _ProgressBar(config.updates, begun, shown=progress)
+    bar = _ProgressBar(config.total, begun, shown=progress)
     try:
         goes_on = begun == 0 or report()
-        while goes_on and (done := int(state.update)) < config.updates and int(state.failures) < MAX_FAILURES:
-            assert program is not None
+        while goes_on and (done := int(state.update)) < config.total and int(state.failures) < MAX_FAILURES:
+            polishing = done >= config.updates
+            program = compiled(polish if polishing else update_parameters)
             began = time.perf_counter()
-            count = min(count, _next_stop(done, config.updates, validation.validation_steps, every) - done)
+            last = config.total if polishing else config.updates
+            count = min(
+                1 if done == config.updates else count,
+                _next_stop(done, last, validation.validation_steps, every) - done,
+            )
             after, records = jax.block_until_ready(program(*given, state, jnp.asarray(count, jnp.int32)))
             seconds, count = time.perf_counter() - began, int(after.update) - done
             history.record(done, count, records, seconds)
@@ -203,17 +213,17 @@ def _lay_out(run: TrainRun) -> tuple[Array, Array | None, Array]:
     return values, u, starts
 
 
-def _jit_updates(config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) -> Any:
+def _jit_updates(update: Callable, config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) -> Any:
     """Return the jitted updates; runs of equal settings share them, and what was traced and compiled for one."""
     try:
-        return _jit_shared(config, gaps, graph, mesh)
+        return _jit_shared(update, config, gaps, graph, mesh)
     except TypeError:  # alpha as an array, or a setting of one's own: cannot be looked up
-        return _jit_shared.__wrapped__(config, gaps, graph, mesh)
+        return _jit_shared.__wrapped__(update, config, gaps, graph, mesh)
 
 
 @lru_cache(maxsize=8)  # programs, of some megabytes each
-def _jit_shared(config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) -> Any:
-    return jit_replicated(partial(run_updates, config, gaps, graph, mesh), mesh)
+def _jit_shared(update: Callable, config: TrainConfig, gaps: bool, graph: Any, mesh: Mesh | None) -> Any:
+    return jit_replicated(partial(run_updates, update, config, gaps, graph, mesh), mesh)
 
 
 def _estimate_count(count: int, seconds: float) -> int:

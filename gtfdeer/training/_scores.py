@@ -24,7 +24,6 @@ from flax import nnx
 
 from .. import measures
 from .._checks import docs_url
-from ..forcing import fill_gaps
 from ..models import Model
 from ._filter import filter_series
 from ._rollout import rollout_for_comparison, rollout_side_by_side
@@ -127,8 +126,7 @@ def score_model(
         trials: each `(T, N)`. Where cells are missing (NaN), D_stsp is of the complete rows, PE of the cells that are
             there, and D_H of values interpolated in time. D_H is a mean over trials, weighted by their rows.
         dt: the sampling step in units of time.
-        gain: s K, with which the states that the free runs and the valid time begin with are found
-            (`gtfdeer.training._filter`); PE is from one observation alone, as published.
+        gain: s K, with which the states that runs and forecasts begin with are found (`gtfdeer.training._filter`).
         steps: n of PE(n).
         floor: other recordings of the same system; None compares the two halves of every trial.
         u: `(T, K)` external inputs along every trial, or None.
@@ -150,7 +148,7 @@ def score_model(
     starts = [z[k] for z, k in zip(states, warm, strict=True)]
     seen, generated = zip(*map(partial(rollout_for_comparison, model), trials, inputs, starts), strict=True)
     bounded = all(bool(np.isfinite(run).all()) for run in generated)
-    forecasts = zip(_forecasts(model, trials, steps, inputs), trials, strict=True)
+    forecasts = zip(_forecast_from_each(model, steps, states, inputs), trials, warm, strict=True)
     ours, other = zip(*map(_cut_alike, trials, trials if floor is None else floor), strict=False)
     valid = _measure_valid_time(model, trials, states, dt, steps) if u is None else None
     exponents = _estimate_exponents(model, generated, dt) if bounded and u is None else None
@@ -158,7 +156,7 @@ def score_model(
     return Scores(
         D_stsp=_compare_spaces(seen, generated) if bounded else float("inf"),
         D_H=_compare_spectra(seen, generated) if bounded else 1.0,
-        PE=_mean_squared([forecast - x[steps:] for forecast, x in forecasts]),
+        PE=_mean_squared([(run - x[steps:])[k:] for run, x, k in forecasts]),
         lambda_max=None if exponents is None else float(exponents.mean()),
         lambda_max_spread=None if exponents is None else float(exponents.std(ddof=1) / len(exponents) ** 0.5),
         valid_time=None if valid is None else valid.median,
@@ -228,26 +226,26 @@ def _measure_valid_time(
     return measures.valid_prediction_time(np.stack(truth), forecasts, dt=dt)
 
 
-def _forecasts(model: Model, trials: Sequence[np.ndarray], steps: int, u: Sequence[Any]) -> list[np.ndarray]:
-    """Return for every trial, in row t, the forecast of `x[t + steps]` from `x[t]` alone."""
+def _forecast_from_each(
+    model: Model, steps: int, states: Sequence[np.ndarray], u: Sequence[np.ndarray | None]
+) -> list[np.ndarray]:
+    """Return for every trial, in row t, the forecast of row t + `steps` from the state at row t."""
     graph, parameters = nnx.split(model)
-    inputs = None if u[0] is None else jnp.asarray(np.concatenate(u), jnp.float32)
-    known, _ = fill_gaps(jnp.asarray(np.concatenate(trials)[:-steps], jnp.float32))
-    found = np.asarray(_run_from_each(graph, steps, parameters, known, inputs))
-    ends = np.cumsum([len(x) for x in trials])
-    return [found[end - len(x) : end - steps] for end, x in zip(ends, trials, strict=True)]
+    inputs = None if u[0] is None else jnp.asarray(np.concatenate([v for v in u if v is not None]), jnp.float32)
+    found = np.asarray(_run_from_each(graph, steps, parameters, jnp.asarray(np.concatenate(states)[:-steps]), inputs))
+    ends = np.cumsum([len(z) for z in states])
+    return [found[end - len(z) : end - steps] for end, z in zip(ends, states, strict=True)]
 
 
 @partial(jax.jit, static_argnums=(0, 1))
-def _run_from_each(graph: Any, steps: int, parameters: Any, x: Array, u: Array | None) -> Array:
+def _run_from_each(graph: Any, steps: int, parameters: Any, z: Array, u: Array | None) -> Array:
     model = nnx.merge(graph, parameters)
 
     def step(z: Array, k: Array) -> tuple[Array, None]:
-        now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, x.shape[0])
+        now = None if u is None else jax.lax.dynamic_slice_in_dim(u, k + 1, z.shape[0])
         return jax.vmap(model.step, in_axes=(0, None if u is None else 0))(z, now), None
 
-    z, _ = jax.lax.scan(step, jax.vmap(model.initial_state)(x), jnp.arange(steps))
-    return jax.vmap(model.decode)(z)
+    return jax.vmap(model.decode)(jax.lax.scan(step, z, jnp.arange(steps))[0])
 
 
 def _estimate_exponents(model: Model, runs: Sequence[np.ndarray], dt: float) -> np.ndarray | None:

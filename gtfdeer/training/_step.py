@@ -39,16 +39,19 @@ __all__ = [
     "RECORDED",
     "Best",
     "TrainState",
+    "cut_windows",
     "fallbacks",
     "init_state",
     "recorded",
     "run_updates",
     "solve_with_fallback",
+    "update_parameters",
 ]
 
 CAPACITY = 256  # most updates in one compiled loop
 MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
 COUNTED = ("retried", "skipped")
+_DAMPING = 1e-2  # of the first Gauss-Newton step
 RECORDED = ("loss", "alpha", "iterations", *COUNTED)
 
 
@@ -92,6 +95,7 @@ class TrainState(NamedTuple):
         update: how many updates are done.
         failures: updates in a row that were not finite.
         best: the best model so far.
+        damping: mu of the Gauss-Newton steps (`gtfdeer.training._gauss_newton`).
     """
 
     parameters: PyTree
@@ -100,6 +104,7 @@ class TrainState(NamedTuple):
     update: Int[Array, ""]
     failures: Int[Array, ""]
     best: Best
+    damping: Float[Array, ""]
 
 
 def init_state(config: TrainConfig, model: Model) -> TrainState:
@@ -116,7 +121,9 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
     best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
     transformation: Any = config.build_optimiser()
     optimiser = transformation.init(parameters)
-    state = TrainState(parameters, optimiser, config.forcing.start(), jnp.asarray(0), jnp.asarray(0), best)
+    state = TrainState(
+        parameters, optimiser, config.forcing.start(), jnp.asarray(0), jnp.asarray(0), best, jnp.asarray(_DAMPING)
+    )
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
 
 
@@ -136,11 +143,23 @@ def fallbacks(solver: Solver) -> tuple[Solver, ...]:
 
 
 def run_updates(
-    config: TrainConfig, gaps: bool, graph, mesh: Mesh | None, rest, values, u, starts, key, state: TrainState, count
+    update: Callable,
+    config: TrainConfig,
+    gaps: bool,
+    graph,
+    mesh: Mesh | None,
+    rest,
+    values,
+    u,
+    starts,
+    key,
+    state: TrainState,
+    count,
 ) -> tuple[TrainState, dict[str, Array]]:
     """Do up to `count` updates, fewer where too many fail; one program for all counts up to `CAPACITY`.
 
-    `gaps` says whether any of the values is missing.
+    `update` is `update_parameters` or, after the last of these, `gtfdeer.training._gauss_newton.polish`; `gaps` says
+    whether any of the values is missing.
     """
     records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in recorded(config)}
     first = state.update
@@ -151,18 +170,20 @@ def run_updates(
 
     def body(carry: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
         state, records = carry
-        after, record = _update(config, gaps, graph, mesh, rest, values, u, starts, key, state)
+        after, record = update(config, gaps, graph, mesh, rest, values, u, starts, key, state)
         now = {name: jnp.asarray(record[name], jnp.float32) for name in records}
         return after, {name: records[name].at[state.update - first].set(now[name]) for name in records}
 
     return jax.lax.while_loop(unfinished, body, (state, records))
 
 
-def _update(config: TrainConfig, gaps: bool, graph, mesh, rest, values, u, starts, key, state: TrainState) -> tuple:
+def update_parameters(
+    config: TrainConfig, gaps: bool, graph, mesh, rest, values, u, starts, key, state: TrainState
+) -> tuple:
     key_starts, key_noise = jax.random.split(jax.random.fold_in(key, state.update))
     chosen = jax.random.choice(key_starts, starts, (config.batch,))
-    x = shard_batch(_cut(values, chosen, config.window), mesh)
-    x_u = None if u is None else shard_batch(_cut(u, chosen, config.window), mesh)
+    x = shard_batch(cut_windows(values, chosen, config.window), mesh)
+    x_u = None if u is None else shard_batch(cut_windows(u, chosen, config.window), mesh)
     x_in = x + config.noise * jax.random.normal(key_noise, x.shape) if config.noise else x
 
     x_in, seen = jax.vmap(fill_gaps)(x_in) if gaps else (x_in, None)
@@ -202,7 +223,8 @@ def _update(config: TrainConfig, gaps: bool, graph, mesh, rest, values, u, start
         record["gain"] = alpha * jnp.linalg.norm(parameters.gain, 2)
     record |= {"retried": retried, "skipped": ~finite}
     failures = jnp.where(finite, 0, state.failures + 1)
-    return TrainState(parameters, optimiser, forcing, state.update + 1, failures, state.best), record
+    after = TrainState(parameters, optimiser, forcing, state.update + 1, failures, state.best, state.damping)
+    return after, record
 
 
 def solve_with_fallback(solver: Solver, attempt: Callable[[Solver], tuple]) -> tuple[tuple, Bool[Array, ""]]:
@@ -247,5 +269,5 @@ def _loss(
     return loss, (solution.code, solution.iterations, solution.fallback)
 
 
-def _cut(series: Array, starts: Int[Array, " batch"], window: int) -> Array:
+def cut_windows(series: Array, starts: Int[Array, " batch"], window: int) -> Array:
     return jax.vmap(lambda start: jax.lax.dynamic_slice_in_dim(series, start, window))(starts)

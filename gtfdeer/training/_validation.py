@@ -47,19 +47,24 @@ class BestCheckpoint:
     Args:
         reference: `(T, N)` the longest gap-free segment of the training data, standardised.
         updates: of the whole run.
-        validations: how many, evenly through the second half of it; 0 keeps the last model.
+        validations: how many, evenly through the second half of it, half of them through the Gauss-Newton steps where
+            there are any; 0 keeps the last model.
+        polish: Gauss-Newton steps after the updates.
 
     Attributes:
         validation_steps: numbers of updates after which the model is validated.
     """
 
-    def __init__(self, reference: Float[np.ndarray, "time observed"], updates: int, validations: int) -> None:
+    def __init__(
+        self, reference: Float[np.ndarray, "time observed"], updates: int, validations: int, polish: int = 0
+    ) -> None:
         self.reference = reference[:_MAX_STEPS]
         self._rows = complete_rows(self.reference)
         enough = len(self._rows) >= _MIN_STEPS and validations > 0
-        first = updates // 2
-        steps = {updates - k * (updates - first) // validations for k in range(validations)} if enough else set()
-        self.validation_steps: set[int] = steps
+        late = validations // 2 if polish else 0
+        stages = ((updates // 2, updates, validations - late), (updates, updates + polish, late))
+        steps = {end - k * (end - begin) // count for begin, end, count in stages for k in range(count)}
+        self.validation_steps: set[int] = steps if enough else set()
 
     def validate(self, model: Model, gain: Any, best: float) -> float:
         """Return the misfit of the worst free run, or, as soon as a run is worse than `best`, that run's.
