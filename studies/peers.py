@@ -81,7 +81,7 @@ class Peer(NamedTuple):
 
 def plan(full: bool, seed: int) -> list[Run]:
     """The miniature: Lorenz-63, shorter and with fewer updates."""
-    length, updates, units = (50_000, 8_000, 500) if full else (10_000, 1000, 200)
+    length, updates, units = (50_000, 4_000, 500) if full else (10_000, 1000, 200)
     return [
         {"seed": seed, "system": name, "method": method, "length": length, "updates": updates, "units": units}
         for name, case in CASES.items()

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
 
 __all__ = ["fit", "load", "resume"]
 
+_POLISH, _POLISHED_FROM = 60, 1000  # Gauss-Newton steps by default, and updates from which on (docs/findings.md)
+
 
 def fit(
     model: Model,
@@ -86,7 +88,7 @@ def fit(
         validations: how often, in the second half of training, free runs are judged against the training data, so that
             the best moment is kept (`gtfdeer.training._validation`); 0 keeps the last. Not with external inputs.
         polish: Gauss-Newton steps after the updates (`gtfdeer.training._gauss_newton`), each as long as some hundred
-            updates; None takes one for every hundred updates under a learned gain, else none.
+            updates; None takes 60 after 1,000 updates or more under a learned gain, else none.
         callbacks: called a few times a second with a `gtfdeer.training.Progress`.
         checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
             `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
@@ -106,7 +108,7 @@ def fit(
     recordings = check_recordings(series, standardise=standardise)
     forcing = choose_forcing(model) if forcing is None else forcing
     if polish is None:
-        polish = updates // 100 if isinstance(forcing, LearnedGain) else 0
+        polish = _POLISH if isinstance(forcing, LearnedGain) and updates >= _POLISHED_FROM else 0
     config = TrainConfig(
         window=choose_window(recordings) if window is None else window,
         batch=batch,

@@ -4,9 +4,10 @@ With e the one-step errors of the model's filter (`gtfdeer.training._filter`) an
 
     (J^T J + mu diag(J^T J)) d = -J^T e,        theta <- theta + d  where this lowers |e|^2,  else mu grows
 
-Gradient and verdict are those of `_WINDOWS` random windows, J those of the first few. The system is solved by conjugate
-gradients, which take products with J and J^T and never the matrix: a network may have any number of parameters. The
-gain K stays as it was learned. The first fifth of every window is washed out: there the state is not known yet.
+Gradient and verdict are those of random windows of `_ROWS` rows together, J those of the first few. The system is
+solved by conjugate gradients, which take products with J and J^T and never the matrix: a network may have any number of
+parameters. The gain s K stays as it was at the last update. The first fifth of every window is washed out: there the
+state is not known yet.
 
 Levenberg, Quart. Appl. Math. 1944; Marquardt, J. SIAM 1963; Gauss-Newton on prediction errors: Ljung, System
 Identification, 2nd ed., ch. 10.2; by conjugate gradients for recurrent networks: Martens & Sutskever, ICML 2011; the
@@ -49,7 +50,8 @@ def polish(
     chosen = jax.random.choice(key_windows, starts, (max(1, min(_ROWS, len(values)) // window),))
     x, x_u = cut_windows(values, chosen, window), None if u is None else cut_windows(u, chosen, window)
     theta, unravel = ravel_pytree(state.parameters.model)
-    gain, dropped = state.parameters.gain, int(_WASHED_OUT * window)
+    gain = config.forcing.alpha(state.forcing) * state.parameters.gain
+    dropped = int(_WASHED_OUT * window)
 
     def errors(x: Array, u: Any, theta: Array) -> Array:
         """Each divided by the root of their number, so that the sum of squares is the mean."""

@@ -312,9 +312,11 @@ class Reconstruction:
             raise ValueError(f"series has the columns {have} but the model was trained on {need}; {wanted}")
         return series.select(self.column_names)
 
-    def rollout(self, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
-        """As `simulate`, but in standardised units, from a standardised start, and without judging the outcome."""
-        return rollout(self.model, steps, start, self._inputs(u, steps))
+    def rollout(
+        self, steps: int, start: Any = None, u: Any = None, *, z: Any = None
+    ) -> Float[np.ndarray, "time observed"]:
+        """As `simulate`, but in standardised units, from a standardised start or a state of `filter`, and unjudged."""
+        return rollout(self.model, steps, start, self._inputs(u, steps), z=z)
 
     def _inputs(self, u: Any, rows: int, lost: int = 0) -> np.ndarray | None:
         """External inputs in the model's units, without the rows that an embedding loses at the beginning."""

@@ -37,19 +37,22 @@ _PIECE = 16_384  # steps: a tenth of a second for small models on a CPU
 _DELAY = 2.0  # seconds before a bar is shown
 
 
-def rollout(model: Model, steps: int, start: Any, u: Any = None) -> Float[np.ndarray, "time observed"]:
-    """Run a model freely from one observation; in the model's own units, not checked for divergence.
+def rollout(
+    model: Model, steps: int, start: Any = None, u: Any = None, *, z: Float[Array, " latent"] | None = None
+) -> Float[np.ndarray, "time observed"]:
+    """Run a model freely from one observation or state; in the model's own units, not checked for divergence.
 
     Args:
         model: from `gtfdeer.models`.
         steps: how many; row 0 of the result is one step after the start.
         start: `(N,)` the observation to start from.
         u: `(steps, K)` external inputs, or None.
+        z: `(M,)` the state to start from instead.
 
     Returns:
         `(steps, N)` observations.
     """
-    z = model.initial_state(jnp.asarray(start, jnp.float32))
+    z = model.initial_state(jnp.asarray(start, jnp.float32)) if z is None else z
     return np.concatenate(list(iterate_rollout(model, steps, z, u)))
 
 
