@@ -165,7 +165,7 @@ def score_model(
         floor_D_stsp=_compare_spaces(ours, other),
         floor_D_H=_compare_spectra(ours, other),
         floor_outside=measures.outside_fraction(*(complete_rows(np.concatenate(parts)) for parts in (ours, other))),
-        PE_persistence=_mean_squared([x[:-steps] - x[steps:] for x in trials]),
+        PE_persistence=_mean_squared([(x[:-steps] - x[steps:])[k:] for x, k in zip(trials, warm, strict=True)]),
         floor_source=halves if floor is None else "another recording of the same system",
         steps=steps,
     )
