@@ -75,7 +75,7 @@ def _record(shown):
         for turn in state["now"]["spec"]["sliders"]:  # without a kernel it stops where something is prepared
             if turn["name"] == ahead["by"]:
                 turn["stops"] = sorted(ahead["at"])
-    state["grows"] = any(each["name"] == "snapshot" for each in getattr(panel, "turns", ()))
+    state["grows"] = hasattr(panel, "growth")
     display({{"{FRAMES}": state}}, raw=True)
 _panels = globals().get("_panels", []) + [_]
 _record(_)

@@ -22,7 +22,7 @@ from ._task import Task, compile_fast, parts_of
 
 SNAPSHOTS, DRAWN, SCORED = 60, 1500, 5000  # that are replayed; steps of a free run that are drawn, and scored
 MOST, _COLUMNS = 20, 100  # Newton's iterations, and times of a window, that are shown
-_WIDTHS = [1, 1.1, 1.1]  # of the columns of plots
+_PAUSE = 1.0  # seconds between two pictures of a training in a cell
 
 
 class Growth:
@@ -95,7 +95,7 @@ class Growth:
         ]
         texts = [f"Replay: after {self._describe_updates(done)}. Now: {self.describe()}" for done in shown[:-1]]
         texts.append(self.describe())
-        panel._draw(f"Training: {self.recording.name}", _WIDTHS, drawn, texts, snapshot=len(texts) - 1)
+        panel._draw(f"Training: {self.recording.name}", [1, 1.1, 1.1], drawn, texts, snapshot=len(texts) - 1)
 
     def _draw_orbits(self, runs: list[np.ndarray]) -> list[dict[str, Any]]:
         """Data and free run, in space, or in the plane where there are fewer than three columns."""
@@ -163,7 +163,6 @@ class LiveView(Panel):
     Args:
         series: what the free run starts from and is drawn beside: the training series, standardised, and embedded where
             the model sees delays.
-        seconds: between two pictures.
 
     >>> view = LiveView(train)                                           # doctest: +SKIP
     >>> rec = gd.fit(model, train, updates=5000, callbacks=[view])       # doctest: +SKIP
@@ -171,15 +170,15 @@ class LiveView(Panel):
 
     snapshot = Turn("replay")
 
-    def __init__(self, series: Series, *, seconds: float = 1.0) -> None:
+    def __init__(self, series: Series) -> None:
         super().__init__()
-        self.growth, self.seconds, self._last = Growth(series), seconds, -np.inf
+        self.growth, self._last = Growth(series), -np.inf
         self.widget.children = [self._canvas]
         self._handle = display(self, display_id=True)
 
     def __call__(self, progress: Progress) -> None:
         last = progress.update == progress.updates
-        if progress.update and (last or time.monotonic() - self._last > self.seconds):
+        if progress.update and (last or time.monotonic() - self._last > _PAUSE):
             window = min(200, len(self.growth.recording) // 2)
             self.growth.add(progress.model, progress.history, window, judge=last)
             self.growth.show(self, whole=last)

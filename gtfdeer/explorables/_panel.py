@@ -43,7 +43,7 @@ class Panel:
     Attributes:
         buttons: names of methods that a click calls.
         locked: names of controls that long work disables.
-        controls: the widgets by name; the sliders below the picture are in `turns`.
+        controls: the widgets above the picture by name.
         status: what the panel is doing.
         error: what went wrong in the latest piece of work, or None; shown in the panel.
         errors: the last 20 of them, oldest first; later successes do not remove any.
@@ -84,11 +84,6 @@ class Panel:
         rows = [widgets.HBox([*row.values()], layout={"flex_flow": "row wrap"}) for row in (chosen, clicked)]
         self.widget = widgets.VBox([*rows, self._status, self._canvas, self._trouble])
         self._say("idle")
-
-    @property
-    def turns(self) -> list[dict[str, Any]]:
-        """The sliders below the picture; those without "stops" point at rows of arrays."""
-        return self._canvas.spec["sliders"]
 
     # --- work ---
 

@@ -95,23 +95,14 @@ def compile_fast(solver: solvers.Iterative) -> solvers.Iterative:
     return solver
 
 
-def task_of(subject: Any, series: Any = None, *, length: int) -> Task:
-    """The task of so many steps of a system, or of a reconstruction on a series.
-
-    Args:
-        subject: a name of `SYSTEMS`, a `gtfdeer.data.System`, or a `Reconstruction` of a recurrent model.
-        series: the recording that teaches a reconstruction; not for systems.
-        length: time steps.
-    """
+def task_of(subject: data.System | Reconstruction, series: Any = None, *, length: int) -> Task:
+    """So many time steps of a system, or of the reconstruction of a recurrent model, which `series` teaches."""
     if isinstance(subject, Reconstruction):
         return _of_reconstruction(subject, series, length)
-    system = SYSTEMS.get(subject, subject) if isinstance(subject, str) else subject
-    if not isinstance(system, data.System):
-        raise TypeError(f"subject is {subject!r}; pass a gtfdeer.data.System, a Reconstruction, or one of {[*SYSTEMS]}")
-    scaling, dt, noisy = _record(system, max(_RECORDED, length))
+    scaling, dt, noisy = _record(subject, max(_RECORDED, length))
     mean, scale = (np.asarray(part, np.float32) for part in (scaling.mean, scaling.std))
-    flow, name = system.step(dt), type(system).__name__
-    ones, unit = np.ones(system.dimension, np.float32), "ms" if name == "BurstingNeuron" else "unit of time"
+    flow, name = subject.step(dt), type(subject).__name__
+    ones, unit = np.ones(subject.dimension, np.float32), "ms" if name == "BurstingNeuron" else "unit of time"
     step = lambda z, u=None: (flow(z * scale + mean) - mean) / scale  # noqa: E731
     return Task(name, step, noisy[0], noisy[:length], ones, dt, unit)
 

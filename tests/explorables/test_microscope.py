@@ -25,7 +25,7 @@ from .waiting import compilations
 )
 def test_it_stops_where_solve_stops(microscope, name, solver):
     microscope.alpha, microscope.guess, microscope.solver = 0.1, "all zeros", name
-    task = task_of("Lorenz-63", length=100)
+    task = task_of(gd.data.Lorenz63(), length=100)
     solution = gd.solve(
         gd.forcing.force(task.step), task.start, task.inputs(0.1), solver=solver, guess=jnp.zeros((100, 3))
     )
@@ -77,12 +77,6 @@ def test_a_trained_model_can_be_looked_at(series):
     assert panel.subject == "trained model"
     assert panel.error is None
     assert "ShallowPLRNN on Lorenz63" in panel.summary
-
-
-@pytest.mark.parametrize(("subject", "error"), [("Lorenz-64", TypeError), (3, TypeError)])
-def test_what_is_no_system_is_refused(subject, error):
-    with pytest.raises(error, match="Lorenz-63"):
-        task_of(subject, length=10)
 
 
 def test_the_browser_has_all_iterates_and_prepared_alphas(microscope, monkeypatch):

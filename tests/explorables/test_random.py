@@ -27,7 +27,11 @@ CHOICES = {  # of the controls that would take too long at others
 
 def act(panel, draw):
     """Do with a random control what a student may do with it; say what."""
-    controls = {**panel.controls, **getattr(panel, "sliders", {}), **{turn["name"]: turn for turn in panel.turns}}
+    controls = {
+        **panel.controls,
+        **getattr(panel, "sliders", {}),
+        **{turn["name"]: turn for turn in panel._canvas.spec["sliders"]},
+    }
     name = draw.choice([*controls])
     control = controls[name]
     if isinstance(control, widgets.Button):

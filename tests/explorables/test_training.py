@@ -206,7 +206,7 @@ SERIES = gd.data.Series(np.stack([np.sin(np.arange(300) / 9), np.cos(np.arange(3
 
 
 def test_a_training_in_a_cell_is_seen_and_replayed():
-    view = gd.explorables.LiveView(SERIES, seconds=0.0)
+    view = gd.explorables.LiveView(SERIES)
     model = gd.models.ShallowPLRNN(latent_dim=2, hidden_dim=5, rngs=nnx.Rngs(0))
     rec = gd.fit(model, SERIES, window=20, updates=60, callbacks=[view], key=jax.random.key(0), progress=False)
     assert f"gain {rec.history['gain'][-1]:.3f}" in view.summary  # the default learns a gain
