@@ -77,10 +77,8 @@ def pack(plots: Sequence[Description]) -> tuple[list[Description], dict[str, Any
                 if isinstance(item[key], str):
                     item[key] = {"slider": item[key]}
                 elif (key != "at" and item[key] is not None) or isinstance(item[key], np.ndarray):
-                    name, values = (
-                        f"{p['row']}{p['column']}.{number}.{key}",
-                        np.ascontiguousarray(item[key], np.float32),
-                    )
+                    name = f"{p['row']}{p['column']}.{number}.{key}"
+                    values = np.ascontiguousarray(item[key], np.float32)
                     arrays[name] = {"shape": list(values.shape), "data": values.tobytes()}
                     item[key] = {"array": name, "slider": item.pop("row", None)} if key == "at" else name
             items.append(item)
@@ -162,9 +160,8 @@ def _draw_plot(canvas: Canvas, ax: Any, p: Description) -> None:
     lines = [item for item in p["items"] if item["type"] == "line"]
     for item in p["items"]:
         if item["type"] == "heat":
-            figures.newton_heatmap(
-                np.clip(canvas.array(item["z"], item.get("row")), *item["range"]), unit=item["label"], ax=ax
-            )
+            errors = np.clip(canvas.array(item["z"], item.get("row")), *item["range"])
+            figures.newton_heatmap(errors, unit=item["label"], ax=ax)
         elif item["type"] == "line":
             y = canvas.array(item["y"], item.get("row"))
             x = canvas.array(item["x"]) if item["x"] else np.arange(len(y))
