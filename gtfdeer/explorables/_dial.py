@@ -36,14 +36,14 @@ class Run:
     Attributes:
         states: `(T, M)`, the forced solution, in standard deviations.
         growth: `(T,)`, log10 |J_t .. J_1 v|: how far an error of the start has grown after t steps.
-        iterations: of DEER from an all-zero guess; -1 where it did not converge.
+        count: of DEER's iterations from an all-zero guess, for an alpha; -1 where it did not converge.
     """
 
     task: Task
     alpha: float
     states: np.ndarray
     growth: np.ndarray
-    iterations: int
+    count: Callable[[Any], Any]
 
     @property
     def exponent(self) -> float:
@@ -52,7 +52,7 @@ class Run:
 
     @property
     def numbers(self) -> tuple[float, ...]:
-        return self.iterations, self.exponent
+        return int(self.count(np.float32(self.alpha))), self.exponent
 
     @property
     def error(self) -> float:
@@ -137,19 +137,15 @@ class ForcingDial(SweepPanel):
         step, zeros = forcing.force(task.step), jnp.zeros_like(task.teacher)
         deer = compile_fast(solvers.DEER(tol=1e-5, max_iterations=self.most))
 
-        def follow(alpha: Any) -> tuple[Any, Any, Any]:
-            # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
-            states, growth = task.walk(jnp.minimum(alpha, 0.999))
+        # alpha = 1 forgets everything in one step: the logarithm of nothing is minus infinity
+        walk = jax.jit(lambda alpha: task.walk(jnp.minimum(alpha, 0.999)), compiler_options=COMPILE_FAST)
+
+        def count(alpha: Any) -> Any:
             answer = solvers.solve(step, task.start, task.inputs(alpha), solver=deer, guess=zeros)
-            return states, growth, jnp.where(answer.code == 0, answer.iterations, -1)
+            return jnp.where(answer.code == 0, answer.iterations, -1)
 
-        program = jax.jit(follow, compiler_options=COMPILE_FAST)
-
-        def solve(alpha: float) -> Run:
-            states, growth, count = program(np.float32(alpha))
-            return Run(task, alpha, np.asarray(states), np.asarray(growth), int(count))
-
-        return solve
+        counter = jax.jit(count, compiler_options=COMPILE_FAST)  # compiled by the sweep, in the background
+        return lambda alpha: Run(task, alpha, *map(np.asarray, walk(np.float32(alpha))), counter)
 
     def _redraw(self) -> None:
         exponents, note = np.zeros(0), ""

@@ -152,8 +152,9 @@ def _examine(model: Any, x: Any, alpha: Any) -> tuple[Any, Any, Any]:
         return norm, jnp.nan, jnp.zeros((1, 1))
     task = Task("", model.step, *parts_of(model, x), 1.0)
     truth, growth = task.walk(alpha)
-    _, states, _ = task.trace(compile_fast(solvers.DEER(max_iterations=MOST)), MOST, alpha, task.teacher)
+    count, states, _ = task.trace(compile_fast(solvers.DEER(max_iterations=MOST)), MOST, alpha, task.teacher)
     errors = jnp.abs(states - truth).max(axis=2)
+    errors = jnp.where(jnp.arange(MOST + 1)[:, None] <= count, errors, errors[count])
     return norm, growth[-1] * jnp.log(10) / len(x), errors[:, jnp.linspace(0, len(x) - 1, _COLUMNS).astype(int)]
 
 

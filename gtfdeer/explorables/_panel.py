@@ -67,7 +67,8 @@ class Panel:
         self._busy, self._paused = False, False
         self._halt, self._due = threading.Event(), threading.Event()  # stop; draw
         self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
-        declared = {name: each for name, each in vars(type(self)).items() if isinstance(each, Control)}
+        known = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
+        declared = {name: each for name, each in known.items() if isinstance(each, Control)}
         turns = {name: each for name, each in declared.items() if isinstance(each, Turn)}
         self._canvas.spec = {"sliders": [turn.make() for turn in turns.values()]}
         self._canvas.values = {name: turn.value for name, turn in turns.items()}
