@@ -145,7 +145,12 @@ class ForcingDial(SweepPanel):
             return jnp.where(answer.code == 0, answer.iterations, -1)
 
         counter = jax.jit(count, compiler_options=COMPILE_FAST)  # compiled by the sweep, in the background
-        return lambda alpha: Run(task, alpha, *map(np.asarray, walk(np.float32(alpha))), counter)
+
+        def solve(alpha: float) -> Run:
+            states, growth = walk(np.float32(alpha))
+            return Run(task, alpha, np.asarray(states), np.asarray(growth), counter)
+
+        return solve
 
     def _redraw(self) -> None:
         exponents, note = np.zeros(0), ""
