@@ -191,6 +191,7 @@ class TrainingPanel(Panel):
                 forcing=forced,
                 solver=cap_iterations(solver, cap),
                 validations=0,  # what is seen is what is kept
+                polish=0,  # one such step takes as long as some hundred updates: Stop would wait for it
                 callbacks=[self._look],
                 progress=False,
             )
