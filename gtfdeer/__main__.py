@@ -31,7 +31,7 @@ from flax import nnx
 
 import gtfdeer as gd
 
-_UNITS, _MANY_COLUMNS = 16, 10  # of a GRU (or three units a column); above which a network has fewer units than columns
+_MANY_COLUMNS = 10  # above which a network has fewer units than columns
 _SHORTEST_TEST = 100  # steps without a gap that scores need
 _DT, _NOISE = 0.01, 0.05  # of the demo, Lorenz-63; the noise in standard deviations
 _EXPONENTS = (0.9056, 0.0, -14.572)  # of `gtfdeer.data.Lorenz63`, with their source
@@ -210,8 +210,8 @@ def _repeat(seed: int, options: Namespace) -> tuple[gd.Reconstruction, gd.data.S
     print(f"seed {seed}: simulating Lorenz-63 three times, {options.length:,} steps of {_DT:g} each", flush=True)
     keys = jax.random.split(jax.random.key(seed), 5)
     runs = [gd.data.simulate(gd.data.Lorenz63(), length=options.length, dt=_DT, key=key) for key in keys[:3]]
-    print(f"seed {seed}: training a GRU with {_UNITS} units on one of them with {_NOISE:.0%} noise", flush=True)
-    model = gd.models.GRU(latent_dim=_UNITS, rngs=nnx.Rngs(seed))
+    print(f"seed {seed}: training a GRU on one of them with {_NOISE:.0%} noise", flush=True)
+    model = gd.models.GRU(rngs=nnx.Rngs(seed))
     rec = gd.fit(model, runs[0].with_noise(_NOISE, key=keys[3]), key=keys[4], **_pick(options, gd.fit))
     if not (updates := rec.history["loss"].size):
         raise KeyboardInterrupt
@@ -325,8 +325,8 @@ def _require_writable(path: Path, *endings: str) -> None:
 
 def _pick(options: Namespace, function: Callable[..., Any]) -> dict[str, Any]:
     """The keywords of a function that the user gave; the others keep their defaults."""
-    named = {name for name, each in inspect.signature(function).parameters.items() if each.default is not each.empty}
-    return {name: value for name, value in vars(options).items() if name in named}
+    named = inspect.signature(function).parameters
+    return {k: v for k, v in vars(options).items() if k in named and named[k].default is not inspect.Parameter.empty}
 
 
 def _build(text: str, room: Any, base: type, **defaults: Any) -> Any:
@@ -335,8 +335,10 @@ def _build(text: str, room: Any, base: type, **defaults: Any) -> Any:
     kind, value = _find_class(name, room, base), r"(\w+)\s*=\s*([-+]?[.\d][-+.\de]*|True|False|None|\w+Observation)"
     if not re.fullmatch(rf"(?:\s*{value}\s*,?)*\)", rest or ")"):
         raise ValueError(f"{text!r} is not understood; pass a name and keywords, such as '{name}(keyword=0.1)'")
-    given = {k: getattr(room, v, None) or ast.literal_eval(v) for k, v in re.findall(value, rest)}
-    return kind(**{**defaults, **given})
+    given = defaults | {k: getattr(room, v, None) or ast.literal_eval(v) for k, v in re.findall(value, rest)}
+    for word in given.keys() - (known := inspect.signature(kind.__init__).parameters).keys():
+        raise ValueError(f"{kind.__name__} takes no {word}; it takes {', '.join([*known][1:])}")
+    return kind(**given)
 
 
 def _find_class(name: str, room: Any, base: type) -> Any:
@@ -360,9 +362,7 @@ def _build_model(options: Namespace, columns: int) -> Any:
     wanted = inspect.signature(_find_class(name, gd.models, gd.models.Model).__init__).parameters
     if columns > _MANY_COLUMNS and "observation" in wanted and not (sizes or keywords):
         sizes |= {"latent_dim": min(16, max(_MANY_COLUMNS, columns // 4)), "observation": gd.models.AffineObservation}
-    elif options.model is None and not sizes:
-        sizes["latent_dim"] = max(_UNITS, 3 * columns)
-    if wanted["latent_dim"].default is inspect.Parameter.empty or wanted["latent_dim"].default < columns:
+    if wanted["latent_dim"].default in {inspect.Parameter.empty, *range(columns)}:
         sizes.setdefault("latent_dim", columns)
     if "hidden_dim" in wanted:
         sizes.setdefault("hidden_dim", 50)  # the published Lorenz-63 model (arXiv 2306.04406)

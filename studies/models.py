@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 SEEDS = (1, 3)
 SHALLOW = {"latent_dim": 3, "hidden_dim": 50}
-SIZES: dict[str, dict[str, int]] = {"ShallowPLRNN": SHALLOW, "ClippedShallowPLRNN": SHALLOW}
+SIZES: dict[str, dict[str, int]] = {"ShallowPLRNN": SHALLOW, "ClippedShallowPLRNN": SHALLOW, "GRU": {"latent_dim": 32}}
 NETWORKS = ("ShallowPLRNN", "ClippedShallowPLRNN", "AlmostLinearRNN", "VanillaRNN", "GRU", "LSTM")
 RATES = (1e-3, 3e-3, 1e-2)  # of the linear models; the last one is the default
 WIDTHS = {"LRU": {32: 3000, 64: 3000}, "S5": {32: 3000, 64: 3000}, "Mamba": {8: 2000, 32: 600}}

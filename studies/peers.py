@@ -120,7 +120,7 @@ def measure(seed: int, system: str, method: str, length: int, updates: int, unit
 def build_network(method: str, columns: int, seed: int) -> gd.models.Model:
     """The network of one of ours."""
     if method == "gtfdeer":
-        return gd.models.GRU(latent_dim=max(16, 3 * columns), rngs=nnx.Rngs(seed))
+        return gd.models.GRU(observed_dim=columns, rngs=nnx.Rngs(seed))
     return gd.models.ClippedShallowPLRNN(latent_dim=columns, hidden_dim=150, rngs=nnx.Rngs(seed))
 
 

@@ -292,12 +292,12 @@ def build_model(name: str, columns: int, hidden_dim: int) -> models.Model:
     """An untrained model for a recording of so many columns; the sizes that it has by itself stay.
 
     >>> build_model("GRU", 3, 50).latent_dim
-    32
+    16
     """
     keywords = inspect.signature(MODELS[name].__init__).parameters
     own = keywords["latent_dim"].default
     sizes: dict[str, Any] = {"observed_dim": columns}
-    if own is inspect.Parameter.empty or own < columns:
+    if own in {inspect.Parameter.empty, *range(columns)}:
         sizes["latent_dim"] = columns
     if "hidden_dim" in keywords:
         sizes["hidden_dim"] = hidden_dim

@@ -28,13 +28,9 @@ from ._product import product
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["AlmostLinearRNN"]
-
 
 class AlmostLinearRNN(RecurrentModel):
     """`F(z) = A z + W phi(z) + h`, phi a ReLU on the last `relu_units` units only.
-
-    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = AlmostLinearRNN(latent_dim=20, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.relu_units, model.step(jnp.ones(20)).shape
@@ -52,18 +48,14 @@ class AlmostLinearRNN(RecurrentModel):
         periods: Sequence[float] | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        """Build a model with random parameters.
+        """Build a model; `latent_dim`, `observed_dim`, `input_dim` and `rngs` as for every `gtfdeer.models.Model`.
 
         Args:
-            latent_dim: M, units of the latent state.
             relu_units: P, units with a ReLU, at most M; by default half of them (1 if M is 1).
-            observed_dim: N, columns of the data; by default `latent_dim` (inside `fit`: the columns of the series).
-            input_dim: K, columns of the external input u; 0 without.
             observation: `IdentityObservation` or `AffineObservation`. Under the identity the published networks keep
                 the ReLUs off the units that are read out, N + P <= M; this is not enforced.
             periods: shortest and longest first period of linear units that are not read out, in time steps, such as
                 (100, 6000): they begin as slow damped rotations in pairs; None: at random.
-            rngs: `nnx.Rngs(seed)`.
         """
         self._periods = None if periods is None else tuple(periods)
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)

@@ -26,24 +26,17 @@ from ._observation import IdentityObservation, Observation
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = [
-    "PERIODS",
-    "RADIUS",
-    "Model",
-    "RecurrentModel",
-    "check_input",
-    "check_series",
-    "check_state",
-    "glorot",
-    "predict",
-    "scaled_diagonal",
-    "set_columns",
-    "spaced_angles",
-]
-
 
 class Model(nnx.Module):
-    """A generative model of a time series: a latent map, a readout, and a way to be taught in parallel over time."""
+    """A generative model of a time series: a latent map, a readout, and a way to be taught in parallel over time.
+
+    What each family learns of Lorenz-63: docs/families.md. Every constructor takes, by keyword:
+
+        latent_dim    M, units of the latent state
+        observed_dim  N, columns of the data; by default `latent_dim`, inside `fit` the columns of the series
+        input_dim     K, columns of the external input u; 0 without
+        rngs          `nnx.Rngs(seed)`, for random parameters
+    """
 
     latent_dim: int
     observed_dim: int

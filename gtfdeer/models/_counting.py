@@ -10,8 +10,6 @@ from flax import nnx
 
 from ._base import Model
 
-__all__ = ["matched", "parameter_count"]
-
 _LARGEST = 2**20  # of the size that is sought
 
 

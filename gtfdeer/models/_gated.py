@@ -23,12 +23,13 @@ ICML 2015, for the forget gate). Others: orthogonal, C Glorot uniform, biases 0.
 from __future__ import annotations
 
 import abc
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from .._checks import whole
 from ._base import RecurrentModel, check_state, glorot
 from ._observation import Observation, ScaledObservation
 from ._product import product
@@ -36,35 +37,36 @@ from ._product import product
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["GRU", "LSTM", "VanillaRNN"]
-
 _REMEMBER = 1.0
 
 
 class _Gated(RecurrentModel):
     """What the three have in common: products `W h` for all gates at once, and what enters beside them, `C u + b`."""
 
+    least_units: ClassVar[int] = 32
+    """M, where no `latent_dim` is passed, unless three for each column are more."""
     W: nnx.Param
     b: nnx.Param
 
     def __init__(
         self,
         *,
-        latent_dim: int = 32,
+        latent_dim: int | None = None,
         observed_dim: int | None = None,
         input_dim: int = 0,
         observation: type[Observation] = ScaledObservation,
         rngs: nnx.Rngs,
     ) -> None:
-        """Build a model with random parameters.
+        """Build a model; `observed_dim`, `input_dim` and `rngs` as for every `gtfdeer.models.Model`.
 
         Args:
-            latent_dim: M, numbers in the latent state; for an LSTM those of (c, h) together, at least 2.
-            observed_dim: N, columns of the data; by default `latent_dim` (inside `fit`: the columns of the series).
-            input_dim: K, columns of the external input u; 0 without.
+            latent_dim: M, numbers in the latent state; for an LSTM those of (c, h) together, at least 2. By default 32
+                (GRU: 16), or three for each of the columns passed if those are more.
             observation: `ScaledObservation`; `AffineObservation` where there are more columns than units.
-            rngs: `nnx.Rngs(seed)`.
         """
+        if latent_dim is None:
+            columns = 0 if observed_dim is None else whole(observed_dim, "observed_dim", example=3)
+            latent_dim = max(self.least_units, 3 * columns)
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self._make_gates(rngs)
         self.C = nnx.Param(glorot(rngs, self.b.shape[0], input_dim))
@@ -91,8 +93,6 @@ class _Gated(RecurrentModel):
 class VanillaRNN(_Gated):
     """`F(h) = tanh(W h + b)`.
 
-    What it learns of Lorenz-63: docs/families.md.
-
     >>> model = VanillaRNN(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.step(jnp.ones(16)).shape, model.decode(jnp.ones(16)).shape
     ((16,), (3,))
@@ -112,12 +112,12 @@ class VanillaRNN(_Gated):
 class GRU(_Gated):
     """The gated recurrent unit: `F(h) = (1 - g) tanh(r (W_q h + c) + b_p) + g h`.
 
-    What it learns of Lorenz-63: docs/families.md.
-
     >>> model = GRU(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.jacobian(jnp.ones(16)).shape
     (16, 16)
     """
+
+    least_units: ClassVar[int] = 16
 
     def step(self, z: Float[Array, " latent"], u: Any = None) -> Float[Array, " latent"]:
         check_state(z, self.latent_dim)
@@ -148,8 +148,6 @@ class LSTM(_Gated):
     """The long short-term memory; its state is ONE vector (c, h), the cells first.
 
     h has `M // 2` units, c the others: equally many for even M; for odd M the last cell is seen by the readout only.
-
-    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = LSTM(latent_dim=16, observed_dim=3, rngs=nnx.Rngs(0))
     >>> c, h = jnp.zeros(8), jnp.ones(8)

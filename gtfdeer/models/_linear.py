@@ -33,8 +33,6 @@ from ._ssm import Layer, StateSpaceModel, normal
 if TYPE_CHECKING:
     from jaxtyping import Array, Complex, Float
 
-__all__ = ["LRU", "S5"]
-
 _RING = (0.5, 0.99)  # of |lambda|
 _LARGEST_PHASE = math.pi / 5
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1
@@ -106,8 +104,6 @@ class _S5Layer(_Complex):
 class LRU(StateSpaceModel):
     """A stack of linear recurrent units (arXiv 2303.06349); `latent_dim` complex states a layer.
 
-    What it learns of Lorenz-63: docs/families.md.
-
     >>> model = LRU(latent_dim=8, width=16, depth=2, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.latent_dim, model.step(jnp.zeros(model.latent_dim)).shape
     (35, (35,))
@@ -119,8 +115,6 @@ class LRU(StateSpaceModel):
 
 class S5(StateSpaceModel):
     """A stack of S5 layers (arXiv 2208.04933); `latent_dim` conjugate pairs a layer.
-
-    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = S5(latent_dim=8, width=16, depth=1, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.latent_dim, model.step(jnp.zeros(model.latent_dim)).shape

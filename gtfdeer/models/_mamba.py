@@ -28,8 +28,6 @@ from ._ssm import Layer, StateSpaceModel, normal
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Mamba"]
-
 _EXPAND = 2  # channels per feature
 _SMALLEST_STEP, _LARGEST_STEP = 1e-3, 1e-1
 
@@ -74,8 +72,6 @@ class _Selective(Layer):
 
 class Mamba(StateSpaceModel):
     """A stack of selective layers (arXiv 2312.00752); `latent_dim` states for each of `2 width` channels a layer.
-
-    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = Mamba(latent_dim=4, width=8, depth=1, observed_dim=3, rngs=nnx.Rngs(0))
     >>> model.latent_dim, model.step(jnp.zeros(model.latent_dim)).shape

@@ -29,9 +29,6 @@ from ._product import product
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["AffineObservation", "IdentityObservation", "NonlinearReadout", "Observation", "ScaledObservation"]
-
-
 _GAIN = 4.0  # standard deviations; data seldom leave them
 
 

@@ -36,8 +36,6 @@ from ._product import product
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["ClippedShallowPLRNN", "ShallowPLRNN"]
-
 
 class _Shallow(RecurrentModel, Bounded):
     """What the two have in common: parameters, linear part, and how a hidden layer enters step and Jacobian."""
@@ -55,17 +53,13 @@ class _Shallow(RecurrentModel, Bounded):
         periods: Sequence[float] | None = None,
         rngs: nnx.Rngs,
     ) -> None:
-        """Build a model with random parameters.
+        """Build a model; `latent_dim`, `observed_dim`, `input_dim` and `rngs` as for every `gtfdeer.models.Model`.
 
         Args:
-            latent_dim: M, units of the latent state.
             hidden_dim: H, units of the hidden layer.
-            observed_dim: N, columns of the data; by default `latent_dim` (inside `fit`: the columns of the series).
-            input_dim: K, columns of the external input u; 0 without.
             observation: `IdentityObservation` or `AffineObservation`.
             periods: shortest and longest first period of units that are not read out, in time steps, such as
                 (100, 6000): they rotate in pairs; None: they decay one by one.
-            rngs: `nnx.Rngs(seed)`.
         """
         self._set_sizes(latent_dim, observed_dim, input_dim, observation)
         self.hidden_dim = hidden_dim = whole(hidden_dim, "hidden_dim", example=3)
@@ -149,8 +143,6 @@ class _Shallow(RecurrentModel, Bounded):
 class ShallowPLRNN(_Shallow):
     """`F(z) = A z + W1 relu(W2 z + h2) + h1`.
 
-    What it learns of Lorenz-63: docs/families.md.
-
     >>> model = ShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
     >>> model.step(jnp.ones(3)).shape, model.jacobian(jnp.ones(3)).shape
     ((3,), (3, 3))
@@ -168,8 +160,6 @@ class ShallowPLRNN(_Shallow):
 
 class ClippedShallowPLRNN(_Shallow):
     """`F(z) = A z + W1 [relu(W2 z + h2) - relu(W2 z)] + h1`: the hidden layer is bounded.
-
-    What it learns of Lorenz-63: docs/families.md.
 
     >>> model = ClippedShallowPLRNN(latent_dim=3, hidden_dim=50, rngs=nnx.Rngs(0))
     >>> model.step(jnp.ones(3)).shape

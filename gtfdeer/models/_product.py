@@ -9,8 +9,6 @@ import jax.numpy as jnp
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["product"]
-
 
 def product(W: Float[Array, "rows columns"], v: Float[Array, " columns"]) -> Float[Array, " rows"]:
     """`W v` at the highest precision.

@@ -36,8 +36,6 @@ from ._product import product
 if TYPE_CHECKING:
     from jaxtyping import Array, Float, Num
 
-__all__ = ["Layer", "StateSpaceModel", "normal"]
-
 
 class Layer(nnx.Module):
     """A diagonal linear recurrence between two maps without memory.
@@ -74,16 +72,13 @@ class StateSpaceModel(Model):
         input_dim: int = 0,
         rngs: nnx.Rngs,
     ) -> None:
-        """Build a model with random parameters.
+        """Build a model; `observed_dim`, `input_dim` and `rngs` as for every `gtfdeer.models.Model`.
 
         Args:
             latent_dim: states of a layer: complex ones (LRU, S5), or real ones for each channel (Mamba). The model's
                 attribute `latent_dim` is the length of its whole state, observation and all layers together.
             width: features that pass from layer to layer.
             depth: layers.
-            observed_dim: N, columns of the data; by default `latent_dim` (inside `fit`: the columns of the series).
-            input_dim: K, columns of the external input u; 0 without.
-            rngs: `nnx.Rngs(seed)`.
         """
         self._layer_dim = whole(latent_dim, "latent_dim", example=3)
         set_columns(self, latent_dim if observed_dim is None else observed_dim, input_dim, observed_dim is not None)

@@ -4,10 +4,9 @@ from .._checks import file_path
 from ._archive import require_writable, write_whole
 from ._config import TrainConfig
 from ._fit import fit, load, resume
-from ._info import info, notebook
+from ._info import describe_device, info, notebook
 from ._json import name_parameters
 from ._loop import Progress
-from ._memory import describe_device
 from ._reconstruction import Reconstruction
 from ._rollout import rollout, rollout_for_comparison
 from ._scores import Scores

@@ -9,8 +9,8 @@ import os
 import re
 import secrets
 import zipfile
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -18,8 +18,6 @@ import psutil
 from numpy.lib import format as npy
 
 from .._checks import file_path
-
-__all__ = ["LARGEST", "pack", "remove_drafts", "require_writable", "unpack", "write_whole"]
 
 LARGEST = 2**32  # bytes of arrays in a file
 _LARGE, _MAX_RATIO = 2**26, 200  # bytes, and unpacked bytes per packed byte, beyond which a file is a Zip bomb
@@ -30,48 +28,45 @@ _ADVICE = {
 }
 
 
-def write_whole(
-    path: str | os.PathLike[str], content: bytes, previous: Path | None = None, shown: Path | None = None
-) -> None:
-    """Write `content` to `path` at once; whatever stood there stays until the new file is complete.
-
-    Args:
-        path: where to.
-        content: all of it.
-        previous: new name of the file that stood at `path`; None keeps none.
-        shown: path that an error names, where it is not `path`.
+def write_whole(path: str | os.PathLike[str], content: bytes, previous: Path | None = None) -> None:
+    """Write `content` to `path` at once; what stood there stays until the new file is complete, or moves to `previous`.
 
     Raises:
         OSError: if the folder is missing or not writable, or the disk full; nothing is left behind.
     """
     target = file_path(path)
-    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    try:
-        with open(draft, "xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
+    with _write_draft(target, content) as draft:
         if previous is not None:
             with suppress(FileNotFoundError):  # the first one, or another writer was faster
                 os.replace(target, previous)
         os.replace(draft, target)
-        _flush_folder(target.parent)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
-        raise type(error)(f"cannot write {str(shown or path)!r} ({reason}); {advice}") from error
-    finally:
-        with suppress(OSError):  # gone, or in a folder where nothing can be removed
-            draft.unlink()
 
 
 def require_writable(path: Path) -> None:
     """Refuse, before the work, a path that cannot be written; asking for permissions would not do for root."""
     if path.is_dir():
         raise IsADirectoryError(f"cannot write {str(path)!r}, which is a folder; pass the name of a file in it")
-    probe = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}")
-    write_whole(probe, b"", shown=path)
-    probe.unlink()
+    with _write_draft(path, b""):
+        pass
+
+
+@contextmanager
+def _write_draft(target: Path, content: bytes) -> Iterator[Path]:
+    """Write a file beside the target, flushed to disk, which is gone in the end; errors name the target."""
+    draft = target.with_name(f".{target.name}.{os.getpid()}-{secrets.token_hex(4)}")
+    try:
+        with open(draft, "xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        yield draft
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        advice = _ADVICE.get(error.errno or 0, "pass a path in a folder that exists and is yours")
+        raise type(error)(f"cannot write {str(target)!r} ({reason}); {advice}") from error
+    finally:
+        with suppress(OSError):  # renamed, or in a folder where nothing can be removed
+            draft.unlink()
 
 
 def remove_drafts(path: Path) -> None:
@@ -80,20 +75,6 @@ def remove_drafts(path: Path) -> None:
     for other in path.parent.iterdir():
         if (found := draft.fullmatch(other.name)) and not psutil.pid_exists(int(found[1])):
             other.unlink(missing_ok=True)
-
-
-def _flush_folder(folder: Path) -> None:
-    """Flush the new names to disk, which a power cut could undo; not all systems can (Windows, some networks')."""
-    if os.name == "nt" or not os.access(folder, os.R_OK):
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
-            raise
-    finally:
-        os.close(handle)
 
 
 def pack(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:
@@ -110,11 +91,7 @@ def pack(arrays: Mapping[str, np.ndarray], *, compress: bool = True) -> bytes:
 
 
 def unpack(content: bytes) -> dict[str, np.ndarray]:
-    """Return the arrays of an `.npz` file; every CRC-32 is checked.
-
-    Raises:
-        ValueError and those of `zipfile`: for anything but whole arrays of numbers.
-    """
+    """Return the arrays of an `.npz` file; ValueError or one of `zipfile`: for anything but whole arrays of numbers."""
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         members = archive.infolist()
         promised = sum(member.file_size for member in members)

@@ -16,8 +16,6 @@ from ..forcing import Annealed, LearnedGain, Schedule
 from ..models import Model, RecurrentModel
 from ..solvers import Auto, Solver
 
-__all__ = ["TrainConfig", "build_default_optimiser", "choose_forcing"]
-
 _ANNEALED = Annealed(least_updates=2000)  # for any model
 _MAX_VALIDATIONS = 10_000  # each is up to sixteen free runs as long as the data
 

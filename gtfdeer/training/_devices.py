@@ -20,18 +20,9 @@ from .._checks import whole
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
 
-__all__ = ["build_mesh", "fetch", "jit_replicated", "replicate", "shard_batch"]
-
 
 def build_mesh(devices: Any, batch: int) -> Mesh | None:
-    """Return the mesh of the devices that share a batch; None leaves the choice of one device to JAX.
-
-    Args:
-        devices: None, how many of `jax.devices()`, or a sequence of them.
-        batch: sequences of an update, as many for each device.
-
-    Raises:
-        ValueError, TypeError: if there are not as many, or they cannot share the batch evenly.
+    """Return the mesh of so many devices, or of these, which share a batch; None leaves the choice of one to JAX.
 
     >>> build_mesh(1, batch=16).size
     1

@@ -5,14 +5,13 @@ Small networks with all their numbers, a line for each latent unit; larger ones 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
 from ..models import AlmostLinearRNN, ClippedShallowPLRNN, Model, ShallowPLRNN
-
-__all__ = ["write_equations"]
 
 _MOST_TERMS = 400  # numbers beyond which nobody reads them
 
@@ -25,44 +24,42 @@ def write_equations(model: Model, *, latex: bool = False) -> str:
     """
     if not isinstance(model, AlmostLinearRNN | ClippedShallowPLRNN | ShallowPLRNN):
         raise TypeError(f"{type(model).__name__} has no short equations; train a PLRNN or an AlmostLinearRNN")
-    terms = model.latent_dim * (model.latent_dim if isinstance(model, AlmostLinearRNN) else 2 * model.hidden_dim)
-    return _matrix_form(model, latex) if terms > _MOST_TERMS else _full_form(model, latex)
-
-
-def _matrix_form(model: Any, latex: bool) -> str:
-    M, phi = model.latent_dim, r"\max(0, W_2 z + h_2)" if latex else "max(0, W2 z + h2)"
-    if isinstance(model, AlmostLinearRNN):
-        text = r"z' = A z + W \phi(z) + h" if latex else "z' = A z + W phi(z) + h"
-        return f"{text}, M = {M}, ReLU in the last {model.relu_units} units"
-    if isinstance(model, ClippedShallowPLRNN):
-        phi = rf"[{phi} - \max(0, W_2 z)]" if latex else f"[{phi} - max(0, W2 z)]"
-    text = f"z' = A z + W_1 {phi} + h_1" if latex else f"z' = A z + W1 {phi} + h1"
-    return f"{text}, M = {M}, H = {model.hidden_dim}"
-
-
-def _full_form(model: Any, latex: bool) -> str:
-    name = (lambda i: f"z_{{{i + 1}}}") if latex else (lambda i: f"z{i + 1}")
-    relu = (lambda inside: rf"\max(0, {inside})") if latex else (lambda inside: f"max(0, {inside})")
     M = model.latent_dim
-    A = np.asarray(model.A[...])
+    terms = M * (M if isinstance(model, AlmostLinearRNN) else 2 * model.hidden_dim)
+    text = _write_matrices(model) if terms > _MOST_TERMS else _write_numbers(model)
+    if not latex:
+        return text
+    text = re.sub(r"\b([zhW])(\d+)", r"\1_{\2}", text).replace("max", r"\max").replace("phi", r"\phi")
+    return text.replace("\n", " \\\\\n")
+
+
+def _write_matrices(model: Any) -> str:
     if isinstance(model, AlmostLinearRNN):
-        phi = [relu(name(i)) if i >= M - model.relu_units else name(i) for i in range(M)]
+        return f"z' = A z + W phi(z) + h, M = {model.latent_dim}, ReLU in the last {model.relu_units} units"
+    hidden = "max(0, W2 z + h2)"
+    if isinstance(model, ClippedShallowPLRNN):
+        hidden = f"[{hidden} - max(0, W2 z)]"
+    return f"z' = A z + W1 {hidden} + h1, M = {model.latent_dim}, H = {model.hidden_dim}"
+
+
+def _write_numbers(model: Any) -> str:
+    M = model.latent_dim
+    z, A = [f"z{m + 1}" for m in range(M)], np.asarray(model.A[...])
+    if isinstance(model, AlmostLinearRNN):
         W, h = np.asarray(model.W[...]), np.asarray(model.h[...])
-        hidden = [[(W[m, i], phi[i]) for i in range(M)] for m in range(M)]
+        units = [f"max(0, {each})" if m >= M - model.relu_units else each for m, each in enumerate(z)]
     else:
-        W1, W2, h1, h2 = (np.asarray(p[...]) for p in (model.W1, model.W2, model.h1, model.h2))
-        lines = [_sum((W2[k, i], name(i)) for i in range(M)) for k in range(model.hidden_dim)]
-        units = [relu(f"{line} {_signed(h2[k])}") for k, line in enumerate(lines)]
+        W, W2, h, h2 = (np.asarray(p[...]) for p in (model.W1, model.W2, model.h1, model.h2))
+        lines = [_sum(zip(row, z, strict=True)) for row in W2]
+        units = [f"max(0, {line} {_signed(bias)})" for line, bias in zip(lines, h2, strict=True)]
         if isinstance(model, ClippedShallowPLRNN):
-            units = [f"({unit} - {relu(line)})" for unit, line in zip(units, lines, strict=True)]
-        hidden, h = [[(W1[m, k], units[k]) for k in range(model.hidden_dim)] for m in range(M)], h1
-    rows = [f"{name(m)}' = {_sum([(A[m], name(m)), *hidden[m]])} {_signed(h[m])}" for m in range(M)]
-    return (" \\\\\n" if latex else "\n").join(rows)
+            units = [f"({unit} - max(0, {line}))" for unit, line in zip(units, lines, strict=True)]
+    rows = [_sum([(A[m], z[m]), *zip(W[m], units, strict=True)]) for m in range(M)]
+    return "\n".join(f"{name}' = {row} {_signed(bias)}" for name, row, bias in zip(z, rows, h, strict=True))
 
 
 def _sum(terms: Iterable[tuple[float, str]]) -> str:
-    text = " ".join(f"{_signed(factor)} {what}" for factor, what in terms)
-    return text.removeprefix("+ ")
+    return " ".join(f"{_signed(factor)} {what}" for factor, what in terms).removeprefix("+ ")
 
 
 def _signed(number: float) -> str:

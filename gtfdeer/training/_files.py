@@ -20,6 +20,7 @@ import json
 import warnings
 import zipfile
 import zlib
+from dataclasses import astuple
 from importlib import metadata
 from pathlib import Path
 from tokenize import TokenError
@@ -42,8 +43,6 @@ from ._step import init_state
 if TYPE_CHECKING:
     from ._reconstruction import Reconstruction
 
-__all__ = ["check_checkpoint", "checkpoint_path", "load", "load_run", "save", "save_checkpoint"]
-
 _FORMAT, _FORMAT_VERSION, _VERSION = "gtfdeer", 2, metadata.version("gtfdeer")
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, TokenError, MemoryError)
@@ -54,16 +53,11 @@ _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, Overflo
 
 
 def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> None:
-    """Write a reconstruction, or, with its run, a checkpoint, the one before it kept as `NAME.previous.npz`.
-
-    Raises:
-        TypeError: for a model that `load` could not build.
-        OSError: if the file cannot be written.
-    """
+    """Write a reconstruction, or, with its run, a checkpoint, the one before it kept as `NAME.previous.npz`."""
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
-    header |= {name: getattr(rec, name) for name in ("dt", "name", "ending", "update", "dtype", "coarsened")}
-    header["column_names"], e = list(rec.column_names), rec.embedding
-    header["embedding"] = None if e is None else [e.dimension, e.delay, e.chosen_by]
+    plain = ("dt", "name", "ending", "update", "dtype", "coarsened", "column_names")
+    header |= {name: getattr(rec, name) for name in plain}
+    header["embedding"] = None if rec.embedding is None else list(astuple(rec.embedding))
     arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
     arrays |= {f"history/{k}": np.asarray(v) for k, v in rec.history.items()} | {"first": np.asarray(rec.first)}
     for name, scaling in {"scaling": rec.scaling, "inputs": rec.input_scaling}.items():
@@ -122,11 +116,7 @@ def save_checkpoint(path: Path, rec: Reconstruction, run: TrainRun) -> None:
 
 
 def load_run(path: Path) -> TrainRun:
-    """Read a checkpoint. Where a kill fell between two renames and only the previous file is left, read that.
-
-    Raises:
-        FileNotFoundError, ValueError: if there is none, or it is damaged; the sentence names a whole older one.
-    """
+    """Read a checkpoint. Where a kill fell between two renames and only the previous file is left, read that."""
     own, previous = checkpoint_path(path), _previous(checkpoint_path(path))
     source = previous if not path.exists() and previous.is_file() else path
     if not source.is_file():
@@ -148,18 +138,10 @@ def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRu
     config = from_json(plain["config"])
     if not isinstance(config, TrainConfig) or plain["key"] not in _KEYS:
         raise ValueError("its settings are none of gtfdeer's")
-    model, scaling = fields["model"], fields["scaling"]
+    model = fields["model"]
+    common: Any = {name: fields[name] for name in ("scaling", "embedding", "coarsened")} | {"wide": True}
     recordings = [
-        Series(
-            arrays[f"data/{i}/values"],
-            s["dt"],
-            s["name"],
-            scaling,
-            fields["embedding"],
-            wide=True,
-            column_names=tuple(map(str, s["column_names"])),
-            coarsened=fields["coarsened"],
-        )
+        Series(arrays[f"data/{i}/values"], s["dt"], s["name"], column_names=s["column_names"], **common)
         for i, s in enumerate(plain["series"])
     ]
     if not recordings or {s.columns for s in recordings} != {model.observed_dim}:
@@ -173,12 +155,10 @@ def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRu
         if array.shape != leaf.shape or array.dtype != leaf.dtype:
             raise ValueError(f"a state is {array.dtype}{list(array.shape)} for {leaf.dtype}{list(leaf.shape)}")
     state = jax.tree.unflatten(structure, [jnp.asarray(array) for array in found])
-    history = fields["history"]
-    if {column.shape for column in history.values()} != {(int(state.update),)}:
+    if {column.shape for column in fields["history"].values()} != {(int(state.update),)}:
         raise ValueError("the history is not as long as the run")
-    every = whole(plain["every"], "every")
-    scaled = fields["input_scaling"]
-    return TrainRun(model, recordings, inputs, config, key, state, history, fields["ending"], every, scaled)
+    kept = {name: fields[name] for name in ("history", "ending", "input_scaling")}
+    return TrainRun(model, recordings, inputs, config, key, state, every=whole(plain["every"], "every"), **kept)
 
 
 def _previous(path: Path) -> Path:
@@ -199,11 +179,7 @@ def _is_checkpoint(path: Path) -> bool:
 
 
 def load(path: str | Path) -> dict[str, Any]:
-    """Return the fields of a `Reconstruction`, of a checkpoint those of the best model so far.
-
-    Raises:
-        FileNotFoundError, ValueError: if there is no such file, or it is not one of this version or older.
-    """
+    """Return the fields of a `Reconstruction`, of a checkpoint those of the best model so far."""
     path = file_path(path, "model.npz")
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
@@ -221,37 +197,29 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
     parameters = under("parameters/")
     model = build_model(header, parameters.values())
     set_parameters(model, parameters)
-    embedding, first, dt = header["embedding"], arrays["first"], float(header["dt"])
-    if header["dtype"] not in ("float32", "float64"):
-        raise ValueError(f"the data's dtype is {header['dtype']!r}")
-    scaling, input_scaling = (
-        Scaling(arrays[f"{name}/mean"], arrays[f"{name}/std"], header["dtype"]) if f"{name}/mean" in arrays else None
-        for name in ("scaling", "inputs")
-    )
-    if input_scaling is not None and input_scaling.columns != model.input_dim:
-        raise ValueError(f"the inputs' scaling has {input_scaling.columns} columns for {model.input_dim}")
-    names = tuple(map(str, header["column_names"]))
-    columns = {model.observed_dim, *first.shape} | (set() if scaling is None else {scaling.columns})
-    fits = len(columns) == 1 and first.ndim == 1 and first.dtype.kind == "f" and np.isfinite(first).all()
-    if not (fits and 0 < dt < np.inf):
-        raise ValueError(f"first sample {first.dtype}{list(first.shape)}, columns {columns} and dt={dt} do not fit")
-    sizes = {"gain": (model.latent_dim, model.observed_dim), "noise": (model.observed_dim,)}
-    for name in sizes.keys() & arrays.keys():
-        if arrays[name].shape != sizes[name] or arrays[name].dtype.kind != "f" or not np.isfinite(arrays[name]).all():
-            raise ValueError(f"{name} is no finite array of shape {sizes[name]}")
+    M, N, dt, embedding = model.latent_dim, model.observed_dim, float(header["dt"]), header["embedding"]
+    if header["dtype"] not in ("float32", "float64") or not 0 < dt < np.inf:
+        raise ValueError(f"the data's dtype is {header['dtype']!r}, dt is {dt}")
+    found = {"first": arrays["first"], "gain": arrays.get("gain"), "noise": arrays.get("noise")}
+    for name, shape in {"first": (N,), "gain": (M, N), "noise": (N,)}.items():
+        array = found[name]
+        if array is not None and (array.shape != shape or array.dtype.kind != "f" or not np.isfinite(array).all()):
+            raise ValueError(f"{name} is no finite array of shape {shape}")
+    for name, prefix, columns in (("scaling", "scaling", N), ("input_scaling", "inputs", model.input_dim)):
+        parts = under(f"{prefix}/")
+        found[name] = Scaling(parts["mean"], parts["std"], header["dtype"]) if parts else None
+        if parts and found[name].columns != columns:
+            raise ValueError(f"{name} has {found[name].columns} columns for {columns}")
     return {
+        **found,
         "model": model,
-        **{name: arrays.get(name) for name in sizes},
-        "scaling": scaling,
-        "input_scaling": input_scaling,
+        "dt": dt,
         "dtype": header["dtype"],
         "coarsened": whole(header["coarsened"], "coarsened"),
-        "column_names": names,
-        "dt": dt,
-        "first": first,
-        "name": str(header["name"]),
+        "column_names": tuple(map(str, header["column_names"])),
         "embedding": None if embedding is None else Embedding(*embedding),
         "history": under("history/"),
+        "name": str(header["name"]),
         "ending": str(header["ending"]),
         "update": int(header["update"]),
     }

@@ -23,8 +23,6 @@ from ..models import Model, RecurrentModel, StateSpaceModel
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["filter_series", "observer_gain", "one_step_noise", "predict_rows", "tune_gain"]
-
 _ROWS = 10_000  # of the training data from which noise and gain are taken
 _OBSERVER = 0.2  # strength of the correction where no gain was learned: ours, near a Kalman gain at 5 % noise
 _FACTORS = np.geomspace(0.02, 1, 13)  # |s K|, tried
@@ -36,16 +34,10 @@ def filter_series(
     gain: Float[np.ndarray, "latent observed"] | None,
     u: Any = None,
 ) -> tuple[Float[np.ndarray, "time latent"], Float[np.ndarray, "time observed"]]:
-    """Return the corrected state at every row of `x`, and the prediction of every row from the rows before it.
+    """Return the corrected state at every row of `x`, `(T, M)`, and the prediction of each from those before it.
 
-    Args:
-        model: from `gtfdeer.models`.
-        x: `(T, N)` in the model's units; NaN where nothing was observed.
-        gain: s K, `(M, N)`; None for a model without.
-        u: `(T, K)` external inputs, or None.
-
-    Returns:
-        States `(T, M)` and predictions `(T, N)`; the first prediction is the first observation itself.
+    `x` is in the model's units, NaN where nothing was observed; `gain` is s K, None for a model without. The first
+    prediction is the first observation itself.
     """
     graph, parameters = nnx.split(model)
     correction, inputs = (None if each is None else jnp.asarray(each, jnp.float32) for each in (gain, u))

@@ -21,7 +21,7 @@ from ._config import TrainConfig, choose_forcing
 from ._devices import build_mesh
 from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
 from ._filter import tune_gain
-from ._loop import Progress, TrainRun, check_callbacks, train
+from ._loop import Progress, TrainRun, train
 from ._prepare import (
     check_inputs,
     check_recordings,
@@ -33,13 +33,10 @@ from ._prepare import (
 )
 from ._reconstruction import Reconstruction
 from ._step import init_state
-from ._validation import BestCheckpoint
 
 if TYPE_CHECKING:
     from jax.sharding import Mesh
     from jaxtyping import Array
-
-__all__ = ["fit", "load", "resume"]
 
 _POLISH, _POLISHED_FROM = 60, 1000  # Gauss-Newton steps by default, and updates from which on (docs/findings.md)
 
@@ -124,8 +121,9 @@ def fit(
     mesh = build_mesh(devices, config.batch)
     model = set_observed_dim(model, recordings[0].columns)
     inputs = check_inputs(model, u, [s.length for s in recordings])
-    input_scaling = scale_inputs(inputs) if standardise else None
-    inputs = inputs if inputs is None or input_scaling is None else [input_scaling.apply(each) for each in inputs]
+    input_scaling = scale_inputs(inputs) if standardise and inputs else None
+    if inputs and input_scaling:
+        inputs = [input_scaling.apply(each) for each in inputs]
     key = check_key(jax.random.key(0) if key is None else key)
     state = init_state(config, model)
     every = whole(every, "every", example=1000)
@@ -176,14 +174,10 @@ def load(path: str | Path) -> Reconstruction:
 
 
 def _train(run: TrainRun, path: Path | None, callbacks: Any, progress: bool, mesh: Mesh | None) -> Reconstruction:
-    callbacks = check_callbacks(callbacks)
     if path is not None:
         check_checkpoint(path, run)
-    # a free run with external inputs would need inputs that were never recorded
-    validations = run.config.validations if run.inputs is None else 0
-    validation = BestCheckpoint(longest_segment(run.recordings)[0], run.config.updates, validations, run.config.polish)
     save = None if path is None else lambda run: save_checkpoint(path, _reconstruct(run), run)
-    return _reconstruct(train(run, validation, callbacks=callbacks, save=save, progress=progress, mesh=mesh))
+    return _reconstruct(train(run, callbacks=callbacks, save=save, progress=progress, mesh=mesh))
 
 
 def _reconstruct(run: TrainRun) -> Reconstruction:

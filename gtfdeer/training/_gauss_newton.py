@@ -32,8 +32,6 @@ from ._step import TrainState, cut_windows
 if TYPE_CHECKING:
     from jaxtyping import Array
 
-__all__ = ["polish", "solve_normal_equations"]
-
 _ROWS, _ROWS_OF_J = 51_200, 5_120  # in all windows of a step, and in those of J
 _ITERATIONS, _SIGNS = 30, 20  # of conjugate gradients, and random signs for the diagonal
 _WASHED_OUT = 0.2  # share of a window

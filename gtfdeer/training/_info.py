@@ -13,10 +13,14 @@ from typing import Any
 import jax
 import psutil
 
-from ._memory import describe_device, usable_cores
-
 _PACKAGES = ("gtfdeer", "jax", "jaxlib", "flax", "optax", "numpy", "matplotlib", "tqdm", "psutil", "ipywidgets")
 _CUDA13 = 580  # the oldest driver that serves CUDA 13 (JAX's installation page)
+
+
+def describe_device() -> str:
+    """Return what JAX computes on, such as "2 CPU cores"."""
+    device, cores = jax.devices()[0], _count_cores()
+    return f"{cores} CPU core{'s' * (cores != 1)}" if device.platform == "cpu" else device.device_kind
 
 
 class Info(dict[str, Any]):
@@ -28,20 +32,16 @@ class Info(dict[str, Any]):
 
 
 def info() -> Info:
-    """Collect versions, device, cores and memory of this process, and one line of advice on the device.
+    """Collect "versions", "platform", "device", "cores", "memory available", "float64", and "advice" on the device.
 
-    Returns:
-        A dictionary with "versions", "platform", "device", "cores", "memory available", "float64" and "advice".
-
-    Examples:
-        >>> info()["versions"]["jax"] == jax.__version__
-        True
+    >>> info()["versions"]["jax"] == jax.__version__
+    True
     """
     return Info(
         versions={"python": platform.python_version(), **{name: _find_version(name) for name in _PACKAGES}},
         platform=platform.platform(),
         device=describe_device(),
-        cores=usable_cores(),
+        cores=_count_cores(),
         **{"memory available": f"{psutil.virtual_memory().available / 2**30:.1f} GiB"},
         float64=jax.numpy.zeros(0).dtype == "float64",
         advice=advise(jax.devices()[0].platform, _find_gpu(), os.environ.get("JAX_PLATFORMS", "")),
@@ -54,9 +54,8 @@ def notebook() -> bool:
     Returns:
         True where the environment variable `GTFDEER_FAST` is 1: automatic tests ask for small sizes so.
 
-    Examples:
-        >>> FAST = notebook()  # doctest: +ELLIPSIS
-        gtfdeer ...
+    >>> FAST = notebook()  # doctest: +ELLIPSIS
+    gtfdeer ...
     """
     facts = info()
     sys.stdout.write(f"gtfdeer {facts['versions']['gtfdeer']} on {facts['device']}: {facts['advice']}\n")
@@ -64,16 +63,10 @@ def notebook() -> bool:
 
 
 def advise(backend: str, gpu: tuple[str, str] | None, platforms: str) -> str:
-    """Say what computes here and what to type to change that.
+    """Say what computes here, by JAX's first device, the GPU that answers and `JAX_PLATFORMS`, and how to change that.
 
-    Args:
-        backend: platform of JAX's first device.
-        gpu: name and driver version of the NVIDIA GPU that answers, whether JAX uses it or not.
-        platforms: the environment variable `JAX_PLATFORMS`.
-
-    Examples:
-        >>> advise("cpu", ("NVIDIA T4", "550.54.15"), "")
-        "the NVIDIA T4 is idle, because JAX does not find it; type: pip install --upgrade 'jax[cuda12]'"
+    >>> advise("cpu", ("NVIDIA T4", "550.54.15"), "")
+    "the NVIDIA T4 is idle, because JAX does not find it; type: pip install --upgrade 'jax[cuda12]'"
     """
     if backend != "cpu":
         return f"JAX computes on the {backend}; set JAX_PLATFORMS=cpu to compute on the CPU"
@@ -85,6 +78,11 @@ def advise(backend: str, gpu: tuple[str, str] | None, platforms: str) -> str:
     major = driver.split(".")[0]
     extra = "cuda13" if major.isdigit() and int(major) >= _CUDA13 else "cuda12"
     return f"the {name} is idle, because JAX does not find it; type: pip install --upgrade 'jax[{extra}]'"
+
+
+def _count_cores() -> int | None:
+    """Return how many cores this process may run on; None if the system does not say."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _find_gpu() -> tuple[str, str] | None:

@@ -21,8 +21,6 @@ from .. import forcing, models, solvers
 from ..models import Model
 from ._config import TrainConfig
 
-__all__ = ["build_model", "describe_model", "from_json", "name_parameters", "set_parameters", "to_json"]
-
 _UNSUSPICIOUS = 2**20  # numbers that a constructor may make before the arrays are compared
 _ESTIMATORS = ("arithmetic_mean", "batch_maximum", "explog_approx", "jacobian_upper_bound", "product_upper_bound")
 _FUNCTIONS = {name: getattr(forcing, name) for name in _ESTIMATORS}
@@ -35,10 +33,7 @@ _CLASSES: dict[str, Any] = {
 
 
 def to_json(setting: Any) -> Any:
-    """Return a setting as what JSON can hold; numbers come back to the bit.
-
-    Raises:
-        TypeError: if it, or something in it, is not one of the package's own.
+    """Return a setting as what JSON can hold, to the bit; TypeError if something in it is not the package's own.
 
     >>> from gtfdeer.solvers import DEER
     >>> from_json(to_json(DEER(tol=1e-5))) == DEER(tol=1e-5)
@@ -61,11 +56,7 @@ def to_json(setting: Any) -> Any:
 
 
 def from_json(plain: Any) -> Any:
-    """Return the setting that `to_json` made this of.
-
-    Raises:
-        ValueError, TypeError, KeyError: if it is not such a thing.
-    """
+    """Return the setting that `to_json` made this of; ValueError, TypeError or KeyError if it made no such thing."""
     if not isinstance(plain, dict):
         return plain
     if "class" in plain:
@@ -94,9 +85,8 @@ def build_model(header: dict[str, Any], held: Collection[np.ndarray]) -> Model:
     config, numbers = dict(header["config"]), sum(array.size for array in held)
     kind = _find_class(header["model"], Model)
     too_few = ValueError(f"this model, of sizes {config}, needs more than the {numbers} numbers that the file holds")
-    # No array of a model has fewer numbers than one of its sizes, no stack of layers fewer than all its sizes together,
-    # and S5's initial values come from a matrix of states by states.
-    sizes = {name: v for name, v in config.items() if isinstance(v, int) and not isinstance(v, bool)}
+    # Each size is that of an array, a stack of layers has all its sizes together, S5 begins with states by states.
+    sizes = {name: v for name, v in config.items() if type(v) is int}
     largest, second = sorted([*sizes.values(), 1, 1], reverse=True)[:2]
     stacked = [sizes.get(name, 1) for name in ("latent_dim", "width", "depth")] if "width" in sizes else [1]
     few = max(_UNSUSPICIOUS, 100 * numbers)

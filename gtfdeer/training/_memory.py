@@ -1,4 +1,4 @@
-"""The device in words, how much memory is left, and whether a compiled update fits into it.
+"""How much memory is left, and whether a compiled update fits into it.
 
 The host's memory is what psutil says is available, within the limits of the control groups around this process
 (containers, batch systems); an accelerator's is what JAX says. Unknown limits are ignored.
@@ -6,7 +6,6 @@ The host's memory is what psutil says is available, within the limits of the con
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,25 +14,12 @@ import jax
 import psutil
 
 from .._checks import docs_url
+from ..models import Model
 from ._config import TrainConfig
-
-__all__ = ["available_memory", "describe_device", "require_countable", "require_memory", "usable_cores"]
 
 _UNLIMITED = 2**60  # bytes; control groups without a limit name a number near 2^63
 _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file ")
 _V2 = ("memory.max", "memory.current", "inactive_file ")
-
-
-def describe_device() -> str:
-    """Return what JAX computes on, such as "2 CPU cores"."""
-    device = jax.devices()[0]
-    cores = usable_cores()
-    return f"{cores} CPU core{'s' * (cores != 1)}" if device.platform == "cpu" else device.device_kind
-
-
-def usable_cores() -> int | None:
-    """Return how many cores this process may run on; None if the system does not say."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def available_memory() -> int | None:
@@ -66,48 +52,36 @@ def control_group_memory(own: Path = Path("/proc/self/cgroup"), root: Path = Pat
                 break
 
 
-def require_memory(program: Any, config: TrainConfig, latent_dim: int, devices: int = 1) -> None:
-    """Refuse a compiled update that does not fit into memory.
-
-    Args:
-        program: what `jax.jit(..).lower(..).compile()` returns.
-        config: for the words.
-        latent_dim: for the words.
-        devices: how many run the program; on CPUs they share the host's memory.
-
-    Raises:
-        MemoryError: with what is needed, what there is, and what to pass instead.
-    """
-    sizes, there = program.memory_analysis(), available_memory()
-    if sizes is None or there is None:
-        return
-    needed = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
-    needed *= devices if jax.local_devices()[0].platform == "cpu" else 1
-    if needed <= there:
-        return
-    raise _too_large(needed, there, config, latent_dim)
-
-
-def require_countable(config: TrainConfig, latent_dim: int, observed_dim: int) -> None:
-    """Refuse, before it is compiled, an update whose arrays have more numbers than JAX counts in int32."""
-    numbers = config.batch * config.window * max(latent_dim, observed_dim)
-    if numbers >= 2**31:
-        raise _too_large(4 * numbers, available_memory() or 0, config, latent_dim)
-
-
-def _too_large(needed: int, there: int, config: TrainConfig, latent_dim: int) -> MemoryError:
-    name = type(config.solver).__name__
-    leaner = "" if name in ("Shooting", "Sequential") else "solver=gtfdeer.solvers.Shooting(), "
-    return MemoryError(
-        f"{name} needs about {needed / 2**30:.1f} GiB for {config.batch} sequences of {config.window:,} steps of "
-        f"{latent_dim} units, and {there / 2**30:.1f} GiB are left; pass {leaner}a smaller batch or a shorter "
-        f"window ({docs_url('the-kernel-died')})"
-    )
-
-
 def _read(file: Path) -> str:
     """Return the text of a system file; empty where there is none, as on other systems, or where it may not be read."""
     try:
         return file.read_text()
     except OSError:
         return ""
+
+
+def require_countable(config: TrainConfig, model: Model) -> None:
+    """Refuse, before it is compiled, an update whose arrays have more numbers than JAX counts in int32."""
+    numbers = config.batch * config.window * max(model.latent_dim, model.observed_dim)
+    if numbers >= 2**31:
+        raise _too_large(4 * numbers, available_memory() or 0, config, model)
+
+
+def require_memory(program: Any, config: TrainConfig, model: Model, devices: int = 1) -> None:
+    """Refuse a compiled update that does not fit into memory; devices that are CPUs share the host's."""
+    sizes, there = program.memory_analysis(), available_memory()
+    if sizes is not None and there is not None:
+        needed = sizes.temp_size_in_bytes + sizes.argument_size_in_bytes + sizes.output_size_in_bytes
+        needed *= devices if jax.local_devices()[0].platform == "cpu" else 1
+        if needed > there:
+            raise _too_large(needed, there, config, model)
+
+
+def _too_large(needed: int, there: int, config: TrainConfig, model: Model) -> MemoryError:
+    name = type(config.solver).__name__
+    leaner = "" if name in ("Shooting", "Sequential") else "solver=gtfdeer.solvers.Shooting(), "
+    return MemoryError(
+        f"{name} needs about {needed / 2**30:.1f} GiB for {config.batch} sequences of {config.window:,} steps of "
+        f"{model.latent_dim} units, and {there / 2**30:.1f} GiB are left; pass {leaner}a smaller batch or a shorter "
+        f"window ({docs_url('the-kernel-died')})"
+    )

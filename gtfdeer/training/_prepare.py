@@ -16,16 +16,6 @@ from ..models import Model
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = [
-    "check_inputs",
-    "check_recordings",
-    "choose_window",
-    "longest_segment",
-    "scale_inputs",
-    "set_observed_dim",
-    "warn_of_unused",
-]
-
 _DEFAULT_WINDOW = 200
 _SHORT_SEGMENT = 100  # rows, below which a segment does not shorten the window of all others by itself
 _SHORT_GAP = 50  # rows: a quarter of the default window
@@ -34,25 +24,19 @@ _FEW_ROWS = 1_000  # as `gtfdeer.training._validation`
 
 def check_recordings(series: Any, *, standardise: bool) -> list[Series]:
     """Return the recordings under one scaling: the one that they share, else mean and std over all of them."""
-    recordings = [series] if isinstance(series, Series) else list(series) if isinstance(series, list | tuple) else None
+    recordings = list(series) if isinstance(series, list | tuple) else [series]
     if not recordings or not all(isinstance(s, Series) for s in recordings):
-        came = type(series).__name__ if recordings is None else ", ".join(type(s).__name__ for s in recordings)
-        raise TypeError(
-            f"series is {came or 'an empty list'}; pass Series, from gtfdeer.data.read_series(values, dt=...)"
-        )
+        came = ", ".join(type(s).__name__ for s in recordings) or "an empty list"
+        raise TypeError(f"series is {came}; pass Series, from gtfdeer.data.read_series(values, dt=...)")
     first = recordings[0]
     for other in recordings[1:]:
         if other.columns != first.columns or not np.isclose(other.dt, first.dt) or other.embedding != first.embedding:
             raise ValueError(f"{other!r} differs from {first!r}; pass series with the same columns, dt and embedding")
-    scaling = _pool_scaling(recordings) if standardise else first.scaling
+    scaling = first.scaling
+    if scaling is None and standardise:
+        rows, names = np.concatenate([s.unscaled().values for s in recordings]), ", ".join(s.name for s in recordings)
+        scaling = Series(rows, dt=first.dt, name=names, wide=True).standardise().scaling
     return [s.unscaled() if scaling is None else s.scaled_by(scaling) for s in recordings]
-
-
-def _pool_scaling(recordings: list[Series]) -> Scaling | None:
-    if recordings[0].scaling is not None:
-        return recordings[0].scaling
-    rows, names = np.concatenate([s.unscaled().values for s in recordings]), ", ".join(s.name for s in recordings)
-    return Series(rows, dt=recordings[0].dt, name=names, wide=True).standardise().scaling
 
 
 def longest_segment(
@@ -126,21 +110,15 @@ def set_observed_dim(model: Any, columns: int) -> Model:
     return copy
 
 
-def scale_inputs(inputs: list[np.ndarray] | None) -> Scaling | None:
+def scale_inputs(inputs: list[np.ndarray]) -> Scaling:
     """Return mean and standard deviation of external inputs over all recordings; a constant column keeps its size."""
-    if inputs is None:
-        return None
     rows = np.concatenate(inputs).astype(np.float64)
     std = rows.std(axis=0)
     return Scaling(rows.mean(axis=0), np.where(std > 0, std, 1))
 
 
 def check_inputs(model: Model, u: Any, rows: Sequence[int]) -> list[np.ndarray] | None:
-    """Return external inputs as float64 arrays `(T, K)`, one a recording of so many rows; None for a model without.
-
-    Raises:
-        ValueError, TypeError: if they are not one finite row of real numbers a step.
-    """
+    """Return external inputs as float64 arrays `(T, K)`, one a recording of so many rows; None for a model without."""
     input_dim = getattr(model, "input_dim", 0)
     came = [] if u is None else list(u) if isinstance(u, list | tuple) else [u]
     if len(came) != len(rows) * bool(input_dim):

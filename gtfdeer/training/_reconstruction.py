@@ -25,25 +25,34 @@ from ._equations import write_equations
 from ._filter import filter_series
 from ._json import name_parameters
 from ._prepare import check_inputs, longest_segment
-from ._rollout import (
-    concatenate_until_interrupt,
-    iterate_rollout,
-    require_bounded,
-    rollout,
-    rollout_side_by_side,
-    show_progress,
-)
+from ._rollout import iterate_rollout, require_bounded, rollout, rollout_side_by_side
 from ._scores import Scores, score_model
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Reconstruction"]
-
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """A trained model that speaks in data units. Made by `gtfdeer.fit` or `gtfdeer.load`.
+    """A trained model that speaks in data units. Made by `gtfdeer.fit`, `gtfdeer.resume` or `gtfdeer.load`.
+
+    >>> import gtfdeer as gd
+    >>> from flax import nnx
+    >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
+    >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+    >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
+    >>> rec.filter(series).shape, rec.forecast(series, 7).shape, rec.forecast(series, 7, samples=5).shape
+    ((500, 3), (7, 3), (5, 7, 3))
+
+    `simulate` as a loop in NumPy:
+
+    >>> p = rec.to_numpy()
+    >>> z, rows = p["first"], []
+    >>> for _ in range(10):
+    ...     z = p["A"] * z + p["W1"] @ np.maximum(p["W2"] @ z + p["h2"], 0) + p["h1"]
+    ...     rows.append(p["std"] * z + p["mean"])
+    >>> bool(np.allclose(rows, rec.simulate(10), rtol=1e-4))
+    True
 
     Attributes:
         model: the trained network; it lives in standardised units.
@@ -117,16 +126,22 @@ class Reconstruction:
         steps = whole(steps, "steps")
         if isinstance(start, Series):
             values = self.standardised(start).values
-            start = values[np.isfinite(values).all(axis=1).argmax()]
+            first = values[np.isfinite(values).all(axis=1).argmax()]
         elif start is None:
-            start = self.first
+            first = self.first
         else:
-            start = self._in_model_units(start)
-        z = self.model.initial_state(jnp.asarray(start, jnp.float32))
-        pieces = iterate_rollout(self.model, steps, z, self._inputs(u, steps))
-        values = concatenate_until_interrupt(show_progress(pieces, steps))
-        if len(values) < steps:
-            warnings.warn(f"interrupted after {len(values):,} of {steps:,} steps, which are returned", stacklevel=2)
+            first = array(start, "start", (self.model.observed_dim,)).astype(np.float64)
+            first = first if self.scaling is None else self.scaling.apply(first)
+        z, pieces = self.model.initial_state(jnp.asarray(first, jnp.float32)), []
+        try:
+            for piece in iterate_rollout(self.model, steps, z, self._inputs(u, steps)):
+                pieces.append(piece)
+        except KeyboardInterrupt:
+            if not pieces:
+                raise
+            done = sum(map(len, pieces))
+            warnings.warn(f"interrupted after {done:,} of {steps:,} steps, which are returned", stacklevel=2)
+        values = np.concatenate(pieces)
         require_bounded(values)
         return self._in_data_units(self._add_noise(values, key) if noise else values)
 
@@ -140,8 +155,7 @@ class Reconstruction:
         Returns:
             `(T, M)` latent states, in the model's units; an embedding loses its first rows.
         """
-        standard = self.standardised(series)
-        inputs = self._inputs(u, len(series), lost=len(series) - len(standard))
+        standard, inputs = self._prepare_pair(series, u)
         return filter_series(self.model, standard.values, self.gain, inputs)[0]
 
     def forecast(
@@ -163,22 +177,13 @@ class Reconstruction:
 
         Raises:
             ValueError: if shapes do not fit, or the forecast leaves all bounds.
-
-        >>> import gtfdeer as gd
-        >>> from flax import nnx
-        >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
-        >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
-        >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
-        >>> rec.forecast(series, 7).shape, rec.forecast(series, 7, samples=5).shape
-        ((7, 3), (5, 7, 3))
         """
         steps = whole(steps, "steps")
-        standard = self.standardised(series)
-        inputs = self._inputs(u, len(series) + steps, lost=len(series) - len(standard))
+        standard, inputs = self._prepare_pair(series, u, steps)
         past, ahead = (None, None) if inputs is None else (inputs[:-steps], inputs[-steps:])
         if samples is None:
             z = filter_series(self.model, standard.values, self.gain, past)[0][-1]
-            values = np.concatenate(list(show_progress(iterate_rollout(self.model, steps, z, ahead), steps)))
+            values = rollout(self.model, steps, u=ahead, z=z)
         else:
             key = check_key(jax.random.key(0) if key is None else key)
             members = [
@@ -191,23 +196,7 @@ class Reconstruction:
         return values if self.embedding is None else values[..., : values.shape[-1] // self.embedding.dimension]
 
     def to_numpy(self) -> dict[str, np.ndarray]:
-        """Return everything that a step of the model needs as arrays: parameters by name, and the scaling.
-
-        With them `simulate` is a loop in NumPy, here for a shallow PLRNN with identity observation:
-
-        >>> import gtfdeer as gd
-        >>> from flax import nnx
-        >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
-        >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
-        >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
-        >>> p = rec.to_numpy()
-        >>> z, rows = p["first"], []
-        >>> for _ in range(10):
-        ...     z = p["A"] * z + p["W1"] @ np.maximum(p["W2"] @ z + p["h2"], 0) + p["h1"]
-        ...     rows.append(p["std"] * z + p["mean"])
-        >>> bool(np.allclose(rows, rec.simulate(10), rtol=1e-4))
-        True
-        """
+        """Return all that a step of the model needs as arrays; the example of this class is `simulate` with them."""
         arrays = {name.replace("/", "."): value for name, value in name_parameters(self.model).items()}
         arrays |= {"first": self.first, "dt": np.asarray(self.dt)}
         arrays |= {name: value for name in ("gain", "noise") if (value := getattr(self, name)) is not None}
@@ -252,7 +241,7 @@ class Reconstruction:
         inputs = u if isinstance(u, list | tuple) else [u] * len(tests)
         if len(inputs) != len(tests):
             raise ValueError(f"u holds {len(inputs)} arrays for {len(tests)} series; pass one for each")
-        pairs = [self._longest_segment(each, given) for each, given in zip(tests, inputs, strict=True)]
+        pairs = [self._longest_segment(*pair) for pair in zip(tests, inputs, strict=True)]
         others = [floor] if isinstance(floor, Series) else floor
         return score_model(
             self.model,
@@ -265,9 +254,7 @@ class Reconstruction:
         )
 
     def _longest_segment(self, series: Series, u: Any) -> tuple[np.ndarray, np.ndarray | None]:
-        """Values and inputs, both in model units."""
-        standard = self.standardised(series)
-        inputs = self._inputs(u, len(series), lost=len(series) - len(standard))
+        standard, inputs = self._prepare_pair(series, u)
         return longest_segment([standard], None if inputs is None else [inputs])
 
     def save(self, path: str | Path) -> None:
@@ -283,11 +270,9 @@ class Reconstruction:
             series = self._prepare(series)
         if self.embedding is not None and series.embedding is None and series.columns < self.model.observed_dim:
             series = series.delay_embed(self.embedding.dimension, self.embedding.delay)
-        if series.columns != self.model.observed_dim:
-            observes = self.model.observed_dim
-            raise ValueError(
-                f"series has {series.columns} columns but the model observes {observes}; pass the same ones"
-            )
+        came, observes = series.columns, self.model.observed_dim
+        if came != observes:
+            raise ValueError(f"series has {came} columns but the model observes {observes}; pass the same ones")
         if not np.isclose(series.dt, self.dt, rtol=1e-4):
             trained = f"the model was trained at dt={self.dt:g}"
             raise ValueError(f"series has dt={series.dt:g} but {trained}; coarsen it, or pass its true dt")
@@ -318,13 +303,16 @@ class Reconstruction:
         """As `simulate`, but in standardised units, from a standardised start or a state of `filter`, and unjudged."""
         return rollout(self.model, steps, start, self._inputs(u, steps), z=z)
 
-    def _inputs(self, u: Any, rows: int, lost: int = 0) -> np.ndarray | None:
-        """External inputs in the model's units, without the rows that an embedding loses at the beginning."""
+    def _prepare_pair(self, series: Series, u: Any, ahead: int = 0) -> tuple[Series, np.ndarray | None]:
+        """Series and inputs in model units; an embedding loses the first rows of both."""
+        standard, inputs = self.standardised(series), self._inputs(u, len(series) + ahead)
+        return standard, None if inputs is None else inputs[len(series) - len(standard) :]
+
+    def _inputs(self, u: Any, rows: int) -> np.ndarray | None:
         checked = check_inputs(self.model, u, [rows])
         if checked is None:
             return None
-        values = checked[0] if self.input_scaling is None else self.input_scaling.apply(checked[0])
-        return values[lost:]
+        return checked[0] if self.input_scaling is None else self.input_scaling.apply(checked[0])
 
     def _add_noise(self, values: np.ndarray, key: Array | None) -> np.ndarray:
         key = check_key(jax.random.key(0) if key is None else key)
@@ -334,7 +322,3 @@ class Reconstruction:
     def _in_data_units(self, values: np.ndarray) -> np.ndarray:
         exact = values.astype(np.float64)
         return (exact if self.scaling is None else self.scaling.undo(exact)).astype(self.dtype)
-
-    def _in_model_units(self, start: Any) -> np.ndarray:
-        start = array(start, "start", (self.model.observed_dim,)).astype(np.float64)
-        return start if self.scaling is None else self.scaling.apply(start)

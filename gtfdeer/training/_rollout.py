@@ -7,7 +7,7 @@ A long one is computed in pieces, between which a progress bar moves and Ctrl-C 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,18 +23,8 @@ from ..models import Model
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = [
-    "concatenate_until_interrupt",
-    "iterate_rollout",
-    "require_bounded",
-    "rollout",
-    "rollout_for_comparison",
-    "rollout_side_by_side",
-    "show_progress",
-]
-
 _PIECE = 16_384  # steps: a tenth of a second for small models on a CPU
-_DELAY = 2.0  # seconds before a bar is shown
+_BAR = {"delay": 2.0, "leave": False, "disable": None}  # after two seconds, and only where stderr is a terminal
 
 
 def rollout(
@@ -54,6 +44,24 @@ def rollout(
     """
     z = model.initial_state(jnp.asarray(start, jnp.float32)) if z is None else z
     return np.concatenate(list(iterate_rollout(model, steps, z, u)))
+    return np.concatenate(list(iterate_rollout(model, steps, z, u)))
+
+
+def iterate_rollout(
+    model: Model, steps: int, z: Float[Array, " latent"], u: Any = None
+) -> Iterator[Float[np.ndarray, "piece observed"]]:
+    """Yield a run from a state piece by piece; one program serves all pieces and all runs longer than one."""
+    graph, parameters = nnx.split(model)
+    steps, z = int(steps), jnp.asarray(z)
+    size = min(steps, _PIECE)
+    with tqdm(total=steps, desc="free run", unit=" steps", unit_scale=True, **_BAR) as bar:
+        for done in range(0, steps, size):
+            inputs = None if u is None else np.asarray(u[done : done + size], np.float32)
+            if inputs is not None:  # the last piece repeats its last row; the steps that use it are cut off again
+                inputs = np.pad(inputs, ((0, size - len(inputs)), (0, 0)), "edge")
+            z, x = _run(graph, size, parameters, z, inputs)
+            yield np.asarray(x)[: steps - done]
+            bar.update(min(size, steps - done))
 
 
 def rollout_side_by_side(
@@ -63,22 +71,6 @@ def rollout_side_by_side(
     graph, parameters = nnx.split(model)
     inputs = None if u is None else jnp.asarray(u, jnp.float32)
     return np.asarray(_run_many(graph, int(steps), parameters, jnp.asarray(states), inputs))
-
-
-@partial(jax.jit, static_argnums=(0, 1))
-def _run_many(graph: Any, steps: int, parameters: Any, states: Array, inputs: Array | None) -> Array:
-    return jax.vmap(lambda z: _run(graph, steps, parameters, z, inputs)[1])(states)
-
-
-def require_bounded(values: Float[np.ndarray, "time ..."]) -> None:
-    """Refuse a free run that left all bounds; the sentence says after how many steps."""
-    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
-    if not finite.all():
-        raise ValueError(
-            f"the free run left all bounds after {int(finite.argmin())} of {len(values)} steps; start on the "
-            "attractor, train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
-            f"({docs_url('the-free-run-runs-away')})"
-        )
 
 
 def rollout_for_comparison(
@@ -96,52 +88,21 @@ def rollout_for_comparison(
         z: `(M,)` the state to begin with; None takes the model's `initial_state` of the first row.
     """
     z = model.initial_state(jnp.asarray(reference[0], jnp.float32)) if z is None else z
-    length, dropped = len(reference), len(reference) // 4
     if u is not None:
-        steps = length - 1
-        run = show_progress(iterate_rollout(model, steps, z, u[1:]), steps)
-        return reference[1:], np.concatenate(list(run))
-    run = show_progress(iterate_rollout(model, length + dropped, z), length + dropped)
-    return reference, np.concatenate(list(run))[dropped:]
+        return reference[1:], rollout(model, len(reference) - 1, u=u[1:], z=z)
+    dropped = len(reference) // 4
+    return reference, rollout(model, len(reference) + dropped, z=z)[dropped:]
 
 
-def iterate_rollout(
-    model: Model, steps: int, z: Float[Array, " latent"], u: Any = None
-) -> Iterator[Float[np.ndarray, "piece observed"]]:
-    """Yield a run from the state z piece by piece; one program serves all pieces and all runs longer than one."""
-    graph, parameters = nnx.split(model)
-    size = min(int(steps), _PIECE)
-    z = jnp.asarray(z)
-    for done in range(0, int(steps), size):
-        inputs = None if u is None else _pad(np.asarray(u[done : done + size], np.float32), size)
-        z, x = _run(graph, size, parameters, z, inputs)
-        yield np.asarray(x)[: int(steps) - done]
-
-
-def show_progress(pieces: Iterable[np.ndarray], steps: int) -> Iterator[np.ndarray]:
-    """Yield the pieces of a run of `steps` steps under a progress bar, shown after two seconds."""
-    shown = {"delay": _DELAY, "leave": False, "disable": None}  # None: only where stderr is a terminal
-    with tqdm(total=steps, desc="free run", unit=" steps", unit_scale=True, **shown) as bar:
-        for piece in pieces:
-            yield piece
-            bar.update(len(piece))
-
-
-def concatenate_until_interrupt(pieces: Iterable[np.ndarray]) -> np.ndarray:
-    """Return all pieces, or, after Ctrl-C, those so far; without any, the interrupt is passed on."""
-    done = []
-    try:
-        for piece in pieces:
-            done.append(piece)  # an interrupt finds what came before it
-    except KeyboardInterrupt:
-        if not done:
-            raise
-    return np.concatenate(done)
-
-
-def _pad(u: np.ndarray, size: int) -> np.ndarray:
-    """Repeat the last row; the steps that use it are cut off again."""
-    return np.concatenate([u, np.broadcast_to(u[-1:], (size - len(u), *u.shape[1:]))])
+def require_bounded(values: Float[np.ndarray, "time ..."]) -> None:
+    """Refuse a free run that left all bounds; the sentence says after how many steps."""
+    finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    if not finite.all():
+        raise ValueError(
+            f"the free run left all bounds after {int(finite.argmin())} of {len(values)} steps; start on the "
+            "attractor, train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
+            f"({docs_url('the-free-run-runs-away')})"
+        )
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -153,3 +114,8 @@ def _run(graph: Any, steps: int, parameters: Any, z: Array, inputs: Array | None
         return z, model.decode(z)
 
     return jax.lax.scan(step, z, inputs, length=steps)
+
+
+@partial(jax.jit, static_argnums=(0, 1))
+def _run_many(graph: Any, steps: int, parameters: Any, states: Array, inputs: Array | None) -> Array:
+    return jax.vmap(lambda z: _run(graph, steps, parameters, z, inputs)[1])(states)

@@ -31,8 +31,6 @@ from ._rollout import rollout_for_comparison, rollout_side_by_side
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
-__all__ = ["Scores", "complete_rows", "interpolate", "score_model"]
-
 _EXPONENT_STARTS, _EXPONENT_PERIODS = 8, 500  # orbits, and oscillations of the data over all of them
 _EXPONENT_STEPS = 50_000, 5_000_000  # the fewest and the most that they take together
 _VALID_STARTS, _HORIZON = 20, 5_000  # forecasts, and their longest length
@@ -95,16 +93,13 @@ class Scores:
         rows.append(("outside", f"{self.outside:.2%}", f"{self.floor_outside:.2%}", "points outside the data's range"))
         widths = [max(len(row[k]) for row in rows) for k in range(3)]
         lines = [f"{a:<{widths[0]}}  {b:>{widths[1]}}  {c:>{widths[2]}}  {d}".rstrip() for a, b, c, d in rows]
-        return "\n".join([*lines, f"floor: {self.floor_source}", *self._warnings()])
-
-    def _warnings(self) -> list[str]:
-        """Return what the numbers suggest, with the place in the manual that says more."""
+        lines.append(f"floor: {self.floor_source}")
         if self.outside > self.floor_outside + _MAX_OUTSIDE:
-            return [f"the free run leaves the data's range: {docs_url('the-free-run-runs-away')}"]
-        if self.lambda_max is not None and self.lambda_max <= 0:
+            lines.append(f"the free run leaves the data's range: {docs_url('the-free-run-runs-away')}")
+        elif self.lambda_max is not None and self.lambda_max <= 0:
             where = docs_url("the-free-run-is-flat-or-settles-on-a-cycle")
-            return [f"the free run comes to rest, or to a cycle; if the system does not: {where}"]
-        return []
+            lines.append(f"the free run comes to rest, or to a cycle; if the system does not: {where}")
+        return "\n".join(lines)
 
     __repr__ = __str__
 
@@ -121,15 +116,9 @@ def score_model(
 ) -> Scores:
     """Score `model` against standardised recordings; nothing is compared, or counted, across the end of one.
 
-    Args:
-        model: from `gtfdeer.models`.
-        trials: each `(T, N)`. Where cells are missing (NaN), D_stsp is of the complete rows, PE of the cells that are
-            there, and D_H of values interpolated in time. D_H is a mean over trials, weighted by their rows.
-        dt: the sampling step in units of time.
-        gain: s K, with which the states that runs and forecasts begin with are found (`gtfdeer.training._filter`).
-        steps: n of PE(n).
-        floor: other recordings of the same system; None compares the two halves of every trial.
-        u: `(T, K)` external inputs along every trial, or None.
+    The arguments are those of `Reconstruction.score`. Where cells are missing (NaN), D_stsp is of the complete rows,
+    PE of the cells that are there, and D_H of values interpolated in time. D_H is a mean over trials, weighted by their
+    rows. Runs and forecasts begin with states found by `gain` (`gtfdeer.training._filter`).
 
     Raises:
         ValueError: if every trial is too short; shorter ones beside longer ones are left out with a warning.
@@ -144,7 +133,7 @@ def score_model(
         warnings.warn(f"{short} of {len(trials)} trials are not scored: fewer than {shortest} steps", stacklevel=3)
     trials, inputs = [trials[k] for k in kept], [None if u is None else u[k] for k in kept]
     states = [filter_series(model, x, gain, v)[0] for x, v in zip(trials, inputs, strict=True)]
-    warm = [0 if u is not None or gain is None else min(_WARM_UP, len(x) // 10) for x in trials]
+    warm = [_warm_up(x) if u is None and gain is not None else 0 for x in trials]
     starts = [z[k] for z, k in zip(states, warm, strict=True)]
     seen, generated = zip(*map(partial(rollout_for_comparison, model), trials, inputs, starts), strict=True)
     bounded = all(bool(np.isfinite(run).all()) for run in generated)
@@ -169,6 +158,10 @@ def score_model(
         floor_source=halves if floor is None else "another recording of the same system",
         steps=steps,
     )
+
+
+def _warm_up(rows: np.ndarray) -> int:
+    return min(_WARM_UP, len(rows) // 10)
 
 
 def _compare_spaces(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
@@ -213,13 +206,12 @@ def _measure_valid_time(
     model: Model, trials: Sequence[np.ndarray], states: Sequence[np.ndarray], dt: float, steps: int
 ) -> measures.ValidTime | None:
     """Return how long forecasts from states evenly along the trials hold; None where one is too short or has gaps."""
-    warm = [min(_WARM_UP, len(x) // 10) for x in trials]
-    horizon = min(_HORIZON, *((len(x) - k) // 4 for x, k in zip(trials, warm, strict=True)))
+    horizon = min(_HORIZON, *((len(x) - _warm_up(x)) // 4 for x in trials))
     if horizon < 2 * steps or any(np.isnan(x).any() for x in trials):
         return None
     truth, starts = [], []
-    for x, z, k in zip(trials, states, warm, strict=True):
-        for start in np.linspace(k, len(x) - horizon - 1, -(-_VALID_STARTS // len(trials))).astype(int):
+    for x, z in zip(trials, states, strict=True):
+        for start in np.linspace(_warm_up(x), len(x) - horizon - 1, -(-_VALID_STARTS // len(trials))).astype(int):
             truth.append(x[start + 1 : start + 1 + horizon])
             starts.append(z[start])
     forecasts = rollout_side_by_side(model, horizon, np.stack(starts))
@@ -260,16 +252,9 @@ def _estimate_exponents(model: Model, runs: Sequence[np.ndarray], dt: float) -> 
     steps = 10 * (int(np.clip(wanted, *_EXPONENT_STEPS)) // (10 * _EXPONENT_STARTS))
     rows = x[np.linspace(len(x) // 4, len(x) - 1, _EXPONENT_STARTS).astype(int)]
     starts = jax.vmap(model.initial_state)(jnp.asarray(rows, jnp.float32))
+    settings: Any = {"transient": max(1000, steps // 5), "reorthonormalise_every": 10, "exponents": 1}
     try:
-        spectrum = measures.lyapunov_spectrum(
-            model.step,
-            starts,
-            steps=steps,
-            dt=dt,
-            transient=max(1000, steps // 5),
-            reorthonormalise_every=10,
-            exponents=1,
-        )
+        spectrum = measures.lyapunov_spectrum(model.step, starts, steps=steps, dt=dt, **settings)
     except ValueError:  # an orbit without exponents; the table then says "none"
         return None
     return spectrum.exponents[:, 0]

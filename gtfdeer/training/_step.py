@@ -32,22 +32,6 @@ if TYPE_CHECKING:
     from jax.sharding import Mesh
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
-__all__ = [
-    "CAPACITY",
-    "COUNTED",
-    "MAX_FAILURES",
-    "RECORDED",
-    "Best",
-    "TrainState",
-    "cut_windows",
-    "fallbacks",
-    "init_state",
-    "recorded",
-    "run_updates",
-    "solve_with_fallback",
-    "update_parameters",
-]
-
 CAPACITY = 256  # most updates in one compiled loop
 MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
 COUNTED = ("retried", "skipped")
@@ -56,12 +40,10 @@ RECORDED = ("loss", "alpha", "iterations", *COUNTED)
 
 
 class Parameters(NamedTuple):
-    """What the loss is minimised over."""
+    """What the loss is minimised over: the model's parameters, and the gain K where it is learned, else None."""
 
     model: PyTree
-    """The parameters of the model."""
     gain: Float[Array, "latent observed"] | None
-    """K, where it is learned, else None."""
 
 
 class Best(NamedTuple):
@@ -130,16 +112,6 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
 def recorded(config: TrainConfig) -> tuple[str, ...]:
     """Return the names of what is recorded of every update: with a learned gain also "gain", s |K|."""
     return (*RECORDED, "gain") if isinstance(config.forcing, LearnedGain) else RECORDED
-
-
-def fallbacks(solver: Solver) -> tuple[Solver, ...]:
-    """Return the solvers that an update is tried with, in this order.
-
-    >>> from gtfdeer.solvers import DEER
-    >>> [type(each).__name__ for each in fallbacks(DEER())], len(fallbacks(Sequential()))
-    (['DEER', 'Sequential'], 1)
-    """
-    return (solver,) if isinstance(solver, Sequential) else (solver, Sequential())
 
 
 def run_updates(
@@ -228,19 +200,16 @@ def update_parameters(
 
 
 def solve_with_fallback(solver: Solver, attempt: Callable[[Solver], tuple]) -> tuple[tuple, Bool[Array, ""]]:
-    """Return the outcome `(loss, converged, iterations, fallback, gradient)` of the first solver that succeeds.
+    """Return the outcome `(loss, converged, iterations, fallback, gradient)` of `solver` or, if it fails, `Sequential`.
 
-    Beside it, whether a second attempt was needed, be it by `fallbacks` or inside `Auto`.
+    Beside it, whether a second attempt was needed, be it here or inside `Auto`.
     """
-    first, *others = fallbacks(solver)
-    outcome = attempt(first)
-    retried = outcome[3]
-    for other in others:
-        value, converged, _, _, gradient = outcome
-        failed = ~converged | ~_is_finite(value, gradient)
-        outcome = jax.lax.cond(failed, partial(attempt, other), lambda outcome=outcome: outcome)
-        retried = retried | failed
-    return outcome, retried
+    outcome = attempt(solver)
+    value, converged, _, retried, gradient = outcome
+    if isinstance(solver, Sequential):
+        return outcome, retried
+    failed = ~converged | ~_is_finite(value, gradient)
+    return jax.lax.cond(failed, partial(attempt, Sequential()), lambda: outcome), retried | failed
 
 
 def _is_finite(*trees: PyTree) -> Bool[Array, ""]:

@@ -33,8 +33,6 @@ if TYPE_CHECKING:
 
     from ..models import Model
 
-__all__ = ["BestCheckpoint"]
-
 _MAX_STEPS = 100_000  # of a free run that is compared
 _MIN_STEPS = 1_000  # of data, below which a free run cannot be compared
 _RUNS, _FEW_RUNS = 16, 5  # free runs of a model, and of a state-space model
@@ -42,17 +40,10 @@ _TOGETHER = 8  # runs in one program: hardly slower than four, 16 a half (2 CPU 
 
 
 class BestCheckpoint:
-    """Compares the free runs of a model with the training data.
+    """Compares the free runs of a model with the longest gap-free segment of the training data, standardised.
 
-    Args:
-        reference: `(T, N)` the longest gap-free segment of the training data, standardised.
-        updates: of the whole run.
-        validations: how many, evenly through the second half of it, half of them through the Gauss-Newton steps where
-            there are any; 0 keeps the last model.
-        polish: Gauss-Newton steps after the updates.
-
-    Attributes:
-        validation_steps: numbers of updates after which the model is validated.
+    `validation_steps` are the numbers of updates after which it does, evenly through the second half of training, half
+    of them through the Gauss-Newton steps (`polish`) where there are any.
     """
 
     def __init__(
@@ -60,17 +51,13 @@ class BestCheckpoint:
     ) -> None:
         self.reference = reference[:_MAX_STEPS]
         self._rows = complete_rows(self.reference)
-        enough = len(self._rows) >= _MIN_STEPS and validations > 0
         late = validations // 2 if polish else 0
         stages = ((updates // 2, updates, validations - late), (updates, updates + polish, late))
         steps = {end - k * (end - begin) // count for begin, end, count in stages for k in range(count)}
-        self.validation_steps: set[int] = steps if enough else set()
+        self.validation_steps: set[int] = steps if len(self._rows) >= _MIN_STEPS else set()
 
     def validate(self, model: Model, gain: Any, best: float) -> float:
-        """Return the misfit of the worst free run, or, as soon as a run is worse than `best`, that run's.
-
-        The runs begin at filtered states, evenly through the training data.
-        """
+        """Return the misfit of the worst of many runs, from states evenly through the data, or one over `best`."""
         gain = observer_gain(model, gain)
         states, predicted = filter_series(model, self.reference, gain)
         size = one_step_noise(self.reference, predicted)
@@ -88,9 +75,7 @@ class BestCheckpoint:
         return worst
 
     def _misfit(self, run: Float[np.ndarray, "time observed"]) -> float:
-        if not np.isfinite(run).all():
-            return np.inf
-        return self._divergence(run) + self._spectrum.error(run)
+        return self._divergence(run) + self._spectrum.error(run) if np.isfinite(run).all() else np.inf
 
     @cached_property
     def _divergence(self) -> Callable[[np.ndarray], float]:

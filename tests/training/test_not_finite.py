@@ -10,7 +10,7 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer.solvers import DEER, Sequential
-from gtfdeer.training import BestCheckpoint, TrainConfig
+from gtfdeer.training import TrainConfig
 from gtfdeer.training._loop import TrainRun, train
 from gtfdeer.training._step import MAX_FAILURES, init_state, solve_with_fallback
 
@@ -27,12 +27,14 @@ def with_a_glitch(series):
 @pytest.fixture(scope="module")
 def standings():
     """Where a run stood before its first update and after every one; about one in four meets the glitch."""
-    config = TrainConfig(window=80, batch=4, updates=60, forcing=gd.forcing.Constant(0.5), solver=Sequential())
+    config = TrainConfig(
+        window=80, batch=4, updates=60, validations=0, forcing=gd.forcing.Constant(0.5), solver=Sequential()
+    )
     seen, untrained = [], model()
     state = init_state(config, nnx.split(untrained, nnx.Param, ...)[1])
     data = [with_a_glitch(recording())]
     run = TrainRun(untrained, data, None, config, jax.random.key(0), state, every=1)
-    last = train(run, BestCheckpoint(data[0].values, 60, 0), save=seen.append, progress=False)
+    last = train(run, save=seen.append, progress=False)
     return last.build_model(), last, seen
 
 
