@@ -10,11 +10,10 @@ Series('Lorenz63', 800 x 3, dt=0.01, standardised)
 from ._ecg import electrocardiogram
 from ._embedding import Embedding, autocorrelation_delay, mutual_information_delay
 from ._read import read_series
-from ._runge_kutta import rk4_step
 from ._scaling import Scaling
 from ._series import Series
 from ._simulate import simulate
-from ._systems import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, System
+from ._systems import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, System, rk4_step
 from ._windows import segments_between_gaps, window_starts
 
 __all__ = [

@@ -86,9 +86,8 @@ def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) ->
     >>> positions(["t", "x", "y"], ["y", 1])
     [2, 1]
     """
-    if not isinstance(columns, int | str | Sequence | np.ndarray):
-        raise TypeError(f"columns is {columns!r}; pass a position from 0, a name, or a list of these")
-    names, wanted = list(names), [columns] if isinstance(columns, int | str) else list(columns)
+    one = isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray)
+    names, wanted = list(names), [columns] if one else list(columns)
     if not wanted:
         raise ValueError("columns is empty; pass at least one position or name")
     found = []
@@ -131,11 +130,8 @@ def find_clock(table: Table, data: list[int] | None, apart: Sequence[int] = ()) 
         place = next((p for p in even if np.diff(table.values[:2, p]) != 1), even[0])  # a count of rows says less
         clock, named = _clock_at(table, place), named + even
         step = (clock.stamps[-1] - clock.stamps[0]) / (len(clock.stamps) - 1)
-        warnings.warn(
-            f"column {_label(names, even)} counts up evenly, so it is taken for the clock (by {step:.6g} a row) and is "
-            "no data; pass columns= if wrong",
-            stacklevel=4,
-        )
+        what = f"column {_label(names, even)} counts up evenly, so it is taken for the clock (by {step:.6g} a row)"
+        warnings.warn(f"{what} and is no data; pass columns= if wrong", stacklevel=4)
     elif even:
         counters = [p for p in even if COUNTER_NAME.fullmatch(names[p].strip())]
         named = named + counters
@@ -144,11 +140,8 @@ def find_clock(table: Table, data: list[int] | None, apart: Sequence[int] = ()) 
             warnings.warn(f"{what}; choose others by columns=", stacklevel=4)
     rising = [p for p in left if p not in even and (_rises(table.values[:, p]) or _rises(-table.values[:, p]))]
     if rising and data is None:
-        warnings.warn(
-            f"column {_label(names, rising[:1])} rises or falls in every row, as a clock does, but unevenly, and is "
-            "kept as data; choose others by columns=, or call it time",
-            stacklevel=4,
-        )
+        what = f"column {_label(names, rising[:1])} rises or falls in every row, as a clock does, but unevenly"
+        warnings.warn(f"{what}, and is kept as data; choose others by columns=, or call it time", stacklevel=4)
     return clock, [p for p in everything if p not in named + index] if data is None else data
 
 
@@ -202,9 +195,8 @@ def _rises(column: Float[np.ndarray, " time"], fewest: int = 4 * FEWEST) -> bool
 
 def _counts_evenly(column: Float[np.ndarray, " time"]) -> bool:
     stamps = column.astype(np.float64)
-    return _rises(column, FEWEST) and _fits(
-        stamps, (stamps[-1] - stamps[0]) / (len(stamps) - 1), np.arange(len(stamps))
-    )
+    rows = np.arange(len(stamps))
+    return _rises(column, FEWEST) and _fits(stamps, (stamps[-1] - stamps[0]) / rows[-1], rows)
 
 
 def place_on_grid(stamps: Float[np.ndarray, " time"], name: str) -> tuple[float, Int[np.ndarray, " time"] | None]:
@@ -222,9 +214,7 @@ def place_on_grid(stamps: Float[np.ndarray, " time"], name: str) -> tuple[float,
     """
     require_increasing(stamps, name)
     if len(stamps) < 2:
-        raise ValueError(
-            f"the clock {name!r} has one stamp, which gives no time step; pass dt= and columns= for the rest"
-        )
+        raise ValueError(f"the clock {name!r} has one stamp and so no step; pass dt= and columns= for the rest")
     gaps = np.diff(stamps)
     dt = float((stamps[-1] - stamps[0]) / len(gaps))
     if _fits(stamps, dt, np.arange(len(stamps))):
@@ -247,10 +237,8 @@ def require_increasing(stamps: Float[np.ndarray, " time"], name: str) -> None:
     """Refuse a stamp that is missing, repeated or earlier than the one before."""
     wrong = ~np.isfinite(stamps)
     if wrong.any():
-        raise ValueError(
-            f"the clock {name!r} has no number in row {int(np.argmax(wrong))}; write times as numbers or as ISO dates, "
-            "or pass dt= and columns= for the rest"
-        )
+        advice = "write times as numbers or as ISO dates, or pass dt= and columns= for the rest"
+        raise ValueError(f"the clock {name!r} has no number in row {int(np.argmax(wrong))}; {advice}")
     if not (np.diff(stamps) > 0).all():
         row = int(np.argmax(np.diff(stamps) <= 0)) + 1
         raise ValueError(

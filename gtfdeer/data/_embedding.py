@@ -60,9 +60,7 @@ class Embedding:
         return (self.dimension - 1) * self.delay
 
 
-def delay_coordinates(
-    values: Float[np.ndarray, "time columns"], embedding: Embedding
-) -> Float[np.ndarray, "rows coordinates"]:
+def delay_coordinates(values: Float[np.ndarray, "time columns"], embedding: Embedding) -> np.ndarray:
     """Return the rows [x_t, x_{t-tau}, ...], t = (m-1) tau, ..., T-1; a row that touches a NaN is all NaN.
 
     Raises: ValueError if no row of `values` has a complete past.
@@ -78,8 +76,7 @@ def delay_coordinates(
     gaps = np.isnan(table).any(axis=1)
     if gaps.all():
         raise ValueError(
-            f"every stretch of {embedding.rows_lost + 1} rows holds a gap; pass a smaller dimension or "
-            "delay, or fill the gaps"
+            f"every stretch of {embedding.rows_lost + 1} rows holds a gap; pass a smaller dimension or delay"
         )
     table[gaps] = np.nan
     return table
@@ -156,19 +153,14 @@ def autocorrelation_delay(values: ArrayLike) -> int:
     """Return the first lag, in rows, at which the autocorrelation is below 1/e; several columns are averaged.
 
     Args: values (T,) or (T, N); pairs with a NaN are left out.
-    Raises: ValueError for fewer than 20 rows, a constant series, or an autocorrelation that never falls so
-    far.
+    Raises: ValueError for fewer than 20 rows, a constant series, or an autocorrelation that never falls so far.
 
     >>> autocorrelation_delay(np.cos(np.arange(2000) * 2 * np.pi / 60))      # arccos(1/e) is 11.4 rows
     12
     """
     columns = _long_enough(values)
-    decay = _first_below(columns)
-    if decay is None:
-        raise ValueError(
-            f"the autocorrelation of {len(columns)} rows stays above 1/e up to lag {len(columns) // 2}, "
-            "so no delay can be read off; pass delay=, or a longer series"
-        )
+    if (decay := _first_below(columns)) is None:
+        raise ValueError(f"the autocorrelation of {len(columns)} rows stays above 1/e; pass delay=, or a longer series")
     return decay
 
 

@@ -11,22 +11,24 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import re
 import warnings
-from collections.abc import Mapping
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ._clock import Table
-from ._frames import table_of_frame, to_seconds
 from ._values import real_numbers
 
 RATES = ("fs", "srate", "sfreq", "sr", "rate", "samplerate", "samplingrate", "samplingfrequency", "freq")
 CHANNEL_DIMS = ("channel", "channels", "ch", "sensor", "electrode", "variable", "feature")
 TIME_DIMS = ("time", "times", "t", "sample", "samples", "datetime", "date")
 LARGE, MOST_INFLATION = 64 * 2**20, 200  # bytes, and unpacked per packed byte above them; recordings reach 10 (ours)
+# A date that begins with the year, or hours:minutes:seconds, with days or without.
+STAMP = re.compile(r"\d{4}[-/]\d\d?([-/]\d\d?.*)?|-?\d+ days?(,? .*)?|\d+:\d\d:\d\d(\.\d+)?")
 Tables = Table | list[Table]
 
 
@@ -68,10 +70,10 @@ def _read_npz(path: Path, field: str | None) -> Tables:
     with np.load(path, allow_pickle=False) as archive:
         for member in archive.zip.infolist():
             if member.file_size > max(LARGE, MOST_INFLATION * member.compress_size):
-                raise ValueError(
-                    f"{path.name!r} unpacks {member.compress_size} bytes to {member.file_size}, which no recording "
-                    "does; pass the array from numpy.load if you trust it"
+                what = (
+                    f"{path.name!r} unpacks {member.compress_size} bytes to {member.file_size}, which no recording does"
                 )
+                raise ValueError(f"{what}; pass the array from numpy.load if you trust it")
         return from_variables(dict(archive), repr(path.name), field)
 
 
@@ -83,10 +85,8 @@ def _read_edf(path: Path, _: str | None) -> Tables:
         common = max(set(rates), key=lambda rate: (rates == rate).sum())
         if (rates != common).any():
             others = ", ".join(f"{n} {r:g}" for n, r in zip(names, rates, strict=True) if r != common)
-            warnings.warn(
-                f"{path.name!r} has channels of several rates; those of {common:g} per second are read, not {others}",
-                stacklevel=6,
-            )
+            read = f"those of {common:g} per second are read, not {others}"
+            warnings.warn(f"{path.name!r} has channels of several rates; {read}", stacklevel=6)
         kept = np.flatnonzero(rates == common)
         values = np.stack([file.readSignal(int(place)) for place in kept], axis=1)
     return Table(values, tuple(names[place] for place in kept), dt=1 / float(common), unit="s")
@@ -166,11 +166,99 @@ def from_array(given: Any) -> Tables:
         import pandas
 
         return table_of_frame(pandas.DataFrame(given))
-    values = real_numbers(given)
-    if values.ndim == 3 and values.size:
-        return [Table(trial, ("",) * trial.shape[1]) for trial in values]
+    return _tables(real_numbers(given))
+
+
+def _tables(values: np.ndarray, names: Sequence[str] = (), **about: Any) -> Tables:
+    """A table (time, channel), or one for each trial of (trial, time, channel)."""
     values = values[:, None] if values.ndim == 1 else values
-    return Table(values, ("",) * (values.shape[1] if values.ndim == 2 else 1))
+    names = tuple(map(str, names)) or ("",) * (values.shape[-1] if values.ndim else 1)
+    return [Table(trial, names, **about) for trial in values] if values.ndim == 3 else Table(values, names, **about)
+
+
+def _stated_rate(facts: Mapping[Any, Any]) -> dict[str, Any]:
+    """The step that a rate among named facts gives, in seconds."""
+    plain = {str(k).lower().replace("_", ""): v for k, v in facts.items() if isinstance(v, Real)}
+    rate = next((float(plain[name]) for name in RATES if plain.get(name, 0) > 0), None)
+    return {"dt": plain.get("dt")} if rate is None else {"dt": 1 / rate, "unit": "s"}
+
+
+def _stated_times(name: str, stamps: np.ndarray, unit: str = "") -> dict[str, Any]:
+    """The clock that a vector of numbers or dates gives."""
+    if stamps.dtype.kind not in "mMO":
+        return {"index": (name, real_numbers(stamps)), "unit": unit}
+    seconds = to_seconds(stamps)
+    return {} if seconds is None else {"index": (name, seconds), "unit": "s"}
+
+
+def table_of_frame(frame: Any, refuse: Callable[[int], str] | None = None) -> Table:
+    """Return the columns of a pandas data frame and its index; missing values are NaN.
+
+    `refuse` gives the sentence about a column that holds text.
+    """
+    import pandas
+
+    if frame.size == 0:
+        raise ValueError(f"the data frame has shape {frame.shape}; pass one with rows and columns")
+    counted = isinstance(frame.columns, pandas.RangeIndex)
+    names = tuple("" if counted else " ".join(map(str, np.atleast_1d(name))) for name in frame.columns)
+    index = _read_index(frame.index)
+    if len(set(frame.dtypes)) == 1 and isinstance(kind := frame.dtypes.iloc[0], np.dtype) and kind.kind in "fiub":
+        return Table(real_numbers(frame.to_numpy()), names, **index)
+    values, stamps, text = np.full(frame.shape, np.nan), {}, {}
+    for place, kind in enumerate(frame.dtypes):
+        column = frame.iloc[:, place]
+        if kind.kind in "fiub":
+            values[:, place] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        elif (seconds := to_seconds(column)) is not None:
+            stamps[place] = seconds
+        else:
+            sentence = f"column {frame.columns[place]!r} of the data frame holds {kind} and not numbers; convert it"
+            sentence += " (dates by pandas.to_datetime, text by pandas.to_numeric), or choose others with columns="
+            text[place] = column.to_numpy(), sentence if refuse is None else refuse(place)
+    return Table(values, names, stamps, text, **index)
+
+
+def to_seconds(column: Any) -> np.ndarray | None:
+    """Seconds since the first date or duration of a column, NaN where one is missing; None for other columns.
+
+    >>> to_seconds(["2024-01-01T00:00:00", "2024-01-01T00:00:00.5"]).tolist()
+    [0.0, 0.5]
+    """
+    import pandas
+
+    column = pandas.Series(column).reset_index(drop=True)
+    if isinstance(column.dtype, pandas.PeriodDtype):
+        column = column.dt.to_timestamp()
+    if column.dtype.kind == "O":
+        present = column.dropna().astype(str).str.strip()
+        if present.empty or not STAMP.fullmatch(present.iloc[0]):
+            return None
+        column = present.str.replace("/", "-").reindex(column.index)
+        dates = pandas.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+        column = dates if dates.notna().any() else pandas.to_timedelta(column, errors="coerce")
+    if column.dtype.kind not in "mM" or column.isna().all():
+        return None
+    return (column - column.dropna().iloc[0]).dt.total_seconds().to_numpy(np.float64)
+
+
+def _read_index(index: Any) -> dict[str, Any]:
+    """The stamps of an index that is more than 0, 1, 2, ..."""
+    import pandas
+
+    if isinstance(index, pandas.MultiIndex):
+        raise ValueError(
+            f"the data frame has an index of levels {list(index.names)}; pass frame.reset_index(), with id= the level "
+            "that tells recordings apart"
+        )
+    name = str(index.name) if index.name is not None else "index"
+    if index.dtype.kind in "fiu":
+        counted = index.dtype.kind != "f" and (np.diff(index) == 1).all()
+        return {} if counted else {"index": (name, index.to_numpy(dtype=np.float64, na_value=np.nan))}
+    if (seconds := to_seconds(index)) is not None:
+        return {"index": (name, seconds), "unit": "s"}
+    warnings.warn(f"the index {name!r} holds {index.dtype} and is not read", stacklevel=7)
+    return {}
 
 
 def from_variables(variables: Mapping[str, np.ndarray], source: str, field: str | None) -> Tables:
@@ -178,7 +266,7 @@ def from_variables(variables: Mapping[str, np.ndarray], source: str, field: str 
     variables = {name: v for name, v in variables.items() if isinstance(v, np.ndarray)}
     kinds = {name: "fiubmM" if name.lower() in TIME_DIMS else "fiubc" for name in variables}
     numeric = {k: np.squeeze(v) if v.ndim == 2 else v for k, v in variables.items() if v.dtype.kind in kinds[k]}
-    scalars = {k.lower().replace("_", ""): v.ravel()[0] for k, v in numeric.items() if v.size == 1}
+    scalars = {k: v.ravel()[0] for k, v in numeric.items() if v.size == 1}
     arrays = {k: v for k, v in numeric.items() if v.size > 1}
     if field is not None and field not in arrays:
         raise ValueError(f"{source} holds no array {field!r}; pass field= one of {', '.join(map(repr, arrays))}")
@@ -188,24 +276,19 @@ def from_variables(variables: Mapping[str, np.ndarray], source: str, field: str 
     if not wanted or (len(wanted) > 1 and (len(shapes) > 1 or len(next(iter(shapes))) > 1)):
         listed = ", ".join(f"{name!r} {arrays[name].shape}" for name in arrays) or "none"
         raise ValueError(f"{source} holds {len(arrays)} arrays; pass field= one of {listed}")
-    rate = next((float(scalars[name]) for name in RATES if scalars.get(name, 0) > 0), None)
-    about: dict[str, Any] = {"dt": scalars.get("dt"), "unit": ""} if rate is None else {"dt": 1 / rate, "unit": "s"}
     if len(wanted) > 1 or arrays[wanted[0]].ndim == 1:
-        names, values = tuple(wanted), real_numbers(np.stack([arrays[name] for name in wanted], axis=1))
+        names, values = wanted, real_numbers(np.stack([arrays[name] for name in wanted], axis=1))
     else:
         values = real_numbers(arrays[wanted[0]])
         labels = (np.ravel(v) for v in variables.values() if v.dtype.kind == "U" and v.size == values.shape[-1])
-        names = tuple(map(str, next(labels, [""] * values.shape[-1])))
+        names = next(labels, ())
     clock = next((k for k in clocks if len(arrays[k]) == values.shape[-2]), None)
-    if clock:
-        about["index"] = clock, to_seconds(arrays[clock]) if arrays[clock].dtype.kind in "mM" else arrays[clock] * 1.0
-        about["unit"] = "s" if arrays[clock].dtype.kind in "mM" else ""
-    return [Table(trial, names, **about) for trial in values] if values.ndim == 3 else Table(values, names, **about)
+    return _tables(values, names, **_stated_rate(scalars) | (_stated_times(clock, arrays[clock]) if clock else {}))
 
 
 def _from_mne(source: Any) -> Tables:
     """A recording (channel, time), or epochs (epoch, channel, time); stretches that are annotated as bad are gaps."""
-    names, dt = tuple(map(str, source.ch_names)), 1 / float(source.info["sfreq"])
+    names = source.ch_names
     kinds = source.get_channel_types() if hasattr(source, "get_channel_types") else ()
     triggers = [name for name, kind in zip(names, kinds, strict=False) if kind == "stim"]
     for channels, what in ((list(source.info.get("bads", ())), "marked as bad"), (triggers, "triggers")):
@@ -214,26 +297,19 @@ def _from_mne(source: Any) -> Tables:
     annotated = [str(each) for each in getattr(getattr(source, "annotations", None), "description", ())]
     bad = any(each.upper().startswith(("BAD", "EDGE")) for each in annotated)
     data = source.get_data(reject_by_annotation="NaN") if bad and not hasattr(source, "drop_bad") else source.get_data()
-    if np.ndim(data) == 2:
-        return Table(real_numbers(data).T, names, dt=dt, unit="s")
-    return [Table(real_numbers(trial).T, names, dt=dt, unit="s") for trial in data]
+    return _tables(real_numbers(data).swapaxes(-1, -2), names, **_stated_rate(source.info))
 
 
 def _from_dataset(source: Any, field: str | None, name: str) -> Tables:
     """The one variable, or those over time alone as columns."""
     numeric = {str(k): each for k, each in source.data_vars.items() if each.dtype.kind in "fiub" and each.ndim}
     wanted = list(numeric) if field is None else [field]
-    several = len(wanted) > 1 and (
-        {numeric[k].ndim for k in wanted} != {1} or len({numeric[k].dims for k in wanted}) > 1
-    )
-    if not wanted or several or wanted[0] not in numeric:
+    unclear = len(wanted) > 1 and {numeric[k].dims for k in wanted} != {numeric[wanted[0]].dims[:1]}
+    if not wanted or unclear or wanted[0] not in numeric:
         what = f"no array {field!r}" if field else f"{len(numeric)} arrays"
         raise ValueError(f"{name} holds {what}; pass field= one of {', '.join(map(repr, numeric)) or 'none'}")
-    first = _from_dataarray(numeric[wanted[0]])
-    if isinstance(first, list) or len(wanted) == 1:
-        return first
-    values = np.stack([real_numbers(numeric[k].values) for k in wanted], axis=1)
-    return replace(first, values=values, names=tuple(wanted))
+    array = source[wanted].to_array().T if len(wanted) > 1 else numeric[wanted[0]]
+    return _from_dataarray(array.assign_attrs(source.attrs | numeric[wanted[0]].attrs))
 
 
 def _from_dataarray(source: Any) -> Tables:
@@ -251,20 +327,8 @@ def _from_dataarray(source: Any) -> Tables:
     values = real_numbers(source.values).transpose([dims.index(dim) for dim in order])
     codes = [source.attrs[name] for name in ("_FillValue", "missing_value") if name in source.attrs]
     values = np.where(np.isin(values, codes), np.array(np.nan, values.dtype), values) if codes else values
-    names = (str(source.name),) if source.name is not None else ("",)
-    if channel is not None:
-        labels = coords[channel] if channel in coords else [""] * values.shape[-1]
-        names = tuple(map(str, labels))
-    about: dict[str, Any] = {}
-    if time in coords:
-        stamps = to_seconds(coords[time]) if coords[time].dtype.kind in "mMO" else real_numbers(coords[time])
-        unit = (
-            "s" if coords[time].dtype.kind in "mM" else str(getattr(source.coords[time], "attrs", {}).get("units", ""))
-        )
-        about = {"index": None if stamps is None else (time, stamps), "unit": unit}
-    else:
-        stated = {str(k).lower().replace("_", ""): v for k, v in getattr(source, "attrs", {}).items()}
-        rate = next((float(stated[k]) for k in RATES if k in stated), None)
-        about = {"dt": 1 / rate, "unit": "s"} if rate else {}
-    values = values if channel is not None else values[..., None]
-    return [Table(trial, names, **about) for trial in values] if values.ndim == 3 else Table(values, names, **about)
+    names = coords.get(channel, ()) if channel is not None else [source.name or ""]
+    if time not in coords:
+        return _tables(values, names, **_stated_rate(source.attrs))
+    units = str(getattr(source.coords[time], "attrs", {}).get("units", ""))
+    return _tables(values, names, **_stated_times(time, coords[time], units))

@@ -2,7 +2,7 @@
 
     .npy .npz; .csv .tsv .txt .dat; .edf .bdf, .hea, .mat, .nc, .parquet; pandas, polars, xarray, mne, torch, arrays
 
-Nothing is unpickled, executed or downloaded. No paper: the rules stand in `_clock.py`, `_text.py`, `_frames.py` and
+Nothing is unpickled, executed or downloaded. No paper: the rules stand in `_clock.py`, `_text.py` and
 `_foreign.py`.
 """
 
@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from .._checks import file_path
+from .._checks import file_path, real
 from ._clock import ID_NAME, Clock, Table, find_clock, place_on_grid, positions, require_increasing
 from ._foreign import FIELDS, READERS, from_object, read_file
 from ._series import Series, interpolate
@@ -26,19 +26,21 @@ from ._text import TEXT_SUFFIXES, read_text
 from ._values import warn_of_far_values
 
 Columns = int | str | Sequence[int | str] | None
+Codes = float | Sequence[float] | None
+Step = float | None
 
 
 def read_series(
     source: Any,
-    dt: float | None = None,
+    dt: Step = None,
     *,
-    rate: float | None = None,
+    rate: Step = None,
     name: str | None = None,
     columns: Columns = None,
     field: str | None = None,
     id: str | None = None,
-    missing: float | Sequence[float] | None = None,
-    resample: float | None = None,
+    missing: Codes = None,
+    resample: Step = None,
     wide: bool = False,
 ) -> Series | Any:  # a list of Series where the source holds several recordings
     """Return the recording in `source` as a `Series`, or the recordings as a list of them.
@@ -76,35 +78,24 @@ def read_series(
     if isinstance(source, Series):
         source = source if columns is None else source.select(columns)
         source = replace(source, dt=source.dt if dt is None else dt, name=source.name if name is None else name)
-        if missing is not None:
-            source = replace(source, values=_without(source.values, missing))
+        source = replace(source, values=_without(source.values, missing))
         return source if resample is None else source.resample(resample)
     settings: dict[str, Any] = {"dt": dt, "columns": columns, "missing": missing, "resample": resample, "wide": wide}
     if isinstance(source, list | tuple) and _is_list_of_recordings(source):
         named = [f"{name or 'series'} {k}" if name or not _is_path(each) else None for k, each in enumerate(source)]
         more = {"field": field, "id": id, **settings}
         return [read_series(each, name=label, **more) for each, label in zip(source, named, strict=True)]
-    settings["unit"] = "" if rate is None else "s"
     table, found_name = _open(source, columns, field, id)
+    settings |= {"unit": "" if rate is None else "s", "id": id}
     name = found_name if name is None else name
-    if id is not None and isinstance(table, Table):
-        return [_build(part, name=f"{name} {label}", id=id, **settings) for label, part in _split(table, id)]
-    if isinstance(table, Table):
-        return _build(table, name=name, **settings)
-    return [_build(each, name=f"{name} {k}", **settings) for k, each in enumerate(table)]
+    if isinstance(table, Table) and id is None:
+        return _build(table, name, **settings)
+    parts = _split(table, id) if isinstance(table, Table) else enumerate(table)
+    return [_build(part, f"{name} {label}", **settings) for label, part in parts]
 
 
 def _build(
-    table: Table,
-    *,
-    dt: float | None,
-    name: str,
-    columns: Columns,
-    missing: float | Sequence[float] | None,
-    resample: float | None,
-    wide: bool,
-    unit: str,
-    id: str | None = None,
+    table: Table, name: str, dt: Step, columns: Columns, missing: Codes, resample: Step, wide: bool, unit: str, id: Any
 ) -> Series:
     """Tell clock from data, fill in missing rows, make the series."""
     chosen = None if columns is None else positions(table.names, columns)
@@ -117,9 +108,7 @@ def _build(
             what = f"column {table.names[place]!r} is kept as data; if it tells recordings apart"
             warnings.warn(f"{what}, pass id={table.names[place]!r}", stacklevel=4)
     values = table.values if data == list(range(len(table.names))) else table.values[:, data]
-    names = tuple(table.names[place] for place in data)
-    if missing is not None:
-        values = _without(values, missing)
+    values, names = _without(values, missing), tuple(table.names[place] for place in data)
     unit = unit or table.unit
     step, overruled = table.dt, columns is not None and dt is not None
     if clock is not None and not overruled:
@@ -132,10 +121,8 @@ def _build(
             values, step = _fill_grid(values, clock, dt, step)
     if dt is not None and step is not None and not np.isclose(dt, step, rtol=1e-3) and not overruled:
         where = f"column {clock.name!r} steps" if clock is not None else "the file's rows step"
-        raise ValueError(
-            f"dt={dt} was passed but {where} by {step:.6g}; leave dt out, or choose the "
-            "other columns with columns= if the clock is wrong or in another unit"
-        )
+        advice = "leave dt out, or choose the other columns with columns= if the clock is wrong or in another unit"
+        raise ValueError(f"dt={dt} was passed but {where} by {step:.6g}; {advice}")
     if dt is None and step is None:
         for note in table.notes:
             warnings.warn(note, stacklevel=4)
@@ -147,9 +134,7 @@ def _build(
     return series if resample is None else series.resample(resample)
 
 
-def _fill_grid(
-    values: np.ndarray, clock: Clock, dt: float | None, stated: float | None
-) -> tuple[np.ndarray, float | None]:
+def _fill_grid(values: np.ndarray, clock: Clock, dt: Step, stated: Step) -> tuple[np.ndarray, Step]:
     """The values with NaN rows where the clock misses some, and its step; a count of rows tells no time."""
     step, rows = place_on_grid(clock.stamps, clock.name)
     if rows is not None:
@@ -167,18 +152,19 @@ def _fill_grid(
     return values, step
 
 
-def _without(values: np.ndarray, missing: float | Sequence[float]) -> np.ndarray:
+def _without(values: np.ndarray, missing: Codes) -> np.ndarray:
     """The values with NaN in place of the codes for missing ones."""
+    if missing is None:
+        return values
     codes = np.atleast_1d(np.asarray(missing, dtype=np.float64)).astype(values.dtype)
     return np.where(np.isin(values, codes), np.array(np.nan, values.dtype), values)
 
 
-def _step_of(rate: float, dt: float | None) -> float:
-    if isinstance(rate, bool | str) or not (np.isfinite(rate) and rate > 0):
-        raise ValueError(f"rate is {rate!r}; pass how many rows there are in a second, for example rate=250")
-    if dt is not None and not np.isclose(dt, 1 / rate, rtol=1e-6):
+def _step_of(rate: float, dt: Step) -> float:
+    step = 1 / real(rate, "rate", above=0, example=250)
+    if dt is not None and not np.isclose(dt, step, rtol=1e-6):
         raise ValueError(f"dt={dt} and rate={rate} contradict each other; pass one of them")
-    return 1 / rate
+    return step
 
 
 def _split(table: Table, id: str) -> list[tuple[str, Table]]:
@@ -188,9 +174,10 @@ def _split(table: Table, id: str) -> list[tuple[str, Table]]:
     missing = [row for row, label in enumerate(labels) if label != label or label is None]
     if missing:
         raise ValueError(f"the id column {id!r} is empty in row {missing[0]}; say which recording each row belongs to")
-    order = dict.fromkeys(labels.tolist())
-    names = {label: f"{label:.15g}" if isinstance(label, float) else str(label) for label in order}
-    return [(names[label], table.rows(labels == label)) for label in order]
+    return [
+        (f"{label:.15g}" if isinstance(label, float) else str(label), table.rows(labels == label))
+        for label in dict.fromkeys(labels.tolist())
+    ]
 
 
 def _open(source: Any, columns: Columns, field: str | None, id: str | None) -> tuple[Table | list[Table], str]:
@@ -236,11 +223,10 @@ def _is_path(source: Any) -> bool:
 
 def _is_list_of_recordings(source: Sequence[Any]) -> bool:
     """Whether a list holds recordings, not rows: paths, series, tables, or trials of several lengths in one column."""
-    for each in source:
-        if _is_path(each) or isinstance(each, Series | Mapping) or hasattr(each, "get_data") or _rank(each) == 2:
-            return True
-    return len({np.shape(each) for each in source if isinstance(each, np.ndarray)}) > 1
 
+    def is_recording(each: Any) -> bool:
+        whole = _is_path(each) or isinstance(each, Series | Mapping) or hasattr(each, "get_data")
+        return whole or len(getattr(each, "shape", ())) == 2
 
-def _rank(each: Any) -> int:
-    return len(getattr(each, "shape", ()))
+    several_lengths = len({np.shape(each) for each in source if isinstance(each, np.ndarray)}) > 1
+    return several_lengths or any(map(is_recording, source))

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._checks import array
+
 if TYPE_CHECKING:
     from jaxtyping import Float
 
@@ -39,16 +41,10 @@ class Scaling:
     dtype: np.dtype | type | str | None = None
 
     def __post_init__(self) -> None:
-        mean, std = (np.array(part, dtype=np.float64) for part in (self.mean, self.std))
-        if mean.ndim != 1 or mean.shape != std.shape:
-            raise ValueError(
-                f"scaling has mean of shape {mean.shape} and std of shape {std.shape}; "
-                "pass one number per column in each, shapes (N,) and (N,)"
-            )
-        if not (np.isfinite(mean).all() and np.isfinite(std).all() and (std > 0).all()):
-            raise ValueError(
-                f"scaling has mean={mean.tolist()} and std={std.tolist()}; pass finite means and positive, finite stds"
-            )
+        mean = np.array(array(self.mean, "mean", ("N",)), dtype=np.float64)
+        std = np.array(array(self.std, "std", mean.shape), dtype=np.float64)
+        if not (std > 0).all():
+            raise ValueError(f"std is {std.tolist()}; pass positive numbers")
         for name, part in (("mean", mean), ("std", std)):
             part.flags.writeable = False
             object.__setattr__(self, name, part)

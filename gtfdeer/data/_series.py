@@ -68,25 +68,20 @@ class Series:
 
     def __post_init__(self) -> None:
         if hasattr(self.values, "iloc") or hasattr(self.values, "coords"):
-            kind = type(self.values).__name__
-            warnings.warn(
-                f"Series takes the numbers of a {kind}, not its names and clock; read_series reads all", stacklevel=3
-            )
+            what = f"the numbers of a {type(self.values).__name__}, not its names and clock"
+            warnings.warn(f"Series takes {what}; read_series reads all", stacklevel=3)
         values = as_values(self.values, self.wide)
         if not isinstance(self.name, str):
             raise TypeError(f"name is {self.name!r}; pass a text, for example name='heart'")
         if self.scaling is not None and self.scaling.columns != values.shape[1]:
-            raise ValueError(
-                f"the values have {values.shape[1]} columns but the scaling has {self.scaling.columns}; "
-                "pass a Scaling with one mean and one std per column"
-            )
+            came = f"the values have {values.shape[1]} columns but the scaling has {self.scaling.columns}"
+            raise ValueError(f"{came}; pass a Scaling with one mean and one std per column")
         object.__setattr__(self, "values", values)
         object.__setattr__(self, "dt", real(self.dt, "dt", above=0, example=0.01))
         object.__setattr__(self, "column_names", tuple(map(str, self.column_names)))
         if self.column_names and len(self.column_names) != values.shape[1]:
-            raise ValueError(
-                f"{len(self.column_names)} column_names came for {values.shape[1]} columns; pass one for each, or none"
-            )
+            count = len(self.column_names)
+            raise ValueError(f"{count} column_names came for {values.shape[1]} columns; pass one for each, or none")
 
     @property
     def length(self) -> int:
@@ -108,12 +103,8 @@ class Series:
 
     def __repr__(self) -> str:
         """Name, shape and step, then what was done: scaled, embedded, gaps."""
-        gaps = int(np.isnan(self.values).any(axis=1).sum())
-        parts = [
-            repr(self.name),
-            f"{self.length} x {self.columns}",
-            f"dt={self.dt:.6g}{self.time_unit and f' {self.time_unit}'}",
-        ]
+        gaps, unit = int(np.isnan(self.values).any(axis=1).sum()), self.time_unit and f" {self.time_unit}"
+        parts = [repr(self.name), f"{self.length} x {self.columns}", f"dt={self.dt:.6g}{unit}"]
         if self.embedding is not None:
             parts.append(f"embedded in {self.embedding.dimension} lags of {self.embedding.delay}")
         if self.scaling is not None:
@@ -133,10 +124,8 @@ class Series:
         if constant.any():
             column, moving = int(np.argmax(constant)), np.flatnonzero(~constant).tolist()
             advice = f"drop it with series.select({moving})" if moving else "pass a series that moves"
-            raise ValueError(
-                f"column {column} of {self.name!r} is always {np.nanmax(exact[:, column]):.6g}, so it has no "
-                f"std to divide by; {advice}"
-            )
+            level = np.nanmax(exact[:, column])
+            raise ValueError(f"column {column} of {self.name!r} is always {level:.6g}, so its std is 0; {advice}")
         size = 2.0 ** np.floor(np.log2(np.nanmax(np.abs(exact), axis=0)))  # squares of 1e200 overflow, of 1e-200 vanish
         exact = exact / size
         mean, std = size * np.nanmean(exact, axis=0), size * np.nanstd(exact, axis=0)
@@ -163,10 +152,8 @@ class Series:
         cut = round(fraction * self.length)
         parts = self.values[:cut], self.values[cut:]
         if any(np.isnan(part).any(axis=1).all() for part in parts):
-            raise ValueError(
-                f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}, and one part "
-                "holds no complete row; pass another fraction or a longer series"
-            )
+            came = f"split({fraction}) cuts {self.length} rows into {cut} and {self.length - cut}"
+            raise ValueError(f"{came}, and one part holds no complete row; pass another fraction or a longer series")
         train, test = (replace(self, values=part, wide=True) for part in parts)
         return train, test
 

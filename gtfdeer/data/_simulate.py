@@ -67,9 +67,7 @@ def simulate(
     states = np.asarray(_orbit(system, length, dt, math.ceil(transient / dt), key), dtype=dtype)
     if not np.isfinite(states).all():
         row = int(np.argmin(np.isfinite(states).all(axis=1)))
-        raise ValueError(
-            f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters or a smaller step"
-        )
+        raise ValueError(f"the orbit of {system} left the range of numbers at sample {row}; pass other parameters")
     return Series(states, dt=dt, name=type(system).__name__, wide=True)
 
 
@@ -78,8 +76,4 @@ def _orbit(system: System, length: int, dt: float, skipped: int, key: Key[Array,
     """Run `skipped` samples, then record `length` of them."""
     step = system.step(dt)
     start = jax.lax.fori_loop(0, skipped, lambda _, z: step(z), system.initial_state(key))
-
-    def record(z: Float[Array, " dimension"], _: None) -> tuple[Array, Array]:
-        return step(z), z
-
-    return jax.lax.scan(record, start, None, length=length)[1]
+    return jax.lax.scan(lambda z, _: (step(z), z), start, None, length=length)[1]

@@ -15,6 +15,7 @@ import mmap
 import re
 import warnings
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -22,7 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ._clock import Table, positions
-from ._frames import STAMP, to_seconds
+from ._foreign import STAMP, table_of_frame
 
 TEXT_SUFFIXES = (".csv", ".tsv", ".txt", ".dat")
 GAPS = ("", "nan", "na", "n/a", "#n/a", "null", "none")
@@ -89,28 +90,15 @@ def read_text(path: Path, columns: Any = None, apart: str | None = None) -> Tabl
         _refuse_short_lines(layout, last)
         if not layout.names[-1] and first[-1] == "" and last.all():
             frame = frame.iloc[:, :-1]  # every line ends in a separator
-    return _as_table(frame, layout, text, notes)
+    frame.columns = layout.names[: frame.shape[1]]
 
+    def refuse(place: int) -> str:
+        return _no_number(layout.first.number, place, layout.names[place], str(frame.iloc[0, place]), path.name)
 
-def _as_table(frame: Any, layout: Layout, text: set[int], notes: tuple[str, ...]) -> Table:
-    """Split the frame into numbers, dates and text."""
-    names = tuple(layout.names[: frame.shape[1]])
-    text = {place for place in text if place < len(names)}
+    table = table_of_frame(frame, refuse)
     if not text:
-        values = frame.to_numpy()
-        _refuse_preamble(values, layout.path.name)
-        return Table(values, names, notes=notes)
-    values, stamps, refused = np.full(frame.shape, np.nan), {}, {}
-    for place, name in enumerate(names):
-        cells = frame.iloc[:, place]
-        if place not in text:
-            values[:, place] = cells
-        elif (seconds := to_seconds(cells)) is not None:
-            stamps[place] = seconds
-        else:
-            sentence = _no_number(layout.first.number, place, name, str(cells.iloc[0]), layout.path.name)
-            refused[place] = (cells.to_numpy(), sentence)
-    return Table(values, names, stamps, refused, notes=notes)
+        _refuse_preamble(table.values, path.name)
+    return replace(table, notes=notes)
 
 
 def _lay_out(path: Path) -> tuple[Layout, tuple[str, ...]]:
@@ -134,10 +122,8 @@ def _lay_out(path: Path) -> tuple[Layout, tuple[str, ...]]:
         raise ValueError(f"{path.name!r} holds names but no line of numbers; pass a file with one line per time step")
     names, units = rows[above - 2 : above] if above > 1 else (rows[0], rows[0])
     if above > 1 and len(names.cells) == len(units.cells) == width and all(map(_is_word, names.cells)):
-        raise ValueError(
-            _no_number(units.number, width - 1, names.cells[-1], units.cells[-1], path.name)
-            + "; if it is a line of units, delete it"
-        )
+        sentence = _no_number(units.number, width - 1, names.cells[-1], units.cells[-1], path.name)
+        raise ValueError(f"{sentence}; if it is a line of units, delete it")
     if not above and len(rows[0].cells) < width:
         raise ValueError(
             f"line {rows[0].number} of {path.name!r} has {len(rows[0].cells)} cells but the lines below have {width}; "
@@ -157,11 +143,8 @@ def _lay_out(path: Path) -> tuple[Layout, tuple[str, ...]]:
     )
     if unread:
         some = "; ".join(row.text.strip()[:60] for row in unread[:4])
-        warnings.warn(
-            f"the first {len(unread)} lines of {path.name!r} are not read ({some}); pass rate= or dt= if they tell the "
-            "sampling",
-            stacklevel=7,
-        )
+        what = f"the first {len(unread)} lines of {path.name!r} are not read ({some})"
+        warnings.warn(f"{what}; pass rate= or dt= if they tell the sampling", stacklevel=7)
     return Layout(path, delimiter, names, rows[above], encoding, has_comments), notes
 
 

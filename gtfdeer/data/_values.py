@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .._checks import array as check_array
+
 if TYPE_CHECKING:
     from jaxtyping import Float
     from numpy.typing import ArrayLike
@@ -33,14 +35,10 @@ def as_values(given: ArrayLike, wide: bool = True) -> Float[np.ndarray, "time co
     [[1.0], [nan]]
     """
     array = real_numbers(given)
-    array = array[:, None] if array.ndim == 1 else array
-    if array.ndim != 2 or array.size == 0:
-        raise ValueError(f"values has shape {array.shape}; pass (T, N), one row per time step, or (T,) for one column")
+    array = check_array(array[:, None] if array.ndim == 1 else array, "values", ("T", "N"), finite=False)
     if np.isinf(array).any():
         row, column = np.argwhere(np.isinf(array))[0]
-        raise ValueError(
-            f"values is infinite in row {row}, column {column}; pass finite numbers, NaN where one is missing"
-        )
+        raise ValueError(f"values is infinite in row {row}, column {column}; pass finite numbers, NaN where missing")
     empty = np.isnan(array).all(axis=0)
     if empty.any():
         raise ValueError(f"column {int(np.argmax(empty))} of values is NaN throughout; leave it out")
@@ -55,20 +53,11 @@ def as_values(given: ArrayLike, wide: bool = True) -> Float[np.ndarray, "time co
 
 
 def real_numbers(given: ArrayLike) -> np.ndarray:
-    """Return an array of float32 or float64, NaN where `given` is masked or None; refuse what is not a real number."""
+    """Return an array of float32 or float64, NaN where `given` is masked or None."""
     if isinstance(given, list | tuple) and any(isinstance(row, np.ma.MaskedArray) for row in given):
         given = np.ma.array(given)
-    try:
-        array = np.asarray(given)
-        if array.dtype.kind == "O":
-            array = array.astype(np.float64)
-    except (ValueError, TypeError) as problem:
-        raise type(problem)(f"values is no table of numbers ({problem}); pass rows of equal length") from problem
-    if array.dtype.kind == "c":
-        raise TypeError("values holds complex numbers; pass real ones, for example values.real")
-    if array.dtype.kind not in "iubf" and array.dtype.name != "bfloat16":
-        raise TypeError(f"values holds {array.dtype} and not numbers; pass an array of float32 or float64")
     masked = np.ma.getmask(given)
+    array = check_array(np.ma.getdata(given) if np.ma.isMaskedArray(given) else given, "values", finite=False)
     numbers = array.astype(_precision(array), copy=masked is not np.ma.nomask)
     if masked is not np.ma.nomask:
         numbers[masked] = np.nan
@@ -77,7 +66,7 @@ def real_numbers(given: ArrayLike) -> np.ndarray:
 
 def _precision(array: np.ndarray) -> type:
     """float32 where it holds every number exactly as it came, else float64; a loss even there is warned of."""
-    if array.dtype.kind not in "iuf" or array.size == 0 or (array.dtype.kind == "f" and array.dtype.itemsize <= 4):
+    if array.dtype.kind not in "iuf" or (array.dtype.kind == "f" and array.dtype.itemsize <= 4):
         return np.float32
     if array.dtype.kind == "f":
         exact, largest = True, np.inf

@@ -95,29 +95,6 @@ def test_the_information_of_a_series_with_itself_is_the_entropy_of_its_bins():
     assert _mutual_information(code, 0) == pytest.approx(np.log(BINS), abs=1e-3)
 
 
-@pytest.mark.parametrize(
-    ("rows", "arguments", "sentence"),
-    [
-        (30, (4, 10), "reach back 30 rows but the series has 30; pass a smaller dimension or delay"),
-        (10, (2,), "has 10 rows, too few to choose a delay from; pass delay="),
-    ],
-)
-def test_too_short_series_are_refused(rows, arguments, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        Series(np.arange(float(rows))).delay_embed(*arguments)
-
-
-def test_embedding_twice_is_refused():
-    with pytest.raises(ValueError, match="is embedded already; embed the original series"):
-        Series(np.arange(30.0)).delay_embed(2, 1).delay_embed(2, 1)
-
-
-def test_only_gaps_left_is_refused():
-    values = np.where(np.arange(30) % 2, np.nan, 1.0)
-    with pytest.raises(ValueError, match="every stretch of 2 rows holds a gap"):
-        Series(values).delay_embed(2, 1)
-
-
 def test_a_series_without_a_delay_says_so():
     with pytest.raises(ValueError, match="is always 2, so it has no autocorrelation"):
         autocorrelation_delay(np.full(50, 2.0))

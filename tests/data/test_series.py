@@ -5,16 +5,12 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from gtfdeer.data import Embedding, Scaling, Series, read_series
+from gtfdeer.data import Scaling, Series
 
 
 def walk(rows=200, columns=3, dtype=np.float64, seed=0):
     steps = np.random.default_rng(seed).normal(size=(rows, columns))
     return (np.cumsum(steps, axis=0) * [1, 20, 0.01][:columns] + [5, -300, 0][:columns]).astype(dtype)
-
-
-def test_one_column_may_be_a_plain_vector():
-    assert Series([1.0, 2.0, 3.0]).values.shape == (3, 1)
 
 
 @pytest.mark.parametrize(
@@ -43,45 +39,14 @@ def test_a_jax_array_and_a_frame_are_tables_too():
 def test_length_columns_and_duration():
     series = Series(walk(50, 2), dt=0.5)
     assert (len(series), series.length, series.columns, series.duration) == (50, 50, 2, 25.0)
+    assert Series([1.0, 2.0, 3.0]).values.shape == (3, 1)
+    assert Series(np.ones((3, 1000)), wide=True).columns == 1000
 
 
 def test_values_cannot_be_changed_by_accident():
     series = Series(walk())
     with pytest.raises(ValueError, match="read-only"):
         series.values[0, 0] = 0.0
-
-
-@pytest.mark.parametrize(
-    ("values", "kind", "sentence"),
-    [
-        (np.ones((3, 2), dtype=complex), TypeError, "complex numbers; pass real ones"),
-        (np.array([["a", "b"]]), TypeError, "not numbers; pass an array of float32 or float64"),
-        (np.array(["a", 1.0], dtype=object), ValueError, "could not convert string to float: 'a'"),
-        ([[1.0, 2.0], [3.0]], ValueError, "pass rows of equal length"),
-        ([], ValueError, r"shape \(0, 1\); pass \(T, N\)"),
-        (np.ones((2, 3, 4)), ValueError, r"shape \(2, 3, 4\); pass \(T, N\)"),
-        (3.0, ValueError, r"shape \(\); pass \(T, N\)"),
-        ([[1.0], [np.inf]], ValueError, "infinite in row 1, column 0; pass finite numbers, NaN where"),
-        ([np.nan, np.nan], ValueError, "column 0 of values is NaN throughout"),
-        ([[1.0, np.nan], [2.0, np.nan]], ValueError, "column 1 of values is NaN throughout"),
-        (np.ones((3, 1000)), ValueError, r"1000 columns in 3 time steps.*pass values.T, or wide=True"),
-        (np.ones((1, 1000)), ValueError, r"1000 columns in 1 time steps,.*pass values.T"),
-    ],
-)
-def test_what_is_no_table_of_numbers_is_refused(values, kind, sentence):
-    with pytest.raises(kind, match=sentence):
-        Series(values)
-
-
-def test_a_wide_table_is_taken_when_it_is_meant():
-    assert Series(np.ones((3, 1000)), wide=True).columns == 1000
-
-
-def test_wrong_kinds_of_fields_are_refused():
-    with pytest.raises(TypeError, match="name is 3; pass a text"):
-        Series([1.0, 2.0], name=3)
-    with pytest.raises(ValueError, match="have 1 columns but the scaling has 2"):
-        Series([1.0, 2.0], scaling=Scaling([0, 0], [1, 1]))
 
 
 def test_the_short_description_says_what_was_done():
@@ -109,6 +74,7 @@ def test_a_scaling_can_be_undone(dtype, tolerance):
     series = Series(walk(dtype=dtype))
     back = series.standardise().unscaled()
     assert back.scaling is None
+    np.testing.assert_allclose(series.standardise().standardise().values, series.standardise().values, atol=1e-6)
     assert back.values.dtype == dtype
     # Rounding twice, relative to the largest entry of the column.
     assert np.abs(back.values - series.values).max(axis=0) / np.abs(series.values).max(axis=0) == pytest.approx(
@@ -116,47 +82,10 @@ def test_a_scaling_can_be_undone(dtype, tolerance):
     )
 
 
-def test_standardising_twice_is_standardising_once():
-    once = Series(walk()).standardise()
-    twice = once.standardise()
-    np.testing.assert_allclose(twice.values, once.values, atol=1e-12)
-    np.testing.assert_allclose(twice.scaling.mean, once.scaling.mean, rtol=1e-12)
-
-
 def test_test_data_take_the_scaling_of_the_training_data():
     train, test = Series(walk()).split(0.5)
     scaled = test.standardise().scaled_by(train.standardise().scaling)
     np.testing.assert_allclose(scaled.values, (test.values - train.values.mean(0)) / train.values.std(0), rtol=1e-9)
-
-
-def test_a_constant_column_is_named():
-    values = walk()
-    values[:, 1] = 0.1  # numpy's std of it is 3e-17 and not 0
-    with pytest.raises(ValueError, match=r"column 1 of 'walk' is always 0.1.*drop it with series.select\(\[0, 2\]\)"):
-        Series(values, name="walk").standardise()
-    with pytest.raises(ValueError, match="pass a series that moves"):
-        Series([2.0, 2.0]).standardise()
-
-
-def test_a_scaling_of_other_columns_is_refused():
-    with pytest.raises(ValueError, match="have 3 columns but the scaling has 1"):
-        Series(walk()).scaled_by(Scaling([0.0], [1.0]))
-    with pytest.raises(TypeError, match=r"pass a Scaling, for example train.scaling"):
-        Series(walk()).scaled_by(2.0)
-
-
-@pytest.mark.parametrize(
-    ("mean", "std", "sentence"),
-    [
-        ([0.0, 1.0], [1.0], "pass one number per column in each"),
-        ([0.0], [0.0], "pass finite means and positive, finite stds"),
-        ([np.nan], [1.0], "pass finite means and positive, finite stds"),
-        (0.0, 1.0, r"shape \(\)"),
-    ],
-)
-def test_an_impossible_scaling_is_refused(mean, std, sentence):
-    with pytest.raises(ValueError, match=sentence):
-        Scaling(mean, std)
 
 
 def test_scalings_are_equal_by_their_numbers():
@@ -172,20 +101,7 @@ def test_a_split_is_a_cut_in_time_that_loses_nothing():
     assert len(train) == 150
     assert train.scaling == test.scaling == series.scaling
     assert train.dt == test.dt == 0.1
-
-
-def test_a_split_may_leave_fewer_rows_than_columns():
-    assert Series(walk(10, 3)).split(0.9)[1].values.shape == (1, 3)
-
-
-def test_an_empty_part_is_refused():
-    with pytest.raises(ValueError, match="cuts 3 rows into 3 and 0, and one part holds no complete row"):
-        Series([1.0, 2.0, 3.0]).split(0.99)
-
-
-def test_a_part_that_is_one_gap_is_refused():
-    with pytest.raises(ValueError, match="one part holds no complete row"):
-        Series([1.0, 2.0, np.nan, np.nan]).split(0.5)
+    assert Series(walk(10, 3)).split(0.9)[1].values.shape == (1, 3)  # fewer rows than columns
 
 
 def test_a_coarser_series_holds_means():
@@ -203,24 +119,11 @@ def test_a_mean_over_a_gap_is_a_gap():
     np.testing.assert_array_equal(Series(values, dt=1.0).coarsen(3).values[:, 0], [1, np.nan, 7])
 
 
-@pytest.mark.parametrize("factor", [0, -1, 2.0, True, 10, "3"])
-def test_a_factor_that_leaves_nothing_is_refused(factor):
-    with pytest.raises((ValueError, TypeError), match=r"factor is .*; pass a whole number .* such as factor=3"):
-        Series(np.arange(9.0), dt=1.0).coarsen(factor)
-
-
-def test_an_embedded_series_is_not_coarsened():
-    with pytest.raises(ValueError, match="coarsen the original series"):
-        Series(np.arange(9.0), dt=1.0).delay_embed(2, 1).coarsen(2)
-
-
 def test_selected_columns_keep_their_scaling():
     series = Series(walk()).standardise()
     chosen = series.select([2, 0])
     np.testing.assert_allclose(chosen.unscaled().values, series.unscaled().values[:, [2, 0]])
     assert series.select(1).columns == 1
-    with pytest.raises(ValueError, match="there is no column 3; pass columns= out of these: 0, 1, 2"):
-        series.select([3])
 
 
 def test_noise_has_the_asked_size_in_every_column():
@@ -236,14 +139,8 @@ def test_noise_is_reproducible_and_leaves_gaps_alone():
     first, second = (Series(values).with_noise(0.1, key=jax.random.key(7)).values for _ in range(2))
     np.testing.assert_array_equal(first, second)
     np.testing.assert_array_equal(np.isnan(first), np.isnan(values))
-
-
-def test_noise_wants_a_key_and_a_share():
-    with pytest.raises(TypeError, match=r"key is 0; pass one JAX random key, such as jax.random.key\(0\)"):
-        Series(walk()).with_noise(0.05, key=0)
-    with pytest.raises(ValueError, match=r"fraction is -1.0; pass a number of at least 0"):
-        Series(walk()).with_noise(-1.0, key=jax.random.key(0))
-    assert Series(walk()).with_noise(0.0, key=jax.random.PRNGKey(0)).columns == 3  # the older kind of key
+    old_key = jax.random.PRNGKey(7)  # is taken, too
+    np.testing.assert_array_equal(Series(values).with_noise(0.1, key=old_key).values, first)
 
 
 def test_segments_are_the_stretches_between_gaps():
@@ -260,19 +157,3 @@ def test_the_longest_segment_is_a_series_without_gaps():
     assert Series([1.0, 2.0]).standardise().longest_segment().scaling is not None
     with pytest.raises(ValueError, match=r"every row of .* holds a gap"):
         Series([[1.0, nan], [nan, 2.0]]).longest_segment()
-
-
-def test_embeddings_are_equal_whoever_chose_them():
-    assert Embedding(3, 5) == Embedding(3, 5, chosen_by="mutual information")
-    with pytest.raises(ValueError, match="delay is 0; pass a whole number of at least 1"):
-        Embedding(3, 0)
-    with pytest.raises(ValueError, match=r"dimension is 2.5; pass a whole number .* such as dimension=3"):
-        Embedding(2.5, 1)
-
-
-@pytest.mark.parametrize("shape", [(0,), (0, 0), (0, 3), (3, 0), (0, 0, 0)])
-def test_a_file_without_a_number_is_refused(shape, tmp_path):
-    """(0, 0) was found by atheris."""
-    np.save(tmp_path / "empty.npy", np.zeros(shape))
-    with pytest.raises(ValueError, match=r"shape|array"):
-        read_series(tmp_path / "empty.npy", dt=1.0)

@@ -24,18 +24,6 @@ def test_lorenz_has_its_mean_and_spread():
     np.testing.assert_allclose(values.std(0), [7.93, 9.01, 8.60], atol=0.2)
 
 
-@pytest.mark.parametrize("name", ["lorenz63_train.npy"])
-def test_lorenz_spreads_as_the_published_file(name, request):
-    path = request.config.rootpath.parent / "shared" / "data" / name
-    if not path.exists():
-        pytest.skip("the published file is not here")
-    ours = simulate(Lorenz63(), 50_000, key=jax.random.key(1)).standardise().values
-    theirs = np.load(path)
-    grid = [5, 25, 75, 95]
-    # 5 % noise widens theirs by 0.1 %; the quantiles of 500 units of time wander by about 0.05.
-    np.testing.assert_allclose(np.percentile(ours, grid, axis=0), np.percentile(theirs, grid, axis=0), atol=0.2)
-
-
 @pytest.mark.parametrize(
     ("system", "divergence"),
     [(Lorenz63(), -(10 + 1 + 8 / 3)), (Lorenz96(dimension=7, forcing=5.0), -7.0)],
@@ -145,9 +133,3 @@ def test_the_fast_part_feels_the_clock():
     values = simulate(SlowFastLorenz(), 100_000, key=jax.random.key(0)).values
     high, low = values[values[:, 3] > 0.9, 2].mean(), values[values[:, 3] < -0.9, 2].mean()
     assert high - low == pytest.approx(15.2, abs=2.0)  # the level of z is near rho - 4.4, u is +-0.95 on average
-
-
-def test_without_depth_the_fast_part_is_plain_lorenz():
-    state = jnp.array([1.0, 2.0, 20.0, 0.6, 0.8])
-    slow_fast = SlowFastLorenz(depth=0.0, rho=28.0).vector_field(state)
-    np.testing.assert_allclose(slow_fast[:3], Lorenz63().vector_field(state[:3]), rtol=1e-6)

@@ -41,11 +41,6 @@ def test_windows_are_those_that_a_loop_finds(presence, length):
             window_starts(recordings, length)
 
 
-def test_a_window_never_straddles_two_recordings():
-    starts = window_starts([Series(np.zeros(5)), Series(np.zeros(4))], 3)
-    assert starts.tolist() == [0, 1, 2, 5, 6]
-
-
 def test_a_missing_cell_keeps_no_window_away_and_an_empty_row_does():
     values = np.zeros((8, 2))
     values[3, 1] = np.nan
@@ -63,12 +58,6 @@ def test_the_refusal_has_the_numbers():
     )
     with pytest.raises(ValueError, match=sentence):
         window_starts([Series(values)], 200)
-
-
-@pytest.mark.parametrize("length", [0, 2.0])
-def test_a_window_is_a_whole_number_of_rows(length):
-    with pytest.raises(ValueError, match=f"window is {length}; pass a whole number"):
-        window_starts(Series(np.zeros(5)), length)
 
 
 def test_a_million_rows_with_a_thousand_gaps():
