@@ -92,7 +92,7 @@ def array(
         raise type(problem)(f"{name} is no table of numbers ({problem}); pass rows of equal length") from problem
     if found.dtype.kind == "c":
         raise TypeError(f"{name} holds complex numbers; pass real ones, for example {name}.real")
-    if found.dtype.kind in "mMUS" or not (found.dtype == bool or jnp.issubdtype(found.dtype, jnp.number)):
+    if found.dtype.kind == "m" or not (found.dtype == bool or jnp.issubdtype(found.dtype, jnp.number)):
         raise TypeError(f"{name} holds {found.dtype}; pass an array of real numbers, such as float32")
     if shape is not None and not _fits(found.shape, shape):
         wanted = f"({', '.join(map(str, shape))}{',' * (len(shape) == 1)})"

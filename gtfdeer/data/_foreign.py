@@ -253,7 +253,7 @@ def _read_index(index: Any) -> dict[str, Any]:
         )
     name = str(index.name) if index.name is not None else "index"
     if index.dtype.kind in "fiu":
-        counted = index.dtype.kind != "f" and (np.diff(index) == 1).all()
+        counted = getattr(index, "step", 0) == 1 or (index.dtype.kind != "f" and (np.diff(index) == 1).all())
         return {} if counted else {"index": (name, index.to_numpy(dtype=np.float64, na_value=np.nan))}
     if (seconds := to_seconds(index)) is not None:
         return {"index": (name, seconds), "unit": "s"}

@@ -96,7 +96,7 @@ def read_text(path: Path, columns: Any = None, apart: str | None = None) -> Tabl
         return _no_number(layout.first.number, place, layout.names[place], str(frame.iloc[0, place]), path.name)
 
     table = table_of_frame(frame, refuse)
-    if not text:
+    if not (table.stamps or table.text):
         _refuse_preamble(table.values, path.name)
     return replace(table, notes=notes)
 

@@ -130,7 +130,7 @@ def test_a_clock_may_be_rounded(write):
         ([0, 1, 2, 4.3, 5], "irregular: row 3 comes 2.3 after the one before, the median step is 1; pass resample=1"),
         ([0.0, 0.1, 0.25, 0.3, 0.4], "is irregular: row"),
         ([0, 1, "", 3], "has no number in row 2; write times as numbers or as ISO dates, or pass dt= and columns="),
-        ([0], "has one stamp, which gives no time step"),
+        ([0], "has one stamp and so no step"),
     ],
 )
 def test_a_clock_that_stumbles_is_refused(write, stamps, sentence):
