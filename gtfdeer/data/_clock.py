@@ -86,8 +86,8 @@ def positions(names: Sequence[str], columns: int | str | Sequence[int | str]) ->
     >>> positions(["t", "x", "y"], ["y", 1])
     [2, 1]
     """
-    one = isinstance(columns, str) or not isinstance(columns, Sequence | np.ndarray)
-    names, wanted = list(names), [columns] if one else list(columns)
+    names = list(names)
+    wanted = list(columns) if isinstance(columns, Sequence | np.ndarray) and not isinstance(columns, str) else [columns]
     if not wanted:
         raise ValueError("columns is empty; pass at least one position or name")
     found = []

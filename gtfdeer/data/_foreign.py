@@ -13,7 +13,7 @@ import importlib
 import importlib.util
 import re
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Real
 from pathlib import Path
 from typing import Any
@@ -169,16 +169,16 @@ def from_array(given: Any) -> Tables:
     return _tables(real_numbers(given))
 
 
-def _tables(values: np.ndarray, names: Sequence[str] = (), **about: Any) -> Tables:
+def _tables(values: np.ndarray, labels: Iterable[Any] = (), **about: Any) -> Tables:
     """A table (time, channel), or one for each trial of (trial, time, channel)."""
     values = values[:, None] if values.ndim == 1 else values
-    names = tuple(map(str, names)) or ("",) * (values.shape[-1] if values.ndim else 1)
+    names = tuple(map(str, labels)) or ("",) * (values.shape[-1] if values.ndim else 1)
     return [Table(trial, names, **about) for trial in values] if values.ndim == 3 else Table(values, names, **about)
 
 
 def _stated_rate(facts: Mapping[Any, Any]) -> dict[str, Any]:
     """The step that a rate among named facts gives, in seconds."""
-    plain = {str(k).lower().replace("_", ""): v for k, v in facts.items() if isinstance(v, Real)}
+    plain: dict[str, Any] = {str(k).lower().replace("_", ""): v for k, v in facts.items() if isinstance(v, Real)}
     rate = next((float(plain[name]) for name in RATES if plain.get(name, 0) > 0), None)
     return {"dt": plain.get("dt")} if rate is None else {"dt": 1 / rate, "unit": "s"}
 

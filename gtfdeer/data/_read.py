@@ -88,9 +88,12 @@ def read_series(
     table, found_name = _open(source, columns, field, id)
     settings |= {"unit": "" if rate is None else "s", "id": id}
     name = found_name if name is None else name
-    if isinstance(table, Table) and id is None:
+    if isinstance(table, list):
+        parts = enumerate(table)
+    elif id is None:
         return _build(table, name, **settings)
-    parts = _split(table, id) if isinstance(table, Table) else enumerate(table)
+    else:
+        parts = _split(table, id)
     return [_build(part, f"{name} {label}", **settings) for label, part in parts]
 
 
