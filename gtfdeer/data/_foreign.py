@@ -177,10 +177,17 @@ def _tables(values: np.ndarray, labels: Iterable[Any] = (), **about: Any) -> Tab
 
 
 def _stated_rate(facts: Mapping[Any, Any]) -> dict[str, Any]:
-    """The step that a rate among named facts gives, in seconds."""
-    plain: dict[str, Any] = {str(k).lower().replace("_", ""): v for k, v in facts.items() if isinstance(v, Real)}
-    rate = next((float(plain[name]) for name in RATES if plain.get(name, 0) > 0), None)
-    return {"dt": plain.get("dt")} if rate is None else {"dt": 1 / rate, "unit": "s"}
+    """The step that a rate, in seconds, or a dt among named facts gives; what is no number becomes a note."""
+    plain = {str(name).lower().replace("_", ""): fact for name, fact in facts.items()}
+    rate, dt = next((plain[name] for name in RATES if name in plain), None), plain.get("dt")
+    if isinstance(rate, Real) and float(rate) > 0:
+        return {"dt": 1 / float(rate), "unit": "s"}
+    if isinstance(dt, Real):
+        return {"dt": float(dt)}
+    stated = [fact for fact in (rate, dt) if fact is not None]
+    return {
+        "notes": tuple(f"the sampling is stated as {fact!r}, which is not used; pass rate= or dt=" for fact in stated)
+    }
 
 
 def _stated_times(name: str, stamps: np.ndarray, unit: str = "") -> dict[str, Any]:

@@ -155,6 +155,7 @@ def objects(code):
         xarray = pytest.importorskip("xarray")
         filled = np.where(X[3, 1] == X, -999, X).T
         about = {"dims": ("channel", "time"), "coords": {"time": TIME}, "attrs": {"_FillValue": -999}}
+        found["stated_dataarray"] = xarray.DataArray(X, dims=("time", "channel"), attrs={"fs": "250 Hz"})
         found["filled_dataarray"] = xarray.DataArray(filled, **about)
         found["dataarray"] = xarray.DataArray(X, dims=("time", "channel"), coords={"time": TIME})
     return found
