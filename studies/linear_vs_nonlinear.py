@@ -2,8 +2,8 @@
 
 LRU, S5 and Mamba against a shallow PLRNN, an AL-RNN and a GRU with about as many parameters and about as much training
 time, on the same windows under annealed alpha; beside them a GRU as `gd.fit` trains it by default, with a learned gain
-and Gauss-Newton steps at the end. Time is matched by numbers of updates that were chosen once, so that the same seed gives the
-same table on any machine; `seconds` says what they took on this one.
+and Gauss-Newton steps at the end. Time is matched by numbers of updates that were chosen once, so that the same seed
+gives the same table on any machine; `seconds` says what they took on this one.
 
 The reason that has been given: the closed loop of one linear layer, `h_t = A h_{t-1} + B g(C h_{t-1})`, has the
 Jacobian `A + B g'(C h) C`. Only g' moves with the state, so `J(h) - J(h')` has rank at most N, the observed columns
