@@ -44,16 +44,6 @@ class Reconstruction:
     >>> rec.filter(series).shape, rec.forecast(series, 7).shape, rec.forecast(series, 7, samples=5).shape
     ((500, 3), (7, 3), (5, 7, 3))
 
-    `simulate` as a loop in NumPy:
-
-    >>> p = rec.to_numpy()
-    >>> z, rows = p["first"], []
-    >>> for _ in range(10):
-    ...     z = p["A"] * z + p["W1"] @ np.maximum(p["W2"] @ z + p["h2"], 0) + p["h1"]
-    ...     rows.append(p["std"] * z + p["mean"])
-    >>> bool(np.allclose(rows, rec.simulate(10), rtol=1e-4))
-    True
-
     Attributes:
         model: the trained network; it lives in standardised units.
         scaling: what was done to the data, or None.
@@ -196,7 +186,23 @@ class Reconstruction:
         return values if self.embedding is None else values[..., : values.shape[-1] // self.embedding.dimension]
 
     def to_numpy(self) -> dict[str, np.ndarray]:
-        """Return all that a step of the model needs as arrays; the example of this class is `simulate` with them."""
+        """Return everything that a step of the model needs as arrays: parameters by name, gain, noise, and the scaling.
+
+        With them `simulate` is a loop in NumPy, here for a shallow PLRNN with identity observation:
+
+        >>> import gtfdeer as gd
+        >>> from flax import nnx
+        >>> series = gd.data.simulate(gd.data.Lorenz63(), length=500, key=jax.random.key(0))
+        >>> model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=10, rngs=nnx.Rngs(0))
+        >>> rec = gd.fit(model, series, window=20, updates=50, validations=0, progress=False)
+        >>> p = rec.to_numpy()
+        >>> z, rows = p["first"], []
+        >>> for _ in range(10):
+        ...     z = p["A"] * z + p["W1"] @ np.maximum(p["W2"] @ z + p["h2"], 0) + p["h1"]
+        ...     rows.append(p["std"] * z + p["mean"])
+        >>> bool(np.allclose(rows, rec.simulate(10), rtol=1e-4))
+        True
+        """
         arrays = {name.replace("/", "."): value for name, value in name_parameters(self.model).items()}
         arrays |= {"first": self.first, "dt": np.asarray(self.dt)}
         arrays |= {name: value for name in ("gain", "noise") if (value := getattr(self, name)) is not None}
