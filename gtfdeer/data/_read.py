@@ -26,21 +26,19 @@ from ._text import TEXT_SUFFIXES, read_text
 from ._values import warn_of_far_values
 
 Columns = int | str | Sequence[int | str] | None
-Codes = float | Sequence[float] | None
-Step = float | None
 
 
 def read_series(
     source: Any,
-    dt: Step = None,
+    dt: float | None = None,
     *,
-    rate: Step = None,
+    rate: float | None = None,
     name: str | None = None,
     columns: Columns = None,
     field: str | None = None,
     id: str | None = None,
-    missing: Codes = None,
-    resample: Step = None,
+    missing: float | Sequence[float] | None = None,
+    resample: float | None = None,
     wide: bool = False,
 ) -> Series | Any:  # a list of Series where the source holds several recordings
     """Return the recording in `source` as a `Series`, or the recordings as a list of them.
@@ -98,7 +96,15 @@ def read_series(
 
 
 def _build(
-    table: Table, name: str, dt: Step, columns: Columns, missing: Codes, resample: Step, wide: bool, unit: str, id: Any
+    table: Table,
+    name: str,
+    dt: float | None,
+    columns: Columns,
+    missing: float | Sequence[float] | None,
+    resample: float | None,
+    wide: bool,
+    unit: str,
+    id: Any,
 ) -> Series:
     """Tell clock from data, fill in missing rows, make the series."""
     chosen = None if columns is None else positions(table.names, columns)
@@ -137,7 +143,9 @@ def _build(
     return series if resample is None else series.resample(resample)
 
 
-def _fill_grid(values: np.ndarray, clock: Clock, dt: Step, stated: Step) -> tuple[np.ndarray, Step]:
+def _fill_grid(
+    values: np.ndarray, clock: Clock, dt: float | None, stated: float | None
+) -> tuple[np.ndarray, float | None]:
     """The values with NaN rows where the clock misses some, and its step; a count of rows tells no time."""
     step, rows = place_on_grid(clock.stamps, clock.name)
     if rows is not None:
@@ -155,7 +163,7 @@ def _fill_grid(values: np.ndarray, clock: Clock, dt: Step, stated: Step) -> tupl
     return values, step
 
 
-def _without(values: np.ndarray, missing: Codes) -> np.ndarray:
+def _without(values: np.ndarray, missing: float | Sequence[float] | None) -> np.ndarray:
     """The values with NaN in place of the codes for missing ones."""
     if missing is None:
         return values
@@ -163,7 +171,7 @@ def _without(values: np.ndarray, missing: Codes) -> np.ndarray:
     return np.where(np.isin(values, codes), np.array(np.nan, values.dtype), values)
 
 
-def _step_of(rate: float, dt: Step) -> float:
+def _step_of(rate: float, dt: float | None) -> float:
     step = 1 / real(rate, "rate", above=0, example=250)
     if dt is not None and not np.isclose(dt, step, rtol=1e-6):
         raise ValueError(f"dt={dt} and rate={rate} contradict each other; pass one of them")
