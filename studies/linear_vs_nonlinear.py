@@ -152,5 +152,6 @@ def draw(table: pd.DataFrame) -> Figure:
         line[2].set(
             yscale="log", xlim=(0.5, len(SHARES) + 0.5), xlabel="singular value k", ylabel="share of J's movement"
         )
-    panels[0, 2].legend(fontsize=7.5, ncols=2)
+    panels[0, 2].set_ylim(bottom=3e-6)  # room for the legend
+    panels[0, 2].legend(fontsize=7.5, ncols=2, loc="lower left")
     return sheet
