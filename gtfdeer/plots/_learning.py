@@ -59,6 +59,7 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     _summarise(bottom, iterations, SOLVER)
     top.set_yscale("log")
     middle.set_ylim(-0.05, 1.05)
+    bottom.set_ylim(bottom=0)
     bottom.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     failed = int(np.sum(~np.isfinite(loss)))
     note(top, f"updates without a finite loss, not drawn: {failed}" if failed else "")
