@@ -259,11 +259,8 @@ class Panel:
         named, arrays = pack(plots)
         shown = {"label": label, "columns": columns, "plots": named, "text": next(iter(values), "")}
         with self._canvas.hold_sync():
-            self._canvas.spec, self._canvas.arrays, self._canvas.texts = (
-                {**self._canvas.spec, **shown},
-                arrays,
-                [*texts],
-            )
+            self._canvas.spec = {**self._canvas.spec, **shown}
+            self._canvas.arrays, self._canvas.texts = arrays, [*texts]
             self._canvas.values = {**self._canvas.values, **values}
 
     def _set_frames(self, frames: dict[float, tuple[Any, list[str]]]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
@@ -17,7 +18,7 @@ KEPT = 2  # tasks and compiled programs, at 10 to 30 MB; older ones make room
 _FINE, _COARSE = 1500, 500  # time steps that are sent of the answer at hand, and of those prepared for dragging
 
 
-class SweepPanel(Panel):
+class SweepPanel(Panel, abc.ABC):
     """A forced recurrence, with an alpha to turn: only what the menus say compiles, alpha never does.
 
     The browser draws answers for 62 values of alpha, prepared in the background, while alpha is dragged; when it is let
@@ -70,8 +71,9 @@ class SweepPanel(Panel):
     def _make_solve(self, *asked: Any) -> Callable[[float], Any]:
         return self._program(*asked)
 
+    @abc.abstractmethod
     def _make_program(self, subject: str, length: int) -> Callable[..., Any]:
-        raise NotImplementedError
+        """Return what the menus say, compiled: a function of alpha."""
 
     def _sweep(self, asked: tuple, solve: Callable[[float], Any], stop: Callable[[], bool]) -> None:
         """Answer every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""

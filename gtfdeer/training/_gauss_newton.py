@@ -47,28 +47,33 @@ def polish(
     key_windows, key_signs = jax.random.split(jax.random.fold_in(key, state.update))
     chosen = jax.random.choice(key_windows, starts, (max(1, min(_ROWS, len(values)) // window),))
     x, x_u = cut_windows(values, chosen, window), None if u is None else cut_windows(u, chosen, window)
+    filled, seen = jax.vmap(fill_gaps)(x)
     theta, unravel = ravel_pytree(state.parameters.model)
     gain = config.forcing.alpha(state.forcing) * state.parameters.gain
     dropped = int(_WASHED_OUT * window)
 
-    def errors(x: Array, u: Any, theta: Array) -> Array:
+    def errors(x: Array, seen: Array, u: Any, theta: Array) -> Array:
         """Each divided by the root of their number, so that the sum of squares is the mean."""
         model = nnx.merge(graph, unravel(theta), rest)
 
-        def of_one(x: Array, u: Any) -> Array:
-            _, predicted = predict_rows(model, *fill_gaps(x), gain, u)
-            return jnp.where(jnp.isnan(x), 0, predicted - x)[1 + dropped :]
+        def of_one(x: Array, seen: Array, u: Any) -> Array:
+            _, predicted = predict_rows(model, x, seen, gain, u)
+            return jnp.where(seen > 0, predicted - x, 0)[1 + dropped :]
 
-        seen = jnp.sum(~jnp.isnan(x[:, 1 + dropped :]))
-        return jax.vmap(of_one)(x, u).ravel() / jnp.sqrt(jnp.maximum(seen, 1))
+        count = jnp.sum(seen[:, 1 + dropped :])
+        return jax.vmap(of_one)(x, seen, u).ravel() / jnp.sqrt(jnp.maximum(count, 1))
 
     def error(theta: Array) -> Array:
-        return jnp.sum(errors(x, x_u, theta) ** 2)
+        return jnp.sum(errors(filled, seen, x_u, theta) ** 2)
 
     few = max(1, _ROWS_OF_J // window)
     before, gradient = jax.value_and_grad(error)(theta)
     move = solve_normal_equations(
-        partial(errors, x[:few], None if x_u is None else x_u[:few]), theta, gradient / 2, state.damping, key_signs
+        partial(errors, filled[:few], seen[:few], None if x_u is None else x_u[:few]),
+        theta,
+        gradient / 2,
+        state.damping,
+        key_signs,
     )
     after = error(theta - move)
     better = after < before  # not where anything is not finite

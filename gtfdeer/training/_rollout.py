@@ -44,7 +44,6 @@ def rollout(
     """
     z = model.initial_state(jnp.asarray(start, jnp.float32)) if z is None else z
     return np.concatenate(list(iterate_rollout(model, steps, z, u)))
-    return np.concatenate(list(iterate_rollout(model, steps, z, u)))
 
 
 def iterate_rollout(
