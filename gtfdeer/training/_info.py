@@ -34,7 +34,7 @@ class Info(dict[str, Any]):
 def info() -> Info:
     """Collect "versions", "platform", "device", "cores", "memory available", "float64", and "advice" on the device.
 
-    >>> info()["versions"]["jax"] == jax.__version__
+    >>> "jax" in info()["versions"]
     True
     """
     return Info(
