@@ -166,8 +166,10 @@ def draw(table: pd.DataFrame, device: str) -> Figure:
         for name, rows in stored[(stored.latent_dim == size) & stored.program.isin(here.solver)].groupby("program"):
             seconds = rows[rows.steps >= here.length.min() / 2].groupby("steps").seconds.median()
             ax.plot(seconds.index, seconds, color="#777777", linewidth=0.8, linestyle="--")
-            ax.annotate(f"{name}, 2 CPU cores", (seconds.index[-1], seconds.iloc[-1]), fontsize=7, color="#555555")
+            end = seconds.index[-1], seconds.iloc[-1]
+            ax.annotate(f"{name}, 2 CPU cores", end, (4, -3), "data", "offset points", fontsize=7, color="#555555")
         ax.set(xscale="log", yscale="log", xlabel="time steps T", ylabel="loss and gradient (s)")
+        ax.set_xlim(right=8 * ax.dataLim.x1)  # for the words
         ax.set_title(f"{device}; M = {size}")
         ax.legend(fontsize=7, frameon=False, loc="upper left", bbox_to_anchor=(1, 1))
     return sheet

@@ -139,7 +139,7 @@ def from_object(source: Any) -> Tables | None:
     if hasattr(source, "data_vars"):
         return _from_dataset(source, None, "the Dataset")
     if hasattr(source, "dims") and hasattr(source, "coords"):
-        return _from_dataarray(source)
+        return _from_dataarray(_without_fill(source))
     if hasattr(source, "iloc"):
         return table_of_frame(source if source.ndim == 2 else source.to_frame(source.name or ""))
     if isinstance(source, Mapping):
@@ -315,8 +315,15 @@ def _from_dataset(source: Any, field: str | None, name: str) -> Tables:
     if not wanted or unclear or wanted[0] not in numeric:
         what = f"no array {field!r}" if field else f"{len(numeric)} arrays"
         raise ValueError(f"{name} holds {what}; pass field= one of {', '.join(map(repr, numeric)) or 'none'}")
-    array = source[wanted].to_array().T if len(wanted) > 1 else numeric[wanted[0]]
+    columns = source[wanted].map(_without_fill)
+    array = columns.to_array().T if len(wanted) > 1 else columns[wanted[0]]
     return _from_dataarray(array.assign_attrs(source.attrs | numeric[wanted[0]].attrs))
+
+
+def _without_fill(array: Any) -> Any:
+    """NaN where a variable holds the number that its attributes give for missing values."""
+    codes = np.hstack([array.attrs[name] for name in ("_FillValue", "missing_value") if name in array.attrs] or [[]])
+    return array.where(~array.isin(codes)) if len(codes) else array
 
 
 def _from_dataarray(source: Any) -> Tables:
@@ -332,8 +339,6 @@ def _from_dataarray(source: Any) -> Tables:
     channel = channel or (others[-1] if others else None)
     order = [dim for dim in others if dim != channel] + [time] + ([channel] if channel else [])
     values = real_numbers(source.values).transpose([dims.index(dim) for dim in order])
-    codes = [source.attrs[name] for name in ("_FillValue", "missing_value") if name in source.attrs]
-    values = np.where(np.isin(values, codes), np.array(np.nan, values.dtype), values) if codes else values
     names = coords.get(channel, ()) if channel is not None else [source.name or ""]
     if time not in coords:
         return _tables(values, names, **_stated_rate(source.attrs))

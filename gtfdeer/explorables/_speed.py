@@ -1,7 +1,7 @@
 """SpeedLab: step by step against parallel in time, on this very machine, compile time apart.
 
 The same forced recurrence (a random network on Lorenz-63) is solved by each solver for each length; best of several
-runs after one that compiles. Nothing is quoted: what you see is what this machine did while you watched.
+runs after one that compiles. Faint lines are one NVIDIA H100, measured beforehand (medians, `studies/results/gpu`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ LENGTHS = (100, 1000, 10_000, 100_000)
 SOLVERS = {"Sequential": solvers.Sequential(), "DEER": solvers.DEER(), "Shooting": solvers.Shooting()}
 LOOKS = {"Sequential": ("data", "o"), "DEER": ("error", "D"), "Shooting": ("model", "s")}
 _REPEATS = 5
+_H100 = {  # ms of one solve, M 3, H 50, B 1, alpha 0.2
+    "Sequential": {1000: 6.10, 10_000: 54.2, 100_000: 547.0},
+    "DEER": {1000: 0.83, 10_000: 0.89, 100_000: 1.54},
+    "Shooting": {1000: 2.06, 10_000: 2.95, 100_000: 2.45},
+}
 
 
 @dataclass(frozen=True)
@@ -102,6 +107,8 @@ class SpeedLab(Panel):
             good = [t for t in mine if t.status == "CONVERGED"]
             solving += [line([1e3 * t.seconds for t in good], role, [t.length for t in good], name, marker=marker)]
             compiling += [line([t.compile for t in mine], role, [t.length for t in mine], name, marker=marker)]
+            there = {T: ms for T, ms in _H100[name].items() if self.longest >= T}
+            solving += [line([*there.values()], "ghost", [*there], f"{name}, H100", marker=marker)] if there else []
         length = axis("length T (samples)", (70, 1.5 * self.longest), "log")
         plots = [
             plot(0, 0, length, axis("one solve (ms)", kind="log"), *solving),

@@ -151,6 +151,11 @@ def objects(code):
     if "polars_frame" in code:
         polars = pytest.importorskip("polars")
         found["polars_frame"] = polars.DataFrame({"time": TIME, "x": X[:, 0], "y": X[:, 1]})
+    if "dataset" in code:
+        xarray = pytest.importorskip("xarray")
+        first, second = (np.where(np.arange(T) == row, row, x) for row, x in zip((50, 70), X.T, strict=True))
+        columns = {"x": ("time", first, {"_FillValue": 50}), "y": ("time", second, {"missing_value": 70})}
+        found["filled_dataset"] = xarray.Dataset(columns, coords={"time": TIME})
     if "dataarray" in code:
         xarray = pytest.importorskip("xarray")
         filled = np.where(X[3, 1] == X, -999, X).T
