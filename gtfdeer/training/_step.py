@@ -24,7 +24,7 @@ from flax import nnx
 
 from ..forcing import LearnedGain, fill_gaps
 from ..models import Model, RecurrentModel, predict
-from ..solvers import SUMMED, Sequential, Solution, Solver, Status
+from ..solvers import SUMMED, Auto, Sequential, Solution, Solver, Status
 from ._config import TrainConfig
 from ._devices import shard_batch
 
@@ -177,7 +177,10 @@ def update_parameters(
         (value, (code, iterations, fallback)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
         return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
 
-    (value, _, iterations, _, gradient), retried = solve_with_fallback(config.solver, attempt)
+    solver: Solver = config.solver
+    if isinstance(solver, Auto) and isinstance(solver.choice(config.window - 1, model.latent_dim), Sequential):
+        solver = Sequential()  # which has nothing to fall back on: half the program to compile
+    (value, _, iterations, _, gradient), retried = solve_with_fallback(solver, attempt)
     finite = _is_finite(value, gradient)
     gradient = _freeze_gain(gradient, learns)
     transformation: Any = config.build_optimiser()
