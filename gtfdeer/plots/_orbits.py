@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     Coordinates = list[Float[np.ndarray, " time"]]
 
+_DRAWN = 100_000  # rows, which cover the paper
+
 
 def attractor(
     values: ArrayLike,
@@ -35,7 +37,7 @@ def attractor(
     """Draw an orbit: the first three columns in space, two in the plane, one against its own future.
 
     Call it twice with the same `ax` to lay one orbit over another. The marker is where the orbit ends. The delay of a
-    single column is the time that halves its autocorrelation.
+    single column is the time that halves its autocorrelation. Of a long orbit the first 100,000 rows are drawn.
 
     Args:
         values: (T, N) or (T,), one trajectory.
@@ -136,6 +138,7 @@ def _half_correlation_lag(series: Float[np.ndarray, " time"]) -> int:
 
 def _draw(ax: Any, coordinates: Coordinates, labels: Sequence[str], role: Role) -> None:  # Axes declares no zaxis
     """The orbit, thinner where it is long, and its last finite point; in space few ticks and empty walls."""
+    coordinates = [each[:_DRAWN] for each in coordinates]
     clip: dict[str, Any] = {"axlim_clip": True} if ax.name == "3d" else {}
     ax.plot(*coordinates, **{**role.line(len(coordinates[0])), "linestyle": "-"}, **clip)
     finite = np.flatnonzero(np.isfinite(coordinates).all(axis=0))[-1:]

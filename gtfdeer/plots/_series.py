@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from ._canvas import DATA, INK, MODEL, Role, dress, figure, legend, note
-from ._frames import above_zero, as_pair, as_vector, column_names, common_limits, missing_share
+from ._frames import above_zero, as_pair, as_vector, column_names, common_limits, envelope, missing_share
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -65,9 +65,9 @@ def time_series(
     sheet, panels = _stack_panels([labels[column] for column in chosen], dt, unit, f"time $t$ ({time_unit})")
     for panel, column in zip(panels, chosen, strict=True):
         limits = common_limits(data[:, column], model[:, column])
-        panel.plot(dt * np.arange(len(data)), data[:, column], **DATA.line(len(data)))
+        panel.plot(*envelope(dt * np.arange(len(data)), data[:, column]), **DATA.line(len(data)))
         if generated is not None:
-            panel.plot(dt * np.arange(len(model)), model[:, column], **role.line(len(model)))
+            panel.plot(*envelope(dt * np.arange(len(model)), model[:, column]), **role.line(len(model)))
             missing = missing_share([model[:, column]], [limits])
             note(panel, f"{missing:.1%} of the {role.name} lies outside" if missing > 0 else "")
         panel.set_ylim(*limits)
@@ -195,9 +195,12 @@ def spectra(
 def _draw_spectra(ax: Axes, f: Spectrum, *powers: Spectrum) -> tuple[float, float, float]:
     """Draw data and model as shares; return the frequency up to which the data have power, and limits of the shares."""
     data, model = (above_zero(p / total if (total := np.nansum(p)) > 0 else p) for p in (p[f > 0] for p in powers))
-    ax.plot(f[f > 0], data, **DATA.line())
-    ax.plot(f[f > 0], model, **MODEL.line())
-    visible = slice(0, int(np.searchsorted(np.nancumsum(data), 0.9999)) + 1)
+    end = int(np.searchsorted(np.nancumsum(data), 0.9999)) + 1
+    visible, beyond = slice(0, end), slice(end, None)
+    for power, role in ((data, DATA), (model, MODEL)):
+        parts = [envelope(f[f > 0][part], power[part]) for part in (visible, beyond)]
+        look = role.line() | {"linestyle": role.line(len(power))["linestyle"]}
+        ax.plot(*map(np.concatenate, zip(*parts, strict=True)), **look)
     least = np.nanmin(data[visible])
     lowest = max(least / 100, min(least, np.nanmin(model[visible])))
     return f[f > 0][visible][-1], lowest / 2, 2 * max(np.nanmax(data), np.nanmax(model))
