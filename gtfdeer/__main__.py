@@ -398,7 +398,7 @@ def _build_parser() -> ArgumentParser:
 
     add("demo", "--out", type=gd.training.file_path, default=Path("out/demo"), help="folder for the files (out/demo)")
     add("demo", "--seeds", type=int, default=1, help="repeat with so many seeds, show the median one (1)")
-    add("demo", "--updates", type=int, default=4000, help="training updates (4000); Gauss-Newton steps follow")
+    add("demo", "--updates", type=int, default=3000, help="training updates (3000); Gauss-Newton steps follow")
     add("demo", "--length", type=int, default=100_000, help="time steps of each run (100000)")
     add("demo fit", "--seed", type=int, default=0, help="of first parameters, windows and noise, in a demo of data (0)")
     add("fit", "recordings", nargs="+", metavar="recording", help="one file or several: .csv, .npy, .edf, .mat ...")

@@ -50,6 +50,22 @@ def _filter(graph: Any, parameters: Any, x: Array, gain: Any, u: Any) -> tuple[A
     return predict_rows(nnx.merge(graph, parameters), *fill_gaps(x), gain, u)
 
 
+def filter_windows(
+    model: Model, windows: Float[np.ndarray, "windows time observed"], gain: Any
+) -> tuple[Float[np.ndarray, "windows latent"], Float[np.ndarray, "windows time observed"]]:
+    """Filter stretches side by side; return the state at the end of each, and the predictions."""
+    graph, parameters = nnx.split(model)
+    correction = None if gain is None else jnp.asarray(gain, jnp.float32)
+    states, predicted = _filter_many(graph, parameters, jnp.asarray(windows, jnp.float32), correction)
+    return np.asarray(states), np.asarray(predicted)
+
+
+@partial(jax.jit, static_argnums=0)
+def _filter_many(graph: Any, parameters: Any, windows: Array, gain: Any) -> tuple[Array, Array]:
+    states, predicted = jax.vmap(lambda x: _filter(graph, parameters, x, gain, None))(windows)
+    return states[:, -1], predicted
+
+
 def predict_rows(model: Model, x: Array, seen: Array, gain: Any, u: Any = None) -> tuple[Array, Array]:
     """Return what `filter_series` does, of filled observations; to be traced."""
     first = model.initial_state(x[0])

@@ -83,7 +83,8 @@ def fit(
             needs `input_dim=K`.
         standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
         validations: how often, in the second half of training, free runs are judged against the training data, so that
-            the best moment is kept (`gtfdeer.training._validation`); 0 keeps the last. Not with external inputs.
+            the best moment is kept (`gtfdeer.training._validation`); through Gauss-Newton steps, where there are any,
+            half as often. 0 keeps the last. Not with external inputs.
         polish: Gauss-Newton steps after the updates (`gtfdeer.training._gauss_newton`), each as long as some hundred
             updates; None takes 60 after 1,000 updates or more under a learned gain, else none.
         callbacks: called a few times a second with a `gtfdeer.training.Progress`.

@@ -24,7 +24,7 @@ import numpy as np
 
 from .. import measures
 from ..models import StateSpaceModel
-from ._filter import filter_series, observer_gain, one_step_noise
+from ._filter import filter_windows, observer_gain, one_step_noise
 from ._rollout import rollout_side_by_side
 from ._scores import complete_rows, interpolate
 
@@ -34,16 +34,18 @@ if TYPE_CHECKING:
     from ..models import Model
 
 _MAX_STEPS = 100_000  # of a free run that is compared
+_WARM_UP = 1_000  # rows that find the state in which a run begins, at most
 _MIN_STEPS = 1_000  # of data, below which a free run cannot be compared
-_RUNS, _FEW_RUNS = 16, 5  # free runs of a model, and of a state-space model
+_RUNS, _FEW_RUNS = 16, 5  # free runs of a model, at most, and of a state-space model
+_ALL_STEPS = 800_000  # of all these runs: half as many where they are twice as long
 _TOGETHER = 8  # runs in one program: hardly slower than four, 16 a half (2 CPU cores)
 
 
 class BestCheckpoint:
     """Compares the free runs of a model with the longest gap-free segment of the training data, standardised.
 
-    `validation_steps` are the numbers of updates after which it does, evenly through the second half of training, half
-    of them through the Gauss-Newton steps (`polish`) where there are any.
+    `validation_steps` are the numbers of updates after which it does, evenly through the second half of training; where
+    Gauss-Newton steps follow (`polish`), evenly through these, half as often.
     """
 
     def __init__(
@@ -51,19 +53,22 @@ class BestCheckpoint:
     ) -> None:
         self.reference = reference[:_MAX_STEPS]
         self._rows = complete_rows(self.reference)
-        late = validations // 2 if polish else 0
-        stages = ((updates // 2, updates, validations - late), (updates, updates + polish, late))
-        steps = {end - k * (end - begin) // count for begin, end, count in stages for k in range(count)}
+        begin, end, count = updates // 2, updates, validations
+        if polish:
+            begin, end, count = updates, updates + polish, -(-validations // 2)
+        steps = {end - k * (end - begin) // count for k in range(count)}
         self.validation_steps: set[int] = steps if len(self._rows) >= _MIN_STEPS else set()
 
     def validate(self, model: Model, gain: Any, best: float) -> float:
         """Return the misfit of the worst of many runs, from states evenly through the data, or one over `best`."""
-        gain = observer_gain(model, gain)
-        states, predicted = filter_series(model, self.reference, gain)
-        size = one_step_noise(self.reference, predicted)
+        count = min(_FEW_RUNS if isinstance(model, StateSpaceModel) else _RUNS, _ALL_STEPS // len(self.reference))
+        length = min(_WARM_UP, len(self.reference))
+        ends = np.linspace(length, len(self.reference), count).astype(int)
+        windows = np.stack([self.reference[end - length : end] for end in ends])
+        starts, predicted = filter_windows(model, windows, observer_gain(model, gain))
+        warm = (part[:, length // 2 :].reshape(-1, windows.shape[-1]) for part in (windows, predicted))
+        size = one_step_noise(*warm)
         noise = (size * np.random.default_rng(0).standard_normal(self.reference.shape)).astype(np.float32)
-        count = _FEW_RUNS if isinstance(model, StateSpaceModel) else _RUNS
-        starts = states[:: max(1, len(states) // count)][:count]
         if isinstance(model, StateSpaceModel):  # begins at rest, as in training
             starts = np.asarray([model.initial_state(model.decode(z)) for z in starts])
         worst = 0.0

@@ -7,7 +7,9 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
+from gtfdeer.training._filter import filter_series, filter_windows
 from gtfdeer.training._gauss_newton import solve_normal_equations
+from gtfdeer.training._validation import BestCheckpoint
 
 SETTINGS = {"window": 40, "batch": 8, "updates": 60, "polish": 8, "validations": 4, "progress": False}
 
@@ -67,3 +69,18 @@ def test_gaps_inputs_and_several_recordings_are_taken(series):
 def test_they_need_a_learned_gain(series):
     with pytest.raises(ValueError, match="pass polish=0, or a LearnedGain"):
         gd.fit(network(), series, polish=3, forcing=gd.forcing.Constant(0.2), updates=10)
+
+
+def test_they_are_what_free_runs_choose_among(series, polished):
+    assert BestCheckpoint(series.values, 60, 4, 8).validation_steps == {64, 68}
+    assert BestCheckpoint(series.values, 60, 4).validation_steps == {38, 45, 53, 60}
+    assert polished.update in (64, 68)
+
+
+def test_a_free_run_begins_where_the_filter_ends(series, polished):
+    windows = polished.standardised(series).values[:300].reshape(3, 100, 3)
+    ends, predicted = filter_windows(polished.model, windows, polished.gain)
+    for end, guess, window in zip(ends, predicted, windows, strict=True):
+        states, alone = filter_series(polished.model, window, polished.gain)
+        np.testing.assert_allclose(end, states[-1], atol=1e-5)
+        np.testing.assert_allclose(guess, alone, atol=1e-5)
