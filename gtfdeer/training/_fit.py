@@ -25,6 +25,7 @@ from ._loop import Progress, TrainRun, train
 from ._prepare import (
     check_inputs,
     check_recordings,
+    choose_batch,
     choose_window,
     longest_segment,
     scale_inputs,
@@ -46,7 +47,7 @@ def fit(
     series: Series | Sequence[Series],
     *,
     window: int | None = None,
-    batch: int = 16,
+    batch: int | None = None,
     updates: int = 20_000,
     forcing: Schedule | None = None,
     solver: Solver | None = None,
@@ -69,9 +70,10 @@ def fit(
     Args:
         model: from `gtfdeer.models`. One built without `observed_dim` observes the columns of the series.
         series: a `Series` or a list of them, of any lengths; windows straddle neither ends nor gaps.
-        window: time steps of a training sequence; None takes 200, or half the shortest trial where that is shorter.
-            What stays unused is said in a warning.
-        batch: sequences in an update.
+        window: time steps of a training sequence; None takes 200, more where a column swings slowly (two thirds of the
+            period that halves its power, at most 1,000), and half the shortest trial where that is shorter. What stays
+            unused is said in a warning.
+        batch: sequences in an update; None takes 16, fewer where the default window is longer than 200, at least 4.
         updates: how many.
         forcing: a schedule from `gtfdeer.forcing`; by default `LearnedGain()` for a nonlinear network, `Annealed()` for
             a linear state-space model or one of your own.
@@ -107,9 +109,12 @@ def fit(
     forcing = choose_forcing(model) if forcing is None else forcing
     if polish is None:
         polish = _POLISH if isinstance(forcing, LearnedGain) and updates >= _POLISHED_FROM else 0
+    if window is None:
+        window = choose_window(recordings)
+        batch = choose_batch(window) if batch is None else batch
     config = TrainConfig(
-        window=choose_window(recordings) if window is None else window,
-        batch=batch,
+        window=window,
+        batch=16 if batch is None else batch,
         updates=updates,
         forcing=forcing,
         solver=Auto() if solver is None else solver,

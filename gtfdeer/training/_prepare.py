@@ -16,7 +16,9 @@ from ..models import Model
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-_DEFAULT_WINDOW = 200
+_WINDOWS = 200, 1_000  # the shortest and the longest of long recordings
+_PERIODS = 10  # of a slow rhythm, which a recording has to show before it sets the window
+_STEPS, _LEAST = 3_200, 4  # time steps of an update, and sequences
 _SHORT_SEGMENT = 100  # rows, below which a segment does not shorten the window of all others by itself
 _SHORT_GAP = 50  # rows: a quarter of the default window
 _FEW_ROWS = 1_000  # as `gtfdeer.training._validation`
@@ -56,11 +58,11 @@ def longest_segment(
 
 
 def choose_window(recordings: Sequence[Series]) -> int:
-    """Return the default window: half of the shortest segment, at most 200.
+    """Return the default window: two thirds of the slowest period, from 200 to 1,000; at most half a segment.
 
     Segments that are not worth it, less than a twentieth of all rows together with the shorter ones, are left out.
     """
-    window = _DEFAULT_WINDOW
+    window = int(np.clip(2 / 3 * _find_slowest_period(longest_segment(recordings)[0]), *_WINDOWS))
     while True:
         lengths = sorted(b - a for s in recordings for a, b in segments_between_gaps(s, window // 4))
         kept = np.cumsum(lengths) > 0.05 * sum(lengths)
@@ -68,6 +70,22 @@ def choose_window(recordings: Sequence[Series]) -> int:
         if window <= max(2, shortest // 2):
             return window
         window = max(2, shortest // 2)
+
+
+def choose_batch(window: int) -> int:
+    """Return how many windows of the default length an update has: 16, fewer where they are longer than 200."""
+    return max(_LEAST, min(16, _STEPS // window))
+
+
+def _find_slowest_period(x: Float[np.ndarray, "time observed"]) -> float:
+    """Return the longest period, in steps, that halves the power of a column; 0 where fewer than ten of it are there.
+
+    Noise, which is spread over all frequencies, hardly moves it. (Ours, as its share is: docs/findings.md.)
+    """
+    swings = np.nan_to_num(x - np.nanmean(x, axis=0))
+    power = np.abs(np.fft.rfft(swings, axis=0)) ** 2
+    places = (np.cumsum(power, axis=0) >= power.sum(axis=0) / 2).argmax(axis=0)
+    return float(np.max(len(x) / places[places >= _PERIODS], initial=0))
 
 
 def warn_of_unused(recordings: Sequence[Series], window: int) -> None:

@@ -11,7 +11,7 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer.training import TrainConfig, name_parameters
-from gtfdeer.training._prepare import choose_window, warn_of_unused
+from gtfdeer.training._prepare import choose_batch, choose_window, warn_of_unused
 
 CONSTANT = gd.forcing.Constant(0.5)
 
@@ -269,3 +269,15 @@ def test_double_precision_elsewhere_changes_no_dtype_here(lorenz, kind):
 def test_units_that_rotate_are_trained_and_scored(lorenz):
     model = plrnn(latent_dim=7, observed_dim=3, periods=[10, 1000])
     assert np.isfinite(quick(model, lorenz, updates=2, window=10).score(lorenz.split(0.2)[0]).PE)
+
+
+@pytest.mark.parametrize(
+    ("period", "window", "batch"), [(90, 200, 16), (900, 600, 5), (1900, 1000, 4), (9000, 200, 16)]
+)
+def test_the_default_window_follows_the_slowest_column(period, window, batch):
+    """Ten periods have to be there: 20,000 rows hold two of 9,000."""
+    turns = np.arange(20_000) / np.array([[20], [period]])
+    noisy = np.sin(2 * np.pi * turns).T + 0.2 * np.random.default_rng(0).normal(size=(20_000, 2))
+    chosen = choose_window([gd.data.Series(noisy, dt=1.0)])
+    assert chosen == pytest.approx(window, rel=0.05)
+    assert choose_batch(chosen) == batch
