@@ -240,15 +240,11 @@ class LearnedGain(Schedule):
                     f"gain has shape {gain.shape}; pass {sizes}, one row a latent unit, one column an observed one"
                 )
             return gain
-
-        def build() -> Array:
-            pseudo_inverse = jax.jacfwd(encode)(jnp.zeros(observed))
-            readout = jax.jacfwd(decode)(jnp.zeros(latent))
-            noise = _FREE_GAIN * jax.random.normal(jax.random.key(0), sizes)
-            seen = jnp.dot(pseudo_inverse, jnp.dot(readout, noise, precision="highest"), precision="highest")
-            return _FIRST_GAIN * pseudo_inverse + noise - seen
-
-        return jax.jit(build)()
+        pseudo_inverse = jax.jacfwd(encode)(jnp.zeros(observed))
+        readout = jax.jacfwd(decode)(jnp.zeros(latent))
+        noise = _FREE_GAIN * jax.random.normal(jax.random.key(0), sizes)
+        seen = jnp.dot(pseudo_inverse, jnp.dot(readout, noise, precision="highest"), precision="highest")
+        return _FIRST_GAIN * pseudo_inverse + noise - seen
 
 
 _FIRST_GAIN, _FREE_GAIN = 0.5, 0.02  # ours: observed units half corrected, the others hardly

@@ -98,7 +98,9 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
                 f"forcing is a LearnedGain but {type(model).__name__} has its gain in its own transition; leave "
                 "forcing out, or pass a nonlinear network such as gtfdeer.models.ShallowPLRNN(latent_dim=3, ...)"
             )
-        gain = config.forcing.first_gain(model.encode, model.decode, (model.latent_dim, model.observed_dim))
+        sizes = model.latent_dim, model.observed_dim
+        given = config.forcing.gain is not None
+        gain = config.forcing.first_gain(model.encode, model.decode, sizes) if given else _first_gain(*nnx.split(model))
     parameters = Parameters(nnx.split(model, nnx.Param, ...)[1], gain)
     best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
     transformation: Any = config.build_optimiser()
@@ -107,6 +109,12 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
         parameters, optimiser, config.forcing.start(), jnp.asarray(0), jnp.asarray(0), best, jnp.asarray(_DAMPING)
     )
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
+
+
+@partial(jax.jit, static_argnums=0)  # one program in place of forty
+def _first_gain(graph: Any, state: Any) -> Array:
+    model = nnx.merge(graph, state)
+    return LearnedGain().first_gain(model.encode, model.decode, (model.latent_dim, model.observed_dim))
 
 
 def recorded(config: TrainConfig) -> tuple[str, ...]:
