@@ -194,13 +194,14 @@ def spectra(
 
 def _draw_spectra(ax: Axes, f: Spectrum, *powers: Spectrum) -> tuple[float, float, float]:
     """Draw data and model as shares; return the frequency up to which the data have power, and limits of the shares."""
-    data, model = (above_zero(p / total if (total := np.nansum(p)) > 0 else p) for p in (p[f > 0] for p in powers))
+    moves, f = f > 0, f[f > 0]
+    data, model = (above_zero(p / total if (total := np.nansum(p)) > 0 else p) for p in (p[moves] for p in powers))
     end = int(np.searchsorted(np.nancumsum(data), 0.9999)) + 1
     visible, beyond = slice(0, end), slice(end, None)
     for power, role in ((data, DATA), (model, MODEL)):
-        parts = [envelope(f[f > 0][part], power[part]) for part in (visible, beyond)]
+        parts = [envelope(f[part], power[part]) for part in (visible, beyond)]
         look = role.line() | {"linestyle": role.line(len(power))["linestyle"]}
         ax.plot(*map(np.concatenate, zip(*parts, strict=True)), **look)
     least = np.nanmin(data[visible])
     lowest = max(least / 100, min(least, np.nanmin(model[visible])))
-    return f[f > 0][visible][-1], lowest / 2, 2 * max(np.nanmax(data), np.nanmax(model))
+    return f[visible][-1], lowest / 2, 2 * max(np.nanmax(data), np.nanmax(model))

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 
 from .._checks import whole
 from ._base import Problem, Solver, SolverResult, check_cap, largest, tolerance_for
@@ -36,7 +35,6 @@ from ._shooting import Shooting
 from .scan import this_device
 
 if TYPE_CHECKING:
-    from jax.typing import DTypeLike
     from jaxtyping import Array, Float, PyTree
 
 __all__ = ["Auto", "choose"]
@@ -44,14 +42,14 @@ __all__ = ["Auto", "choose"]
 
 @dataclass(frozen=True)
 class Auto(Solver):
-    """Choose by device, length, latent dimension and memory; fall back on `Sequential` where the choice fails.
+    """Choose by device, length, latent dimension and batch; fall back on `Sequential` where the choice fails.
 
     Args:
         tol: as in the other solvers; `None`: 1e-5 in float32, 1e-10 in float64.
         max_iterations: after how many iterations or sweeps it gives up and goes step by step.
-        batch: how many trajectories are solved at once by `vmap`, for the memory they take; `gtfdeer.fit` sets it.
+        batch: how many trajectories are solved at once by `vmap`; `gtfdeer.fit` sets it.
 
-    >>> import gtfdeer as gd
+    >>> import gtfdeer as gd, jax.numpy as jnp
     >>> solution = gd.solve(lambda z, u: 3.9 * z * (1 - z), jnp.full(1, 0.3), jnp.zeros((5000, 0)), solver=Auto())
     >>> solution.status.name, bool(solution.fallback)  # chaotic and not forced: only step by step can it be solved
     ('CONVERGED', True)
@@ -67,7 +65,7 @@ class Auto(Solver):
 
     def run(self, problem: Problem, guess: Float[Array, "time latent"]) -> SolverResult:
         length, latent_dim = guess.shape
-        chosen = self.choice(length, latent_dim, guess.dtype)
+        chosen = self.choice(length, latent_dim)
         result = chosen.run(problem, guess)
         if isinstance(chosen, Sequential):
             return result
@@ -83,15 +81,15 @@ class Auto(Solver):
 
     def gradient(self, problem: Problem, result: SolverResult, cotangents: Array) -> tuple[PyTree, Array, PyTree]:
         length, latent_dim = cotangents.shape
-        return self.choice(length, latent_dim, cotangents.dtype).gradient(problem, result, cotangents)
+        return self.choice(length, latent_dim).gradient(problem, result, cotangents)
 
     def differentiates_scan(self, length: int, latent_dim: int, dtype: Any) -> bool:
-        return self.choice(length, latent_dim, dtype).differentiates_scan(length, latent_dim, dtype)
+        return self.choice(length, latent_dim).differentiates_scan(length, latent_dim, dtype)
 
     def tolerance(self, dtype: Any) -> float:
         return tolerance_for(self.tol, dtype)
 
-    def choice(self, length: int, latent_dim: int, dtype: DTypeLike = jnp.float32) -> Solver:
+    def choice(self, length: int, latent_dim: int) -> Solver:
         """The solver that this device is given for `length` steps of `latent_dim` units."""
         sizes = {"length": length, "latent_dim": latent_dim, "batch": self.batch}
         return choose(this_device().platform, self.tol, self.max_iterations, **sizes)

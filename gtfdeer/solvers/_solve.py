@@ -162,7 +162,7 @@ def iterates(
     found, falls_back = [guess], isinstance(solver, Auto)
     if isinstance(solver, Auto):
         length, latent_dim = guess.shape
-        solver = solver.choice(length, latent_dim, guess.dtype)
+        solver = solver.choice(length, latent_dim)
     if isinstance(solver, Iterative):
         init, step = jax.jit(solver.init), jax.jit(solver.step)
         state: Any = init(problem, guess)

@@ -55,7 +55,7 @@ class TrainConfig:
             )
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
-        if isinstance(self.solver, Auto):  # it needs the batch size to estimate memory
+        if isinstance(self.solver, Auto):  # the batch is part of its rules
             checked["solver"] = replace(self.solver, batch=checked["batch"])
         for name, value in checked.items():
             object.__setattr__(self, name, value)

@@ -35,7 +35,7 @@ _EXPONENT_STARTS, _EXPONENT_PERIODS = 8, 500  # orbits, and oscillations of the 
 _EXPONENT_STEPS = 50_000, 5_000_000  # the fewest and the most that they take together
 _VALID_STARTS, _HORIZON = 20, 5_000  # forecasts, and their longest length
 _SHORTEST = 100  # steps of a trial that is scored
-_WARM_UP = 1_000  # rows that the filter takes to find units that are not observed, at most
+WARM_UP = 1_000  # rows that the filter takes to find units that are not observed, at most
 _MAX_OUTSIDE = 0.05  # share of generated points, beyond that of true ones, above which the table says so (ours)
 
 
@@ -161,7 +161,7 @@ def score_model(
 
 
 def _warm_up(rows: np.ndarray) -> int:
-    return min(_WARM_UP, len(rows) // 10)
+    return min(WARM_UP, len(rows) // 10)
 
 
 def _compare_spaces(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:

@@ -26,7 +26,7 @@ from .. import measures
 from ..models import StateSpaceModel
 from ._filter import filter_windows, observer_gain, one_step_noise
 from ._rollout import rollout_side_by_side
-from ._scores import complete_rows, interpolate
+from ._scores import WARM_UP, complete_rows, interpolate
 
 if TYPE_CHECKING:
     from jaxtyping import Float
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from ..models import Model
 
 _MAX_STEPS = 100_000  # of a free run that is compared
-_WARM_UP = 1_000  # rows that find the state in which a run begins, at most
 _MIN_STEPS = 1_000  # of data, below which a free run cannot be compared
 _RUNS, _FEW_RUNS = 16, 5  # free runs of a model, at most, and of a state-space model
 _ALL_STEPS = 800_000  # of all these runs: half as many where they are twice as long
@@ -62,7 +61,7 @@ class BestCheckpoint:
     def validate(self, model: Model, gain: Any, best: float) -> float:
         """Return the misfit of the worst of many runs, from states evenly through the data, or one over `best`."""
         count = min(_FEW_RUNS if isinstance(model, StateSpaceModel) else _RUNS, _ALL_STEPS // len(self.reference))
-        length = min(_WARM_UP, len(self.reference))
+        length = min(WARM_UP, len(self.reference))
         ends = np.linspace(length, len(self.reference), count).astype(int)
         windows = np.stack([self.reference[end - length : end] for end in ends])
         starts, predicted = filter_windows(model, windows, observer_gain(model, gain))
