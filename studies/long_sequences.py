@@ -1,23 +1,24 @@
 """Does training on longer sequences help, where time scales are slow and where they are not?
 
 Every update sees the same number of time steps, as many short sequences or a few long ones, and the number of updates
-is the same: only T differs. Slow systems whose period is known: the bursting neuron, sampled finely; Lorenz-63 whose
-rho swings with a clock that is hidden from the model, once in 2,000 samples and once in 10,000; the beat of the shipped
+is the same: only T differs. Slow systems whose period is known: Lorenz-63 whose rho swings with a clock that is hidden
+from the model, once in 2,000 samples and once in 10,000; the bursting neuron, sampled finely; the beat of the shipped
 heart. And Lorenz-63 without a slow rhythm, which is held against a band of 10 units of time. The neuron's slow variable
 is observed with the others, so that it asks for no memory; the clock's level shows in what is observed.
 
-Under forcing alpha the gradient remembers about 1 / alpha steps, 50 at the end of the default schedule: long sequences
-can only pay through units that are not forced, or with little forcing. Hence the settings that are compared:
-
-    3 free units    clipped shallow PLRNN, M = N + 3, 3 units never forced; alpha annealed from 1 to 0.02
+    rotations       clipped shallow PLRNN, M = N + 8: the free units begin as four slow rotations, of 100 samples to
+                    three times the slow period; a learned gain; 40 Gauss-Newton steps at the end
+    GRU             16 units, the same gain and steps
+    3 free units    clipped shallow PLRNN, M = N + 3, 3 units never forced; alpha annealed from 1 to 0.02: the gradient
+                    remembers about 50 steps, but through the units that are not forced
     adaptive        the same with `Adaptive` forcing
     alpha 0.1       the same with constant forcing
     all forced      clipped shallow PLRNN, M = N: no unit remembers beyond forcing; annealed to 0.02
-    S5              a linear recurrence, which is fed the data
+    S5, LRU         linear recurrences (LRU: one layer), which are fed the data
 
-(clipped, because plain ones left all bounds within a dozen updates on the neuron). Beside D_stsp and D_H two measures
-of the slow rhythm itself, `low_frequency_error` and `gd.measures.interval_error`; columns `floor_` hold the same of a
-second exact run. Full: 30 trainings for each of 5 seeds, 6 more for the slow clock, half a minute to a minute each.
+(clipped, because plain ones left all bounds within a dozen updates on the neuron). Beside D_stsp and D_H three measures
+of the slow rhythm itself, `low_frequency_error`, `band_amplitude` and `gd.measures.interval_error`; columns `floor_`
+hold the same of a second exact run. One to two minutes a run under a learned gain, half of that elsewhere.
 """
 
 from __future__ import annotations
@@ -28,11 +29,12 @@ from typing import TYPE_CHECKING, NamedTuple
 import jax
 import numpy as np
 import pandas as pd
+from flax import nnx
 
 import gtfdeer as gd
 
 from .common import build, compare, medians, record, train
-from .rhythm import low_frequency_error, steepness
+from .rhythm import band_amplitude, low_frequency_error, steepness
 from .sweep import Run
 
 if TYPE_CHECKING:
@@ -78,45 +80,79 @@ SYSTEMS = {
     CONTROL: Slow(gd.data.Lorenz63(), 10.0, 0.01),
 }
 FORCINGS = {
+    "learned gain": gd.forcing.LearnedGain(),
     "annealed to 0.02": gd.forcing.Annealed(last=0.02),
     "adaptive": gd.forcing.Adaptive(),
     "constant 0.1": gd.forcing.Constant(0.1),
     "not used": gd.forcing.Constant(1.0),
 }
+
+
+class Setting(NamedTuple):
+    """A family, its parameters and forcing, and how it is trained: 20,000 time steps an update in the full setting."""
+
+    family: str
+    forcing: str
+    parameters: int
+    updates: int = 2000
+    polish: int = 0
+    validations: int = 4
+
+
 SETTINGS = {
-    "3 free units": ("clipped + 3 units", "annealed to 0.02"),
-    "adaptive": ("clipped + 3 units", "adaptive"),
-    "alpha 0.1": ("clipped + 3 units", "constant 0.1"),
-    "all forced": ("clipped", "annealed to 0.02"),
-    "S5": ("S5", "not used"),
+    "rotations": Setting("rotations", "learned gain", 1900, 1000, 40, 12),
+    "GRU": Setting("GRU", "learned gain", 874, 1000, 40, 12),
+    "3 free units": Setting("clipped + 3 units", "annealed to 0.02", 800),
+    "adaptive": Setting("clipped + 3 units", "adaptive", 800),
+    "alpha 0.1": Setting("clipped + 3 units", "constant 0.1", 800),
+    "all forced": Setting("clipped", "annealed to 0.02", 800),
+    "S5": Setting("S5", "not used", 800),
+    "LRU": Setting("LRU, one layer", "not used", 1900),
 }
-COLOURS = dict(zip(SETTINGS, ("#D55E00", "#CC79A7", "#E69F00", "#009E73", "#0072B2"), strict=True))  # Okabe and Ito
-MARKERS = dict(zip(SETTINGS, "svP^D", strict=True))
+COLOURS = dict(
+    zip(SETTINGS, ("#D55E00", "#CC79A7", "#E69F00", "#999999", "#F0E442", "#009E73", "#0072B2", "#56B4E9"), strict=True)
+)  # Okabe and Ito
+MARKERS = dict(zip(SETTINGS, "so^vPXDd", strict=True))
+WINDOWS, FEWER, STEPS = (100, 300, 1000, 3000, 10_000, 20_000), (100, 2000, 20_000), 20_000
+CLOCKS = ("Lorenz-63, hidden clock", "Lorenz-63, hidden slow clock")
+PLAN = [
+    (CLOCKS[0], "rotations", WINDOWS),
+    (NEURON, "rotations", (100, 1000, 20_000)),
+    (NEURON, "GRU", (100, 1000, 20_000)),
+    (CLOCKS[1], "rotations", (100, 1000, 10_000, 20_000)),
+    (CLOCKS[0], "LRU", (100, 1000, 20_000)),
+    (CLOCKS[0], "GRU", (100, 1000, 10_000)),
+    *((system, setting, FEWER) for system in SYSTEMS for setting in ("3 free units", "S5")),
+    *((NEURON, setting, (100, 20_000)) for setting in ("adaptive", "alpha 0.1", "all forced")),
+]
+"""Systems, settings and lengths in the full study."""
+SMALL = [
+    (system, setting, (100, 1600))
+    for system, settings in ((NEURON, ("3 free units", "S5", "all forced")), (CONTROL, ("3 free units", "S5")))
+    for setting in settings
+]
 
 
 def plan(full: bool, seed: int) -> list[Run]:
-    """Every system with free units and with S5; other ways to force, on the neuron, at the shortest and longest T."""
-    windows = (100, 2000, 20_000) if full else (100, 1600)
-    updates, validations, parameters = (2000, 4, 800) if full else (1000, 3, 600)
-    others = ("adaptive", "alpha 0.1", "all forced") if full else ("all forced",)
+    """Every system, setting and length of `PLAN`, with the same number of time steps at every length."""
     return [
         {
             "seed": seed,
-            "system": name,
-            "dt": slow.dt if full or name != NEURON else 0.5,
+            "system": system,
+            "dt": SYSTEMS[system].dt if full or system != NEURON else 0.5,
             "setting": setting,
             "window": window,
-            "batch": windows[-1] // window,
-            "updates": updates,
+            "batch": (STEPS if full else windows[-1]) // window,
+            "updates": SETTINGS[setting].updates if full else 1000,
+            "polish": SETTINGS[setting].polish,
             "learning_rate": 1e-2,
-            "validations": validations,
-            "parameters": parameters,
-            "length": slow.length if full else 10_000,
+            "validations": SETTINGS[setting].validations if full else 3,
+            "parameters": SETTINGS[setting].parameters if full else 600,
+            "length": SYSTEMS[system].length if full else 10_000,
         }
-        for name, slow in SYSTEMS.items()
-        if seed < slow.seeds and (full or name in (NEURON, CONTROL))
-        for setting in ("3 free units", "S5", *(others if name == NEURON else ()))
-        for window in (windows if setting not in others else (windows[0], windows[-1]))
+        for system, setting, windows in (PLAN if full else SMALL)
+        if seed < SYSTEMS[system].seeds or setting == "rotations"
+        for window in windows
     ]
 
 
@@ -128,6 +164,7 @@ def measure(
     window: int,
     batch: int,
     updates: int,
+    polish: int,
     learning_rate: float,
     validations: int,
     parameters: int,
@@ -136,13 +173,14 @@ def measure(
     """Train on sequences of this length, run freely, and judge the free run and its rhythm."""
     slow = SYSTEMS[system]
     runs = record(slow.system, length, dt, seed, slow.columns)
-    family, schedule = SETTINGS[setting]
+    family, schedule = SETTINGS[setting].family, SETTINGS[setting].forcing
     rec = train(
-        build(family, parameters, runs.train.columns, seed),
+        _build(family, parameters, runs.train.columns, seed, slow.period / dt),
         runs.train,
         window=window,
         batch=batch,
         updates=updates,
+        polish=polish,
         learning_rate=learning_rate,
         forcing=FORCINGS[schedule],
         validations=validations,
@@ -155,11 +193,26 @@ def measure(
         **_judge(*gd.training.rollout_for_comparison(rec.model, test), slow, dt),
         **{f"floor_{name}": value for name, value in floor.items()},
         "alpha": float(rec.history["alpha"][-1]),
+        "iterations": int(np.max(rec.history["iterations"])),
         "sequential": float(np.mean(rec.history["retried"])),
         "skipped": int(rec.history["skipped"].sum()),
         "kept": rec.update,
         "ending": "finished" if rec.ending == "finished" else "not finite",
     }
+
+
+def _build(family: str, parameters: int, columns: int, seed: int, period: float) -> gd.models.Model:
+    """A model of this family; free units as rotations where it is named after them."""
+    if family != "rotations":
+        return build(family, parameters, columns, seed)
+    return gd.models.matched(
+        gd.models.ClippedShallowPLRNN,
+        parameters,
+        latent_dim=columns + 8,
+        observed_dim=columns,
+        periods=(100, 3 * period),
+        rngs=nnx.Rngs(seed),
+    )
 
 
 def _judge(reference: np.ndarray, generated: np.ndarray, slow: Slow, dt: float) -> Run:
@@ -168,6 +221,7 @@ def _judge(reference: np.ndarray, generated: np.ndarray, slow: Slow, dt: float) 
     return {
         **compare(reference, generated),
         "low_frequency": low_frequency_error(reference, generated, period),
+        "amplitude": band_amplitude(reference, generated, period),
         "interval": gd.measures.interval_error(true, found, period, slow.band),
     }
 

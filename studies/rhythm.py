@@ -3,7 +3,11 @@
     low-frequency error   Hellinger distance of the spectra below 4 / period, smoothed over a fifth of 1 / period,
                           each divided by the whole power of its series: energy that should be slow and is not, counts
 
-0 for equal series, at most 1. Ours: the reference sources define no such measure.
+0 for equal series, at most 1.
+
+    band amplitude        root of the power between half and three halves of 1 / period, divided by the true one's
+
+1 for equal series, 0 where the rhythm is missing. Ours: the reference sources define no such measures.
 """
 
 from __future__ import annotations
@@ -32,6 +36,30 @@ def low_frequency_error(reference: np.ndarray, generated: np.ndarray, period: fl
         return 1.0
     f, g = (_band(np.asarray(x, np.float64), period) for x in (reference, generated))
     return float(np.mean(np.sqrt(0.5 * np.sum((np.sqrt(f) - np.sqrt(g)) ** 2, axis=0))))
+
+
+def band_amplitude(reference: np.ndarray, generated: np.ndarray, period: float) -> float:
+    """How large the slow rhythm is in a free run, as a share of the true one, averaged over columns; NaN if not finite.
+
+    Args:
+        reference: `(T, N)`.
+        generated: `(T, N)`, of the same length.
+        period: of the slow rhythm, in samples.
+
+    Examples:
+        >>> t = np.arange(4000.0)[:, None]
+        >>> round(band_amplitude(np.sin(t / 60), 0.5 * np.sin(t / 60), period=377.0), 3)
+        0.5
+    """
+    if not np.isfinite(generated).all():
+        return np.nan
+    frequency = np.fft.rfftfreq(len(reference)) * period
+    inside = (frequency > 0.5) & (frequency < 1.5)
+    true, found = (
+        np.sqrt(np.sum(np.abs(np.fft.rfft(x - x.mean(axis=0), axis=0)[inside]) ** 2, axis=0))
+        for x in (np.asarray(reference, np.float64), np.asarray(generated, np.float64))
+    )
+    return float(np.mean(found / true))
 
 
 def steepness(values: np.ndarray) -> np.ndarray:

@@ -194,9 +194,10 @@ def _rises(column: Float[np.ndarray, " time"], fewest: int = 4 * FEWEST) -> bool
 
 
 def _counts_evenly(column: Float[np.ndarray, " time"]) -> bool:
-    stamps = column.astype(np.float64)
-    rows = np.arange(len(stamps))
-    return _rises(column, FEWEST) and _fits(stamps, (stamps[-1] - stamps[0]) / rows[-1], rows)
+    if not _rises(column, FEWEST):
+        return False
+    stamps, rows = column.astype(np.float64), np.arange(len(column))
+    return _fits(stamps, (stamps[-1] - stamps[0]) / rows[-1], rows)
 
 
 def place_on_grid(stamps: Float[np.ndarray, " time"], name: str) -> tuple[float, Int[np.ndarray, " time"] | None]:
