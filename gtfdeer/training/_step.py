@@ -5,7 +5,8 @@
 x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). A missing cell forces nothing and counts no
 error. A learned gain K (`gtfdeer.forcing.LearnedGain`) is trained by the same loss, until it is frozen. Where a solve
 fails, or loss or gradient are not finite, the same update is computed again by `Sequential`. One that is not finite
-even then is not applied. Both are counted.
+even then is not applied. Both are counted. After k failures in a row what `Auto` chose is tried at every 2^k-th update
+only (at most every 64th), and the others go to `Sequential` at once.
 
 An update depends on the state before it and on its number, never on how many share a loop: the result does not depend
 on the speed of the machine.
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from jaxtyping import Array, Bool, Float, Int, PyTree
 
 CAPACITY = 256  # most updates in one compiled loop
+_LONGEST_REST = 6  # failed solves in a row after which `Auto`'s choice is tried at every 64th update
 MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
 COUNTED = ("retried", "skipped")
 _DAMPING = 1e-2  # of the first Gauss-Newton step
@@ -76,6 +78,7 @@ class TrainState(NamedTuple):
         parameters, optimiser, forcing: the states of model, optimiser and forcing schedule.
         update: how many updates are done.
         failures: updates in a row that were not finite.
+        unsolved: solves in a row that failed, by the solver that was tried.
         best: the best model so far.
         damping: mu of the Gauss-Newton steps (`gtfdeer.training._gauss_newton`).
     """
@@ -85,6 +88,7 @@ class TrainState(NamedTuple):
     forcing: PyTree
     update: Int[Array, ""]
     failures: Int[Array, ""]
+    unsolved: Int[Array, ""]
     best: Best
     damping: Float[Array, ""]
 
@@ -105,9 +109,9 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
     best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
     transformation: Any = config.build_optimiser()
     optimiser = transformation.init(parameters)
-    state = TrainState(
-        parameters, optimiser, config.forcing.start(), jnp.asarray(0), jnp.asarray(0), best, jnp.asarray(_DAMPING)
-    )
+    none = jnp.asarray(0)
+    damping = jnp.asarray(_DAMPING)
+    state = TrainState(parameters, optimiser, config.forcing.start(), none, none, none, best, damping)
     return jax.tree.map(lambda x: jnp.asarray(x, x.dtype), state)
 
 
@@ -182,13 +186,15 @@ def update_parameters(
 
     def attempt(solver: Solver) -> tuple:
         loss = partial(_loss, graph, rest, x, x_in, seen, x_u, alpha, solver)
-        (value, (code, iterations, fallback)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
-        return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), jnp.any(fallback), gradient
+        (value, (code, iterations)), gradient = jax.value_and_grad(loss, has_aux=True)(state.parameters)
+        return value, jnp.all(code == Status.CONVERGED), jnp.max(iterations), gradient
 
-    solver: Solver = config.solver
-    if isinstance(solver, Auto) and isinstance(solver.choice(config.window - 1, model.latent_dim), Sequential):
-        solver = Sequential()  # which has nothing to fall back on: half the program to compile
-    (value, _, iterations, _, gradient), retried = solve_with_fallback(solver, attempt)
+    solver, tried = config.solver, jnp.asarray(True)
+    if isinstance(solver, Auto):
+        solver = solver.choice(config.window - 1, model.latent_dim)
+        tried = state.update % 2 ** jnp.minimum(state.unsolved, _LONGEST_REST) == 0
+    (value, _, iterations, gradient), retried = solve_with_fallback(solver, attempt, tried)
+    unsolved = jnp.where(tried, jnp.where(retried, state.unsolved + 1, 0), state.unsolved)
     finite = _is_finite(value, gradient)
     gradient = _freeze_gain(gradient, learns)
     transformation: Any = config.build_optimiser()
@@ -206,21 +212,24 @@ def update_parameters(
         record["gain"] = alpha * jnp.linalg.norm(parameters.gain, 2)
     record |= {"retried": retried, "skipped": ~finite}
     failures = jnp.where(finite, 0, state.failures + 1)
-    after = TrainState(parameters, optimiser, forcing, state.update + 1, failures, state.best, state.damping)
+    after = TrainState(parameters, optimiser, forcing, state.update + 1, failures, unsolved, state.best, state.damping)
     return after, record
 
 
-def solve_with_fallback(solver: Solver, attempt: Callable[[Solver], tuple]) -> tuple[tuple, Bool[Array, ""]]:
-    """Return the outcome `(loss, converged, iterations, fallback, gradient)` of `solver` or, if it fails, `Sequential`.
+def solve_with_fallback(
+    solver: Solver, attempt: Callable[[Solver], tuple], tried: Any = True
+) -> tuple[tuple, Bool[Array, ""]]:
+    """Return the outcome `(loss, converged, iterations, gradient)` of `solver` or, if it fails, of `Sequential`.
 
-    Beside it, whether a second attempt was needed, be it here or inside `Auto`.
+    Beside it, whether it failed. Where it is not even `tried`, `Sequential` does it at once.
     """
-    outcome = attempt(solver)
-    value, converged, _, retried, gradient = outcome
     if isinstance(solver, Sequential):
-        return outcome, retried
+        return attempt(solver), jnp.asarray(False)
+    untried = jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), jax.eval_shape(partial(attempt, solver)))
+    outcome = jax.lax.cond(tried, partial(attempt, solver), lambda: untried)
+    value, converged, _, gradient = outcome
     failed = ~converged | ~_is_finite(value, gradient)
-    return jax.lax.cond(failed, partial(attempt, Sequential()), lambda: outcome), retried | failed
+    return jax.lax.cond(failed, partial(attempt, Sequential()), lambda: outcome), tried & failed
 
 
 def _is_finite(*trees: PyTree) -> Bool[Array, ""]:
@@ -234,7 +243,7 @@ def _freeze_gain(parameters: Parameters, learns: Any) -> Parameters:
 
 def _loss(
     graph, rest, x, x_in, seen, u, alpha, solver: Solver, parameters: Parameters
-) -> tuple[Array, tuple[Array, Array, Array]]:
+) -> tuple[Array, tuple[Array, Array]]:
     model = nnx.merge(graph, parameters.model, rest)
 
     def predict_window(x: Array, seen: Array | None, u: Any) -> tuple[Array, Solution]:
@@ -246,7 +255,7 @@ def _loss(
         loss = jnp.sum(jnp.where(jnp.isnan(x[:, 1:]), 0, error) ** 2) / jnp.maximum(jnp.sum(seen[:, 1:]), 1)
     else:
         loss = jnp.mean(error**2)
-    return loss, (solution.code, solution.iterations, solution.fallback)
+    return loss, (solution.code, solution.iterations)
 
 
 def cut_windows(series: Array, starts: Int[Array, " batch"], window: int) -> Array:

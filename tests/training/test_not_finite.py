@@ -63,7 +63,7 @@ def test_the_losses_tell_which_ones_and_what_is_learned_is_finite(standings):
 
 
 def outcome(converged, loss):
-    return jnp.asarray(loss), jnp.asarray(converged), jnp.asarray(1), jnp.asarray(False), {"W": jnp.asarray(loss)}
+    return jnp.asarray(loss), jnp.asarray(converged), jnp.asarray(1), {"W": jnp.asarray(loss)}
 
 
 @pytest.mark.parametrize("succeeds", [DEER, Sequential, None])
