@@ -245,5 +245,11 @@ def draw(table: pd.DataFrame) -> Figure:
         below.set(yscale="log", xlabel="training sequence T (samples)")
     panels[0, 0].set_ylabel("low-frequency error")
     panels[1, 0].set_ylabel("D_stsp (dashed: a second exact run)")
-    sheet.legend(*panels[0, systems.index(NEURON)].get_legend_handles_labels(), loc="outside upper center", ncols=5)
+    shown = {label: line for ax in panels[0] for line, label in zip(*ax.get_legend_handles_labels(), strict=True)}
+    sheet.legend(
+        [shown[name] for name in SETTINGS if name in shown],
+        [name for name in SETTINGS if name in shown],
+        loc="outside upper center",
+        ncols=8,
+    )
     return sheet

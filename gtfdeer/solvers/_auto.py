@@ -15,7 +15,8 @@ whole update of `gd.fit` with it at T 200, B 16 took 1.6 and 7.3, and 7.5 step b
 
 How fast the map forgets is seen while solving: `Shooting` corrects its windows by Newton's method where plain sweeps
 crawl. Where the chosen solver itself does not converge (the last residuals of Newton's method, the
-edges of the windows), the answer is computed step by step, and `Solution.fallback` says so.
+edges of the windows), the answer is computed step by step, and `Solution.fallback` says so. `gd.fit` takes the choice
+alone and looks at how the last updates went (`gtfdeer.training._step`).
 Gradients come from the chosen solver, and are exact for any trajectory.
 """
 
