@@ -12,14 +12,13 @@ import random
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from zipfile import ZipFile
 
 import jax
 import numpy as np
-import optax
 import pytest
 from flax import nnx
 
@@ -69,11 +68,14 @@ def test_a_resumed_run_is_the_run_that_was_never_stopped(stopped, whole, same, t
     assert seen == [UPDATES]
 
 
-def test_the_one_before_it_will_do_and_writes_to_the_run_s_own_path(stopped, whole, same, tmp_path):
+def test_the_one_before_it_will_do_writes_to_the_run_s_own_path_and_removes_a_draft_of_a_process_that_is_gone(
+    stopped, whole, same, tmp_path
+):
     path = copy(stopped, tmp_path)
     path.unlink()
+    (tmp_path / ".run.npz.999999999-0123abcd").write_bytes(b"half")
     same(gd.resume(path.with_suffix(".previous.npz"), progress=False), whole)
-    assert path.is_file()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.npz", "run.previous.npz"]
 
 
 def test_an_interrupt_in_the_middle_of_a_look_loses_nothing(series, whole, same, tmp_path):
@@ -139,19 +141,6 @@ def test_a_flipped_bit_is_refused_or_changes_nothing(compress, stopped):
     assert refused > 800
 
 
-def test_the_best_model_of_a_checkpoint_can_be_loaded(stopped):
-    loaded = gd.load(stopped)
-    assert loaded.ending == "stopped by a callback"
-    assert 60 <= loaded.update <= len(loaded.history["loss"])
-    assert loaded.simulate(5).shape == (5, 3)
-
-
-def test_a_model_without_its_run_cannot_be_resumed(whole, tmp_path):
-    whole.save(tmp_path / "m.npz")
-    with pytest.raises(ValueError, match=r"a model without its run, which gtfdeer\.load reads"):
-        gd.resume(tmp_path / "m.npz")
-
-
 def test_of_two_writers_on_one_path_the_last_whole_file_wins(series, whole, same, tmp_path):
     path = tmp_path / "run.npz"
     other = {**SETTINGS, "updates": 3, "validations": 0}
@@ -168,19 +157,16 @@ def test_of_two_writers_on_one_path_the_last_whole_file_wins(series, whole, same
     assert sorted(p.name for p in tmp_path.iterdir()) == ["run.npz", "run.previous.npz"]
 
 
-def test_a_draft_of_a_process_that_is_gone_is_removed(stopped, tmp_path):
-    path = copy(stopped, tmp_path)
-    (tmp_path / ".run.npz.999999999-0123abcd").write_bytes(b"half")
-    gd.resume(path, callbacks=[lambda moment: moment.stop()], progress=False)
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["run.npz", "run.previous.npz"]
-
-
-def test_a_checkpoint_is_an_ordinary_npz_without_pickles(stopped):
+def test_a_checkpoint_is_an_ordinary_npz_without_pickles_and_its_best_model_can_be_loaded(stopped):
     with np.load(stopped, allow_pickle=False) as archive:
         header = json.loads(archive["header"].tobytes())
         assert header["run"]["config"]["fields"]["solver"]["class"] == "Sequential"
         assert archive["data/0/values"].shape == (1200, 3)
         assert all(archive[name].dtype.kind in "fiu" for name in archive.files)
+    loaded = gd.load(stopped)
+    assert loaded.ending == "stopped by a callback"
+    assert 60 <= loaded.update <= len(loaded.history["loss"])
+    assert loaded.simulate(5).shape == (5, 3)
 
 
 def test_a_disk_that_fills_up_is_told_and_the_run_goes_on(series, whole, same, tmp_path, monkeypatch):
@@ -200,59 +186,24 @@ def test_a_disk_that_fills_up_is_told_and_the_run_goes_on(series, whole, same, t
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_of_another_kind_is_never_written_over(series, tmp_path):
-    np.savez(tmp_path / "data.npz", x=np.zeros(3))
-    before = (tmp_path / "data.npz").read_bytes()
+def test_a_file_of_another_kind_is_never_written_over_nor_a_model_resumed(series, whole, tmp_path):
+    path = tmp_path / "data.npz"
+    np.savez(path, x=np.zeros(3))
+    before = path.read_bytes()
     with pytest.raises(FileExistsError, match="no checkpoint"):
-        gd.fit(model(), series, checkpoint=tmp_path / "data.npz", **SETTINGS)
-    assert (tmp_path / "data.npz").read_bytes() == before
-    assert [p.name for p in tmp_path.iterdir()] == ["data.npz"]
+        gd.fit(model(), series, checkpoint=path, **SETTINGS)
+    assert path.read_bytes() == before
+    assert list(tmp_path.iterdir()) == [path]
+    whole.save(tmp_path / "m.npz")
+    with pytest.raises(ValueError, match=r"a model without its run, which gtfdeer\.load reads"):
+        gd.resume(tmp_path / "m.npz")
 
 
-class Own(gd.models.ClippedShallowPLRNN):
-    """A model that the package does not know."""
-
-
-@pytest.mark.parametrize(
-    ("changed", "kind", "words"),
-    [
-        ({"optimiser": optax.adam(1e-3)}, TypeError, "of your own cannot be kept in a checkpoint"),
-        ({"model": Own(latent_dim=3, hidden_dim=4, rngs=nnx.Rngs(0))}, TypeError, "a class of your own, Own,"),
-        ({"forcing": gd.forcing.Adaptive(estimator=max)}, TypeError, "function_or_method of your own cannot be kept"),
-        ({"checkpoint": "run.previous.npz"}, ValueError, r"run\.npz"),
-        ({"checkpoint": "missing/run.npz"}, FileNotFoundError, "folder that exists"),
-    ],
-)
-def test_what_a_checkpoint_cannot_hold_is_refused_before_the_first_update(
-    changed, kind, words, series, tmp_path, monkeypatch
-):
-    monkeypatch.chdir(tmp_path)
-    settings = {**SETTINGS, "checkpoint": "run.npz", **changed}
-    with pytest.raises(kind, match=words):
-        gd.fit(settings.pop("model", model()), series, **settings)
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_missing_checkpoint_is_missed(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.npz"):
-        gd.resume(tmp_path / "none.npz")
-
-
-@pytest.mark.parametrize(
-    "setting",
-    [
-        gd.solvers.DEER(tol=1e-5),
-        gd.solvers.Auto(),
-        gd.solvers.Shooting(length=16),
-        gd.forcing.Adaptive(decay=0.9, estimator=gd.forcing.product_upper_bound),
-        gd.forcing.Annealed(last=0.1),
-    ],
-)
-def test_settings_come_back_from_json_data(setting):
-    assert from_json(json.loads(json.dumps(to_json(setting)))) == setting
-
-
-def test_arrays_of_alpha_come_back_to_the_bit():
+def test_settings_come_back_from_json_data():
+    solvers = gd.solvers.DEER(tol=1e-5), gd.solvers.Auto(), gd.solvers.Shooting(length=16)
+    adaptive = gd.forcing.Adaptive(decay=0.9, estimator=gd.forcing.product_upper_bound)
+    for setting in (*solvers, adaptive, gd.forcing.Annealed(last=0.1)):
+        assert from_json(json.loads(json.dumps(to_json(setting)))) == setting
     alpha = np.random.default_rng(0).random((19, 1)).astype(np.float32)
     again = from_json(json.loads(json.dumps(to_json(gd.forcing.Constant(alpha))))).strength
     assert (again.dtype, again.tobytes()) == (alpha.dtype, alpha.tobytes())
@@ -262,19 +213,11 @@ def test_arrays_of_alpha_come_back_to_the_bit():
 
 
 def test_two_fits_in_two_threads_are_two_fits(series, whole, same):
-    done = {}
-    other = {**SETTINGS, "key": jax.random.key(8)}
-    runs = {"one": SETTINGS, "two": other}
-    threads = [
-        threading.Thread(target=lambda n=n, s=s: done.update({n: gd.fit(model(), series, **s)}))
-        for n, s in runs.items()
-    ]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    same(done["one"], whole)
-    assert not np.array_equal(done["two"].history["loss"], whole.history["loss"])
+    keys = SETTINGS["key"], jax.random.key(8)
+    with ThreadPoolExecutor(2) as pool:
+        one, two = pool.map(lambda key: gd.fit(model(), series, **SETTINGS | {"key": key}), keys)
+    same(one, whole)
+    assert not np.array_equal(two.history["loss"], whole.history["loss"])
 
 
 # --- kill -9, at any moment and inside a save ---
