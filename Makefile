@@ -42,7 +42,7 @@ test-browser: .venv/ready ## three panels in JupyterLab and Chromium, with their
 	$(BIN)/python -m pytest -m browser --junitxml=out/browser.xml tests/explorables/test_browser.py
 	@grep -o '<property [^>]*' out/browser.xml
 
-test-binder: .venv/ready ## what Binder would build, and notebooks 01 and 08 there: one core, 2 GB (minutes; needs a network)
+test-binder: .venv/ready ## notebooks 01 and 08 with what Binder installs: one core, 2 GB (minutes; needs a network)
 	$(BIN)/python -m pytest -m binder -s tests/test_binder.py
 
 # Both ends of the version range. Colab has the floor, on Python 3.13; Binder has Python 3.12.

@@ -49,9 +49,3 @@ def test_one_cell_sets_up_one_cell_checks_and_cells_are_short(path):
     assert cells(path, "code", tag="ci") == code[-1:]
     assert not [cell for cell in code[:-1] if re.search(r"^\s*assert\b", cell, re.M)]
     assert max(cell.count("\n") + 1 for cell in code) <= LONGEST
-
-
-def test_every_exercise_has_a_solution():
-    assert [path.name for path in SOLUTIONS] == [path.name for path in COURSE]
-    for path in COURSE:
-        assert f"(solutions/{path.name})" in cells(path, "markdown")[-1]

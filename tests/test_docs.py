@@ -51,11 +51,3 @@ def test_error_messages_lead_to_headings_that_exist():
     named = {heading for source in sources for heading in re.findall(r"""(?:trouble|docs_url)\(["']([\w-]+)""", source)}
     assert len(named) >= 3
     assert named <= headings("trouble.md")
-
-
-def test_binder_builds_what_the_top_level_environment_says():
-    environment = (ROOT / "binder/environment.yml").read_text()
-    assert environment == (ROOT / "environment.yml").read_text()
-    # repo2docker understands "python=3.12" only; any other form silently gives another Python
-    assert re.search(r"^  - python=3\.\d+$", environment, re.M)
-    assert (ROOT / "binder/postBuild").stat().st_mode & 0o111

@@ -72,10 +72,3 @@ def test_links_stay_on_the_site_and_checks_are_left_out(page):
     assert f'href="{COLAB}solutions/02.ipynb"' in page
     assert f'href="{COLAB}02' not in page
     assert "assert" not in re.sub(r"<(script|style)\b.*?</\1>", "", page, flags=re.S)
-
-
-def test_the_index_leads_to_the_pages_and_tells_teachers_what_to_do(export, tmp_path):
-    export.write_index(tmp_path, [tmp_path / "02_adding_in_a_tree.html"])
-    index = (tmp_path / "index.html").read_text()
-    assert 'href="02_adding_in_a_tree.html"' in index
-    assert "When Binder is down" in index

@@ -166,10 +166,18 @@ def objects(code):
     return found
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """The text files of the page; other formats are written when a row names them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("page"))
+        write_text_files()
+        return Path.cwd()
+
+
 @pytest.mark.parametrize(("code", "happens"), ROWS, ids=[code for code, _ in ROWS])
-def test_what_the_page_promises_happens(code, happens, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_text_files()
+def test_what_the_page_promises_happens(code, happens, folder, monkeypatch):
+    monkeypatch.chdir(folder)
     for name, write in WRITERS.items():
         if name in code:
             write()
@@ -186,13 +194,11 @@ def test_no_row_is_left_out():
     assert len(ROWS) == len(re.findall(r"^\| .*`read_series\(", PAGE, re.MULTILINE)) > 40
 
 
-def test_values_and_names_are_those_of_the_source(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    write_text_files()
+def test_values_and_names_are_those_of_the_source(folder):
     for name in ("plain", "time", "pandas", "dates", "preamble"):
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            series = read_series(f"{name}.csv")
+            series = read_series(folder / f"{name}.csv")
         np.testing.assert_array_equal(series.values, X)
         assert series.column_names == ("x", "y")
     assert isinstance(read_series(DATED), Series)

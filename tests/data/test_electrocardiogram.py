@@ -1,7 +1,5 @@
 """The heart that comes with the package."""
 
-from importlib.resources import files
-
 import numpy as np
 import pytest
 
@@ -29,9 +27,3 @@ def test_its_delay_is_no_state_space():
     # The first clear minimum, 0.44 s, lies between two beats and depends on the stretch: its halves give 63 and 103.
     with pytest.warns(UserWarning, match="the sharpest change takes 4 rows, far fewer than the delay of 159"):
         assert electrocardiogram().delay_embed(3).embedding.delay == 159
-
-
-def test_its_owners_are_named_beside_it():
-    notice = (files("gtfdeer.data") / "recordings" / "NOTICE.md").read_text()
-    for words in ("record 208", "MLII", "Moody", "Goldberger", "Open Data Commons", "19:35 to 24:35"):
-        assert words in notice

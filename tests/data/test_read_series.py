@@ -20,6 +20,7 @@ def test_an_array_becomes_a_series():
     assert (series.dt, series.name) == (0.1, "noise")
     assert read_series(jax.numpy.ones(5)).values.shape == (5, 1)
     assert read_series([[1, 2], [3, 4]]).dt == 1.0
+    np.testing.assert_array_equal(read_series(TABLE, columns=[2, 0]).values, TABLE[:, [2, 0]])
 
 
 def test_a_series_passes_through():
@@ -27,10 +28,6 @@ def test_a_series_passes_through():
     assert read_series(series).scaling == series.scaling
     assert read_series(series, 0.2, columns=[1]).values.shape == (20, 1)
     assert read_series(series, 0.2).dt == 0.2
-
-
-def test_columns_are_chosen_by_position():
-    np.testing.assert_array_equal(read_series(TABLE, columns=[2, 0]).values, TABLE[:, [2, 0]])
 
 
 def test_numpy_files_come_back_as_they_were(tmp_path):
@@ -49,13 +46,6 @@ def test_the_array_of_an_npz_file_is_chosen_by_field(tmp_path):
     np.testing.assert_array_equal(read_series(path).values, TABLE)
     np.savez(path, first=TABLE, second=-TABLE)
     np.testing.assert_array_equal(read_series(path, field="second").values, -TABLE)
-    with pytest.raises(ValueError, match="holds 2 arrays; pass field= one of 'first'"):
-        read_series(path)
-    with pytest.raises(ValueError, match="holds no array 'third'; pass field= one of 'first'"):
-        read_series(path, field="third")
-    np.save(tmp_path / "x.npy", TABLE)
-    with pytest.raises(ValueError, match=r"names an array in an .npz file but 'x.npy' is none; leave field out"):
-        read_series(tmp_path / "x.npy", field="first")
 
 
 def test_pickles_are_never_opened(tmp_path):
@@ -138,28 +128,16 @@ def test_a_missing_file_is_missed_with_the_nearest_name(tmp_path):
     (tmp_path / "lorenz.csv").write_text("1\n2\n")
     with pytest.raises(FileNotFoundError, match=r"there is no file '.*lorens.csv'; did you mean '.*lorenz.csv'\?"):
         read_series(tmp_path / "lorens.csv")
-    with pytest.raises(FileNotFoundError, match="pass the full path of the recording"):
-        read_series(tmp_path / "nowhere" / "x.csv")
-
-
-def test_what_cannot_be_read_says_what_can(tmp_path):
-    (tmp_path / "x.xlsx").write_text("1")
-    with pytest.raises(ValueError, match=r"'x.xlsx' is not one of .npy, .*rename it if it is text, as in 'x.csv'"):
-        read_series(tmp_path / "x.xlsx")
 
 
 def test_frames_are_read_by_column():
     pandas = pytest.importorskip("pandas")
     frame = pandas.DataFrame({"x": [1, 2, 3], "y": [0.5, None, 1.5], "who": ["a", "b", "c"]})
-    with pytest.raises(ValueError, match=r"column 'who' of the data frame holds .* and not numbers; convert it"):
-        read_series(frame)
     values = read_series(frame, columns=["y", "x"]).values
     np.testing.assert_array_equal(values, [[0.5, 1], [np.nan, 2], [1.5, 3]])
     np.testing.assert_array_equal(read_series(frame["x"]).values[:, 0], [1, 2, 3])
     nullable = pandas.DataFrame({"x": pandas.array([1, None, 3], dtype="Int64")})
     assert read_series(nullable).segments() == [(0, 1), (2, 3)]
-    with pytest.raises(ValueError, match=r"has shape \(0, 0\); pass one with rows"):
-        read_series(pandas.DataFrame())
 
 
 def test_pandas_is_not_needed(monkeypatch):

@@ -50,16 +50,6 @@ def test_a_missing_cell_keeps_no_window_away_and_an_empty_row_does():
     assert window_starts(Series(values), 4).tolist() == [0, 1, 2, 4]
 
 
-def test_the_refusal_has_the_numbers():
-    values = np.zeros(300)
-    values[80:140] = np.nan
-    sentence = (
-        "longest segment without a gap of more than 50 rows has 160 steps but window=200; pass window=160 or less"
-    )
-    with pytest.raises(ValueError, match=sentence):
-        window_starts([Series(values)], 200)
-
-
 def test_a_million_rows_with_a_thousand_gaps():
     values = np.zeros((1_000_000, 1))
     values[::1000] = np.nan

@@ -1,11 +1,10 @@
 """D_H: smoothing against SciPy, closed forms, what it is blind to, and how failed runs score."""
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter1d
 
-from gtfdeer.measures import power_spectrum, power_spectrum_error
+from gtfdeer.measures import power_spectrum_error
 from gtfdeer.measures._spectrum import smooth
 
 
@@ -29,7 +28,7 @@ def test_error_equals_the_formula_written_with_scipy():
 
 
 def test_equal_series_have_no_error():
-    x = np.random.default_rng(0).normal(size=(301, 3))
+    x = np.random.default_rng(0).integers(0, 5, size=(301, 3))
     assert power_spectrum_error(x, x) == 0.0
 
 
@@ -48,11 +47,6 @@ def test_offset_scale_and_direction_of_time_are_invisible():
     assert power_spectrum_error(x, -7.0 * y + 100.0) == pytest.approx(error, abs=1e-7)
     assert power_spectrum_error(x, y[::-1]) == pytest.approx(error, abs=1e-7)
     assert power_spectrum_error(y, x) == pytest.approx(error, abs=1e-12)
-
-
-def test_order_in_time_is_not_invisible():
-    x = np.random.default_rng(0).normal(size=(1000, 1)).cumsum(axis=0)
-    assert power_spectrum_error(x, np.random.default_rng(1).permutation(x)) > 0.5
 
 
 def test_failed_columns_count_as_one_and_the_others_are_still_compared():
@@ -75,16 +69,3 @@ def test_fixed_point_that_rounding_shakes_is_a_fixed_point(dtype):
     shaken[::2] = np.nextafter(dtype(3.0), dtype(4.0))
     assert power_spectrum_error(x, shaken) == 1.0
     assert power_spectrum_error(x, 3.0 + 1e-4 * x) < 1.0
-
-
-def test_spectrum_sums_to_one_and_finds_the_tone():
-    t = np.arange(400) * 0.5
-    spectrum = power_spectrum(jnp.asarray(np.stack([np.sin(2 * np.pi * 0.1 * t), np.cos(t)], axis=1)), smoothing=2.0)
-    assert spectrum.shape == (201, 2)
-    np.testing.assert_allclose(spectrum.sum(axis=0), 1.0, rtol=1e-12)
-    assert np.fft.rfftfreq(400, 0.5)[spectrum[:, 0].argmax()] == pytest.approx(0.1)
-
-
-def test_integers_are_welcome():
-    x = np.random.default_rng(0).integers(0, 5, size=(100, 1))
-    assert power_spectrum_error(x, x) == 0.0

@@ -7,7 +7,7 @@ alpha, serves all tests that need its numbers.
 import functools
 import inspect
 import itertools
-import re
+import math
 from typing import NamedTuple
 
 import jax
@@ -28,7 +28,6 @@ CONCRETE = [
 ]
 RECURRENT = [c for c in CONCRETE if issubclass(c, models.RecurrentModel)]
 LINEAR = [c for c in CONCRETE if issubclass(c, models.StateSpaceModel)]
-OBSERVATIONS = [models.IdentityObservation, models.ScaledObservation, models.AffineObservation]
 M, H, N, K, T = 4, 6, 2, 3, 12
 
 
@@ -40,8 +39,7 @@ class Kind(NamedTuple):
     columns: int = N
 
     def __str__(self):
-        readout = self.observation.__name__.removesuffix("Observation") if self.observation else "own"
-        return f"{self.family.__name__}-{readout}-{self.columns}"
+        return f"{self.family.__name__}-{getattr(self.observation, '__name__', 'own')}-{self.columns}"
 
 
 def parameters_of(family):
@@ -49,11 +47,8 @@ def parameters_of(family):
     return dict(list(inspect.signature(family.__init__).parameters.items())[1:])
 
 
-FORCED = [
-    *(Kind(c, parameters_of(c)["observation"].default) for c in RECURRENT),
-    Kind(models.ShallowPLRNN, models.AffineObservation),
-    Kind(models.ShallowPLRNN, models.AffineObservation, columns=M + 2),  # more columns than units
-]
+FORCED = [Kind(c, parameters_of(c)["observation"].default) for c in RECURRENT]
+FORCED += [Kind(models.ShallowPLRNN, models.AffineObservation, columns) for columns in (N, M + 2)]
 KINDS = [*FORCED, *(Kind(c, None) for c in LINEAR)]
 
 every_model = pytest.mark.parametrize("family", CONCRETE, ids=lambda c: c.__name__)
@@ -63,19 +58,17 @@ every_kind = pytest.mark.parametrize("kind", KINDS, ids=str)
 every_forced_kind = pytest.mark.parametrize("kind", FORCED, ids=str)
 
 
-def takes(family, keyword):
-    return keyword in parameters_of(family)
+def known_to(family, **keywords):
+    """Those that the constructor of a family takes."""
+    return {k: v for k, v in keywords.items() if k in parameters_of(family)}
 
 
 def build(family, seed=0, **keywords):
-    """A model of a few units with random values everywhere: no bias is left at zero, where mistakes hide.
-
-    Only the keywords that its constructor knows are passed.
-    """
-    keywords = {"latent_dim": M, "hidden_dim": H, "width": H, "depth": 1, **keywords}
-    model = family(**{k: v for k, v in keywords.items() if takes(family, k)}, rngs=nnx.Rngs(seed))
-    state, rng = nnx.state(model, nnx.Param), np.random.default_rng(seed)
-    nnx.update(model, jax.tree.map(lambda p: p + np.asarray(0.1 * rng.normal(size=p.shape), p.dtype), state))
+    """A model of a few units with random values everywhere: no bias is left at zero, where mistakes hide."""
+    sizes = known_to(family, **{"latent_dim": M, "hidden_dim": H, "width": H, "depth": 1, **keywords})
+    model, rng = family(**sizes, rngs=nnx.Rngs(seed)), np.random.default_rng(seed)
+    shaken = jax.tree.map(lambda p: p + np.asarray(0.1 * rng.normal(size=p.shape), p.dtype), parameters(model))
+    nnx.update(model, shaken)
     return model
 
 
@@ -110,26 +103,8 @@ def parameters(model):
 
 
 @every_model
-def test_shapes_follow_the_contract(family):
-    model = built(family)
-    x, u, z, sequential = series(), series(columns=K), jnp.zeros(model.latent_dim), solvers.Sequential()
-    forced = model.latent_dim if family in RECURRENT else N
-    assert model.observed_dim == N
-    for function, came, shape in (
-        (model.initial_state, x[0], z.shape),
-        (lambda z: model.step(z, u[0]), z, z.shape),
-        (model.decode, z, (N,)),
-        (model.encode, x[0], z.shape),
-        (lambda x: model.forecast(x, 0.3, sequential, u), x, (T - 1, N)),
-        (lambda x: model.teacher_jacobians(x, u), x, (T, forced, forced)),
-    ):
-        assert jax.eval_shape(function, came).shape == shape
-
-
-@every_model
 def test_a_model_is_built_by_its_configuration_and_its_seed(family):
-    sizes = {"latent_dim": M, "hidden_dim": H, "width": H, "observed_dim": N}
-    sizes = {k: v for k, v in sizes.items() if takes(family, k)}
+    sizes = known_to(family, latent_dim=M, hidden_dim=H, width=H, observed_dim=N)
     models_ = [family(**sizes, rngs=nnx.Rngs(seed)) for seed in (3, 3, 4)]
     first, again, other = (jax.tree.leaves(parameters(m)) for m in models_)
     assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
@@ -140,30 +115,22 @@ def test_a_model_is_built_by_its_configuration_and_its_seed(family):
     assert all(p.kind is inspect.Parameter.KEYWORD_ONLY for p in parameters_of(family).values())
 
 
-@every_model
-def test_jit_and_batches_give_the_same_forecast(family):
-    model, u = built(family), series(columns=K)
-    batch = jnp.stack([series(seed=s) for s in range(2)])
-
-    def forecast(x):
-        return model.forecast(x, 0.3, solvers.Sequential(), u)
-
-    together, alone = jax.jit(lambda batch: (jax.vmap(forecast)(batch), forecast(batch[0])))(batch)
-    np.testing.assert_allclose(together[0], alone, rtol=1e-4, atol=1e-5)  # float32, 11 steps
-    assert np.any(together[0] != together[1])
-
-
 @every_kind
 @pytest.mark.usefixtures("x64")
-def test_double_precision_goes_all_the_way(kind):
+def test_shapes_follow_the_contract_and_double_precision_goes_all_the_way(kind):
     model, _ = double(kind)
-    x, u = data_for(kind)
+    (x, u), z = data_for(kind), jnp.zeros(model.latent_dim)
 
     def everything(x, z, u):
         forecast = model.forecast(x, 0.3, solvers.Sequential(), u)
-        return model.initial_state(x[0]), model.step(z, u[0]), model.decode(z), model.encode(x[0]), forecast
+        states = model.initial_state(x[0]), model.step(z, u[0]), model.encode(x[0])
+        return *states, model.decode(z), forecast, model.teacher_jacobians(x, u)
 
-    assert {a.dtype for a in jax.eval_shape(everything, x, jnp.zeros(model.latent_dim), u)} == {jnp.dtype("float64")}
+    found = jax.eval_shape(everything, x, z, u)
+    forced = kind.columns if kind.family in LINEAR else M
+    shapes = [z.shape] * 3 + [(kind.columns,), (T - 1, kind.columns), (T, forced, forced)]
+    assert [(a.shape, a.dtype) for a in found] == [(shape, jnp.dtype("float64")) for shape in shapes]
+    assert model.observed_dim == kind.columns
 
 
 def products(jaxpr):
@@ -208,8 +175,8 @@ def test_jacobians_equal_autodiff(family):
     """At z = 0 and with biases of zero many hidden units sit exactly on the kink of their ReLU: slope 0, in both."""
     kind = Kind(family, models.AffineObservation)
     model, (x, u) = double(kind)[0], data_for(kind)
-    sizes = {k: v for k, v in {"latent_dim": M, "hidden_dim": H}.items() if takes(family, k)}
-    kinked, rng = family(**sizes, rngs=nnx.Rngs(0)), np.random.default_rng(0)
+    kinked = family(**known_to(family, latent_dim=M, hidden_dim=H), rngs=nnx.Rngs(0))
+    rng = np.random.default_rng(0)
     states, inputs = 3 * rng.normal(size=(5, M)), rng.normal(size=(5, K))
 
     @jax.jit
@@ -232,6 +199,7 @@ def test_jacobians_equal_autodiff(family):
 def forecast_by_hand(kind, model, x, alpha, u, gain=None):
     """z_1 = start(x_1), z_2 = F(z_1), then the teacher: (1 - alpha) z + alpha encode(x), or z + alpha K (x - C z).
 
+    Row t is written before x[t + 1] is read: the future never enters.
     What is missing (NaN) is what the model itself predicts; where nothing was seen nothing is forced.
     """
     step, decode, encode, start = by_hand(kind)
@@ -261,41 +229,22 @@ def forced_units(observation):
 
 
 PER_TIME, PER_UNIT = np.linspace(0, 1, T - 1)[:, None], np.linspace(0, 1, M)[None]
-ALPHAS = {
-    "free": 0.0,
-    "scalar": 0.3,
-    "full": 1.0,
-    "sparse": gd.forcing.sparse(T - 1, 3)[:, None],
-    "per time": PER_TIME,
-    "per unit": PER_UNIT,
-    "per time and unit": PER_TIME * PER_UNIT,
-}
+ALPHAS = [0.0, 0.3, 1.0, gd.forcing.sparse(T - 1, 3)[:, None], PER_TIME, PER_UNIT, PER_TIME * PER_UNIT]
 GAPS = [3, 4, 9]  # rows
 
 
 @every_forced_kind
 @pytest.mark.usefixtures("x64")
-def test_forecast_equals_a_loop_by_hand(kind):
-    (model, forecast), (x, u) = double(kind), data_for(kind)
-    for name, strength in ALPHAS.items():
-        alpha = np.broadcast_to(np.asarray(strength, float), (T - 1, M))
-        expected = forecast_by_hand(kind, model, x, alpha, u)
-        # float64, 11 steps
-        np.testing.assert_allclose(forecast(x, alpha, u), expected, rtol=1e-11, atol=1e-11, err_msg=name)
-
-
-@every_forced_kind
-@pytest.mark.usefixtures("x64")
-def test_a_missing_cell_forces_nothing_and_a_gain_corrects_every_unit(kind):
+def test_forecast_equals_a_loop_by_hand_with_gaps_and_with_a_gain(kind):
+    """A missing cell forces nothing; a gain corrects every unit."""
     (model, forecast), (x, u) = double(kind), data_for(kind)
     missing = x.copy()
     missing[GAPS, 1] = np.nan
     missing[GAPS[0]] = np.nan
-    for name in ("scalar", "full", "sparse", "per time and unit"):
-        alpha = np.array(np.broadcast_to(np.asarray(ALPHAS[name], float), (T - 1, M)))
-        expected = forecast_by_hand(kind, model, missing, alpha, u)
-        # float64, 11 steps
-        np.testing.assert_allclose(forecast(missing, alpha, u), expected, rtol=1e-11, atol=1e-11, err_msg=name)
+    for strength, seen in itertools.product(ALPHAS, (x, missing)):
+        alpha = np.array(np.broadcast_to(np.asarray(strength, float), (T - 1, M)))
+        expected = forecast_by_hand(kind, model, seen, alpha, u)
+        np.testing.assert_allclose(forecast(seen, alpha, u), expected, rtol=1e-11, atol=1e-11)  # float64, 11 steps
     gain = np.random.default_rng(1).normal(size=(M, x.shape[1])) / 5
     filled, seen = gd.forcing.fill_gaps(jnp.asarray(missing))
 
@@ -303,9 +252,9 @@ def test_a_missing_cell_forces_nothing_and_a_gain_corrects_every_unit(kind):
     def corrected(x, u, gain, seen):
         return model.teacher_forced(x, 0.7, solvers.DEER(), u, gain=gain, seen=seen)[0]
 
-    found = corrected(filled, u, gain, seen)
     expected = forecast_by_hand(kind, model, missing, np.full((T - 1, M), 0.7), u, gain)
-    np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-9)  # DEER's tolerance in float64
+    # DEER's tolerance in float64
+    np.testing.assert_allclose(corrected(filled, u, gain, seen), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.usefixtures("x64")
@@ -333,50 +282,16 @@ def test_a_linear_model_is_fed_what_was_seen_last(family):
     np.testing.assert_array_equal(forecast(missing, alpha, u), forecast(held, alpha, u))
 
 
-@every_recurrent
-def test_newton_under_full_forcing_is_one_step_prediction(family):
-    """The guard against shifts by one: row t predicts x[t + 1] from x[t] alone. And the solve is reported."""
-    model, x, u = built(family, models.AffineObservation), series(), series(columns=K)
-
-    @jax.jit
-    def found(x, u):
-        (predictions, solution), decode = model.teacher_forced(x, 1.0, solvers.DEER(), u), jax.vmap(model.decode)
-        one_step = decode(jax.vmap(lambda x, u: model.step(model.encode(x), u))(x[:-1], u[1:]))
-        return predictions, one_step, solution.code, decode(solution.states)
-
-    predictions, one_step, code, observed = found(x, u)
-    np.testing.assert_allclose(predictions, one_step, rtol=1e-4, atol=1e-5)  # float32
-    assert Status(int(code)) is Status.CONVERGED
-    np.testing.assert_array_equal(predictions, observed)
-
-
-@every_kind
-@pytest.mark.usefixtures("x64")
-def test_the_future_never_enters_a_forecast(kind):
-    """Row t may depend on x[0..t] only; the last observation on nothing at all."""
-    (_, forecast), (x, u) = double(kind), data_for(kind)
-    alpha, later, last = np.full((T - 1, 1 if kind.family in LINEAR else M), 0.5), x.copy(), x.copy()
-    later[7:] += 10
-    last[-1] += 10
-    before, changed = forecast(x, alpha, u), forecast(later, alpha, u)
-    np.testing.assert_array_equal(changed[:7], before[:7])
-    assert np.all(np.any(changed[7:] != before[7:], axis=1))
-    np.testing.assert_array_equal(forecast(last, alpha, u), before)
-    if kind.observation is models.IdentityObservation:  # full forcing would otherwise set hidden units to zero
-        moved, full = x.copy(), np.ones((T - 1, M))
-        moved[0] += 1
-        assert np.any(forecast(moved, full, u)[1:] != forecast(x, full, u)[1:])
-
-
 @every_forced_kind
 @pytest.mark.usefixtures("x64")
-def test_gradient_of_a_forecast_equals_autodiff_of_a_scan(kind):
-    """The teacher is a constant, the start is not."""
+def test_value_and_gradient_of_a_forecast_equal_autodiff_of_a_scan(kind):
+    """The teacher is a constant, the start is not. And the solve is reported."""
     (model, _), (x, u), forced = double(kind), data_for(kind), forced_units(kind.observation).astype(float)
     graph, state = nnx.split(model)
 
     def by_solver(state, solver):
-        return jnp.mean((nnx.merge(graph, state).forecast(x, 0.4, solver, u) - x[1:]) ** 2)
+        predictions, solution = nnx.merge(graph, state).teacher_forced(x, 0.4, solver, u)
+        return jnp.mean((predictions - x[1:]) ** 2), solution.code
 
     def by_scan(state):
         model = nnx.merge(graph, state)
@@ -394,11 +309,13 @@ def test_gradient_of_a_forecast_equals_autodiff_of_a_scan(kind):
     @jax.jit
     def gradients(state):
         by = [solvers.Sequential(), solvers.DEER(), solvers.Shooting(length=4)]
-        return jax.grad(by_scan)(state), [jax.grad(by_solver)(state, solver) for solver in by]
+        found = [jax.value_and_grad(by_solver, has_aux=True)(state, solver) for solver in by]
+        return jax.value_and_grad(by_scan)(state), found
 
-    expected, found = gradients(state)
-    for one in found:
-        for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(expected), strict=True):
+    (value, gradient), found = gradients(state)
+    for (one, code), by in found:
+        assert Status(int(code)) is Status.CONVERGED
+        for a, b in zip(jax.tree.leaves((one, by)), jax.tree.leaves((value, gradient)), strict=True):
             np.testing.assert_allclose(a, b, rtol=1e-7, atol=1e-9)  # the solver's tolerance, 1e-10
 
 
@@ -442,20 +359,20 @@ def test_a_linear_model_s_teacher_jacobian_is_how_a_prediction_answers_to_what_w
     (model, forecast), (x, u) = double(Kind(family, None)), data_for(Kind(family, None))
     step, alpha = 1e-5, np.ones((T - 1, 1))
     found = jax.jit(model.teacher_jacobians)(x[:-1], u[1:])  # u[t + 1] enters the step that leaves x[t]
-    for column in range(N):
-        for t in (0, 4, T - 2):
-            up, down = x.copy(), x.copy()
-            up[t, column] += step
-            down[t, column] -= step
-            difference = (forecast(up, alpha, u)[t] - forecast(down, alpha, u)[t]) / (2 * step)
-            np.testing.assert_allclose(found[t, :, column], difference, rtol=1e-6, atol=1e-8)  # h^2, float64 / h
+    for t, column in itertools.product((0, 4, T - 2), range(N)):
+        up, down = x.copy(), x.copy()
+        up[t, column] += step
+        down[t, column] -= step
+        difference = (forecast(up, alpha, u)[t] - forecast(down, alpha, u)[t]) / (2 * step)
+        np.testing.assert_allclose(found[t, :, column], difference, rtol=1e-6, atol=1e-8)  # h^2, float64 / h
 
 
 @every_linear
 def test_no_state_of_a_layer_grows_on_its_own(family):
-    """Every transition is inside the unit disc, whatever is fed."""
+    """Every transition is inside the unit disc, whatever is fed and whatever its numbers are."""
     model = build(family, observed_dim=N, depth=2)
-    for layer in (model.layer_0, model.layer_1):
+    for layer, sign in itertools.product((model.layer_0, model.layer_1), (1, -3)):
+        nnx.update(layer, jax.tree.map(lambda p, sign=sign: sign * p, nnx.state(layer, nnx.Param)))
         A, _ = jax.jit(jax.vmap(layer.transition))(5 * series(3, H))
         assert np.all(np.abs(A) < 1)
 
@@ -493,20 +410,11 @@ def test_the_parameters_of_a_shallow_network_bound_its_jacobians_everywhere(fami
     assert float(schedule.advance(jnp.float32(0), 0, 10, None, model)) == pytest.approx(1 - 1 / found, rel=1e-6)
 
 
-def test_other_families_have_no_bound_by_their_parameters():
-    with pytest.raises(TypeError, match="came to GRU; pass an estimator of Jacobians, such as"):
-        gd.forcing.jacobian_upper_bound(built(models.GRU))
-
-
 def tent(slope=1.9):
     """An observed unit that is driven by one that nobody sees, a chaotic tent map of [0, 1] of exponent ln(slope)."""
     model = models.ShallowPLRNN(latent_dim=2, hidden_dim=2, observed_dim=1, rngs=nnx.Rngs(0))
-    model.A[...], model.W2[...], model.h2[...] = (
-        jnp.array([0.5, 0]),
-        jnp.array([[0, 1.0], [0, 1.0]]),
-        jnp.array([0, -0.5]),
-    )
-    model.W1[...], model.observation.L[...] = jnp.array([[0.5, 0], [slope, -2 * slope]]), jnp.array([[0.3]])
+    model.A[...], model.h2[...], model.observation.L[...] = map(jnp.array, ([0.5, 0], [0, -0.5], [[0.3]]))
+    model.W1[...], model.W2[...] = jnp.array([[0.5, 0], [slope, -2 * slope]]), jnp.array([[0, 1.0], [0, 1.0]])
     return model
 
 
@@ -516,24 +424,12 @@ def test_partial_forcing_may_not_contract_and_the_ladder_carries_it():
     orbit, exact = model.teacher_forced(x, 1.0, solvers.Sequential())
     found = gd.forcing.contraction(model.step, exact.states, jnp.array([[1.0, 0.0]]))
     assert float(found.exponent) == pytest.approx(np.log(1.9), abs=0.05)  # 59 steps; ln 2 / 59 of the norm
-    newton = solvers.DEER(max_iterations=20)
-    assert model.teacher_forced(x, 1.0, newton)[1].status is not Status.CONVERGED
-    rec = gd.fit(
-        model,
-        gd.data.Series(x, dt=1.0),
-        window=60,
-        batch=1,
-        updates=1,
-        forcing=gd.forcing.Constant(1.0),
-        solver=newton,
-        standardise=False,
-        validations=0,
-        progress=False,
-    )
+    settings = {"window": 60, "batch": 1, "updates": 1, "standardise": False, "validations": 0, "progress": False}
+    forcing, newton = gd.forcing.Constant(1.0), solvers.DEER(max_iterations=20)
+    rec = gd.fit(model, gd.data.Series(x, dt=1.0), forcing=forcing, solver=newton, **settings)
     assert (rec.history["retried"][0], rec.history["skipped"][0]) == (1, 0)
-    assert rec.history["loss"][0] == pytest.approx(
-        float(np.mean((orbit - x[1:]) ** 2)), rel=1e-3
-    )  # chaos magnifies rounding
+    loss = float(np.mean((orbit - x[1:]) ** 2))
+    assert rec.history["loss"][0] == pytest.approx(loss, rel=1e-3)  # chaos magnifies rounding
 
 
 # --- the whole way: learn, run freely, be judged, be kept ---
@@ -548,8 +444,8 @@ def lorenz():
 @every_model
 def test_a_family_learns_runs_freely_is_kept_and_judged(family, lorenz, tmp_path):
     """200 updates by default rate and forcing teach a linear family to predict one step, not yet to go on alone."""
-    sizes = {"latent_dim": 8, "hidden_dim": 16, "width": 8, "observed_dim": 3, "depth": 1}
-    model = family(**{k: v for k, v in sizes.items() if takes(family, k)}, rngs=nnx.Rngs(0))
+    sizes = known_to(family, latent_dim=8, hidden_dim=16, width=8, observed_dim=3, depth=1)
+    model = family(**sizes, rngs=nnx.Rngs(0))
     settings = {"window": 20, "batch": 8, "updates": 200, "validations": 0, "progress": False}
     rec = gd.fit(model, lorenz, solver=solvers.Sequential(), **settings)
     loss = rec.history["loss"]
@@ -558,26 +454,22 @@ def test_a_family_learns_runs_freely_is_kept_and_judged(family, lorenz, tmp_path
 
     rec.save(tmp_path / "model.npz")
     again = gd.load(tmp_path / "model.npz")
-    assert type(again.model) is family
-    assert again.model.config() == rec.model.config()
-    same = jax.tree.map(lambda a, b: bool(np.array_equal(a, b)), *(parameters(r.model) for r in (rec, again)))
-    assert jax.tree.all(same)
-    x = np.asarray(lorenz.values[:3], np.float32)
-    run = rec.rollout(50, x[0])
-    assert run.shape == (50, 3)
-    np.testing.assert_array_equal(again.rollout(50, x[0]), run)
+    assert (type(again.model), again.model.config()) == (family, rec.model.config())
+    assert jax.tree.all(jax.tree.map(np.array_equal, parameters(rec.model), parameters(again.model)))
+    x = jnp.asarray(lorenz.values[0], jnp.float32)
+    run = rec.rollout(50, x)
+    np.testing.assert_array_equal(again.rollout(50, x), run)
 
     # the first step has nothing to be forced with: one map, in training and in use; data come back in their units
-    np.testing.assert_allclose(run[0], rec.model.forecast(x, 0.3, solvers.Sequential())[0], atol=1e-5)  # float32
+    first = rec.model.decode(rec.model.step(rec.model.initial_state(x)))
+    np.testing.assert_allclose(run[0], first, atol=1e-5)  # float32
     np.testing.assert_allclose(rec.simulate(50, start=lorenz), lorenz.scaling.undo(run), rtol=1e-4, atol=1e-3)
 
-    if family not in (models.GRU, models.LRU):
-        return  # a score asks no more of a model than the run above
-    scores = rec.score(lorenz)
-    known = [v for v in (scores.D_stsp, scores.D_H, scores.PE, scores.lambda_max) if v is not None and np.isfinite(v)]
-    assert 0 < scores.D_H <= 1
-    assert len(known) == 4 or family in LINEAR
-    assert scores.PE_persistence > scores.PE or family in LINEAR
+    if family in (models.GRU, models.LRU):  # a score asks no more of a model than the run above
+        scores = rec.score(lorenz)
+        assert 0 < scores.D_H <= 1
+        assert scores.PE_persistence > scores.PE or family in LINEAR
+        assert family in LINEAR or np.isfinite([scores.D_stsp, scores.lambda_max]).all()
 
 
 ESTIMATORS = {
@@ -592,32 +484,20 @@ def test_a_recording_with_gaps_inputs_and_more_columns_than_units_is_learned_und
     """What a recording may bring, all at once. Fewer units than columns under the affine readout."""
     values = lorenz.values.copy()
     values[::7, 1] = np.nan
-    keywords = {"latent_dim": 2, "hidden_dim": 4, "width": 4, "depth": 1, "observation": models.AffineObservation}
-    known = {k: v for k, v in keywords.items() if takes(family, k)}
-    model = family(**known, observed_dim=3, input_dim=1, rngs=nnx.Rngs(0))
+    sizes = {"latent_dim": 2, "hidden_dim": 4, "width": 4, "depth": 1, "observed_dim": 3, "input_dim": 1}
+    model = family(**known_to(family, **sizes, observation=models.AffineObservation), rngs=nnx.Rngs(0))
     u = np.sin(np.arange(1200.0))[:, None]
-    rec = gd.fit(
-        model,
-        gd.data.Series(values, dt=0.02),
-        u=u,
-        window=15,
-        batch=4,
-        updates=11,
-        forcing=gd.forcing.Adaptive(every=5, decay=0.5, estimator=ESTIMATORS[family]),
-        solver=solvers.Sequential(),
-        progress=False,
-    )
+    settings = {"window": 15, "batch": 4, "updates": 11, "solver": solvers.Sequential(), "progress": False}
+    adaptive = gd.forcing.Adaptive(every=5, decay=0.5, estimator=ESTIMATORS[family])
+    rec = gd.fit(model, gd.data.Series(values, dt=0.02), u=u, forcing=adaptive, **settings)
     history = rec.history
     assert np.isfinite(history["loss"]).all()
     assert history["skipped"].sum() == 0
     jumps = np.flatnonzero(np.diff(history["alpha"])) + 1
     assert set(jumps) <= {5, 10}  # it looks every fifth update, and adapts
     assert history["alpha"][0] < 1 or history["alpha"][-1] == 1
-    moved = jax.tree.map(lambda a, b: bool(np.all(a != b)), *(parameters(m)["C"] for m in (model, rec.model)))
-    assert jax.tree.all(moved)  # the input has taught its weights
-    run = rec.simulate(10, start=lorenz.values[0], u=u[:10])
-    assert run.shape == (10, 3)
-    assert np.isfinite(run).all()
+    assert np.all(parameters(model)["C"] != parameters(rec.model)["C"])  # the input has taught its weights
+    assert np.isfinite(rec.simulate(10, start=lorenz.values[0], u=u[:10])).all()
 
 
 # --- sizes ---
@@ -625,67 +505,40 @@ def test_a_recording_with_gaps_inputs_and_more_columns_than_units_is_learned_und
 
 @every_model
 def test_models_of_any_family_can_be_made_equally_large(family):
-    wanted = {"latent_dim": 4, "depth": 1, "observed_dim": 3}
-    keywords = {k: v for k, v in wanted.items() if takes(family, k) and k != family.grows_by}
-    model = models.matched(family, 2000, rngs=nnx.Rngs(0), **keywords)
+    wanted = known_to(family, latent_dim=4, depth=1, observed_dim=3)
+    wanted.pop(family.grows_by, None)
+    model = models.matched(family, 2000, rngs=nnx.Rngs(0), **wanted)
     assert models.parameter_count(model) == pytest.approx(2000, rel=0.06)  # one size more or less
 
 
-def test_matching_refuses_what_it_is_to_find():
-    with pytest.raises(ValueError, match="latent_dim=5 came, but it is what matched"):
-        models.matched(models.GRU, 1000, latent_dim=5, rngs=nnx.Rngs(0))
-    with pytest.raises(ValueError, match="parameters is 0"):
-        models.matched(models.GRU, 0, rngs=nnx.Rngs(0))
-
-
-# --- refusals ---
-
-
 @every_model
-def test_bad_states_are_refused(family):
-    model = built(family)
-    size = model.latent_dim
-    for z, words in (
-        ((jnp.zeros(M), jnp.zeros(M)), "the state is a tuple"),
-        (jnp.zeros((1, size)), rf"the state is an array of shape \(1, {size}\)"),
-        (jnp.zeros(size + 1), rf"the state is an array of shape \({size + 1},\)"),
-    ):
-        with pytest.raises(ValueError, match=words + rf"; pass one vector of shape \({size},\)"):
-            model.step(z)
-
-
-@pytest.mark.parametrize("family", [models.ShallowPLRNN, models.LRU], ids=lambda c: c.__name__)
-def test_bad_series_inputs_and_forcing_are_refused(family):
-    """Once for each base class, which checks them."""
-    model, sequential, x, u = built(family), solvers.Sequential(), series(), series(columns=K)
-    bare = build(family, observed_dim=N)
-    cases = [
-        (lambda alpha=alpha: model.forecast(x, alpha, sequential, u), r"pass a number in \[0, 1\]")
-        for alpha in (-0.1, 1.5, float("nan"))
-    ]
-    cases += [
-        (lambda shape=shape: model.forecast(jnp.zeros(shape), 0.5, sequential), re.escape(f"x has shape {shape}"))
-        for shape in ((T, N + 1), (T,), (1, N), (3, T, N))
-    ]
-    cases += [
-        (lambda v=v: model.forecast(x, 0.5, sequential, jnp.zeros(v)), re.escape(f"pass u of shape ({T}, {K})"))
-        for v in ((T, K + 1), (T - 1, K), (T + 5, K))
-    ]
-    cases.append((lambda: bare.forecast(x, 0.5, sequential, u), "pass u=None, or build the model with input_dim"))
-    if family in RECURRENT:
-        cases += [
-            (
-                lambda a=a: model.forecast(x, jnp.full(a, 0.5), sequential, u),
-                re.escape(f"alpha has shape {a}") + rf".*\({T - 1},\) per step",
-            )
-            for a in ((T,), (T, M), (T - 1, M + 1), (1, 1, 1))
-        ]
-        identity = {"observed_dim": M + 1, "observation": models.IdentityObservation}
-        words = f"observed_dim={M + 1} exceeds latent_dim={M}.*AffineObservation"
-        cases.append((lambda: build(family, **identity), words))
-    for call, words in cases:
-        with pytest.raises(ValueError, match=words):
-            call()
+def test_parameters_are_as_many_as_documented(family):
+    for inputs, depth in itertools.product((0, K), (1, 2)):
+        E, R = 2 * H, math.ceil(H / 16)
+        ends = H * (N + inputs) + H + H**2 + H + N * H + N
+        linear = ends + depth * (3 * M + 4 * M * H + H**2 + 3 * H)
+        shallow = M + 2 * M * H + M + H + M * inputs
+        documented = {
+            "ShallowPLRNN": shallow,
+            "ClippedShallowPLRNN": shallow,
+            "AlmostLinearRNN": M + M**2 + M + M * inputs,
+            "VanillaRNN": M**2 + M + M * inputs,
+            "GRU": 3 * M**2 + 4 * M + 3 * M * inputs,
+            "LSTM": M**2 + 2 * M + 2 * M * inputs,  # 4 m^2 + 4 m for m = M / 2
+            "LRU": linear,
+            "S5": linear,
+            "Mamba": ends + depth * (3 * E * H + 2 * E * R + 3 * M * E + 2 * E + H),
+        }[family.__name__]
+        readouts = [(None, N, 0)]
+        if family in RECURRENT:
+            readouts = [(models.IdentityObservation, n, (M - n) * n) for n in (N, M)]
+            readouts += [(models.ScaledObservation, n, (M - n) * n + n) for n in (N, M)]
+            readouts += [(models.AffineObservation, n, n * M) for n in (N, M + 2)]
+        for observation, columns, own in readouts:
+            readout = {} if observation is None else {"observation": observation}
+            sizes = {"observed_dim": columns, "input_dim": inputs, "depth": depth}
+            model = nnx.eval_shape(functools.partial(build, family, **sizes, **readout))
+            assert models.parameter_count(model) == documented + own
 
 
 @every_model
@@ -693,15 +546,7 @@ def test_sizes_that_are_no_whole_numbers_are_refused(family):
     least = {"latent_dim": 1, "hidden_dim": 1, "observed_dim": 1, "width": 1, "depth": 1, "relu_units": 1}
     for name, size in itertools.product(least | {"input_dim": 0}, ("below", 2.5, "3", True)):
         size = least.get(name, 0) - 1 if size == "below" else size
-        if takes(family, name):
+        if known_to(family, **{name: size}):
             words = rf"{name} is {size!r}; pass a whole number of at least {least.get(name, 0)}"
             with pytest.raises((ValueError, TypeError), match=words):
                 build(family, **{name: size})
-
-
-def test_parts_of_a_model_stay_usable_alone():
-    """An observation is a module of its own, for models still to come."""
-    for observation in OBSERVATIONS:
-        part, x = observation(M, N, rngs=nnx.Rngs(0)), series()[0]
-        np.testing.assert_allclose(part.decode(part.encode(x)), x, atol=1e-5)  # float32 pseudo-inverse
-        np.testing.assert_allclose(part.decode(part.initial_state(x)), x, atol=1e-5)

@@ -1,4 +1,4 @@
-"""LRU, S5 and Mamba: published first values, discretisation, parameters counted."""
+"""LRU, S5 and Mamba: published first values, discretisation."""
 
 import math
 
@@ -8,25 +8,14 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from gtfdeer.models import LRU, S5, Mamba, parameter_count
+from gtfdeer.models import LRU, S5, Mamba
 from gtfdeer.models._linear import _hippo_normal
 
-S, H, N, K = 6, 10, 3, 2
+S, H, N = 6, 10, 3
 
 
 def sizes(**more):
     return {"latent_dim": S, "width": H, "observed_dim": N, "rngs": nnx.Rngs(0), **more}
-
-
-@pytest.mark.parametrize("depth", [1, 2])
-@pytest.mark.parametrize("inputs", [0, K])
-@pytest.mark.parametrize("model_class", [LRU, S5, Mamba], ids=lambda c: c.__name__)
-def test_parameters_are_as_many_as_documented(model_class, inputs, depth):
-    E, R = 2 * H, math.ceil(H / 16)
-    selective = 3 * E * H + 2 * E * R + 3 * S * E + 2 * E + H
-    layer = selective if model_class is Mamba else 3 * S + 4 * S * H + H**2 + 3 * H
-    ends = H * (N + inputs) + H + H**2 + H + N * H + N
-    assert parameter_count(model_class(**sizes(depth=depth, input_dim=inputs))) == ends + depth * layer
 
 
 @pytest.mark.parametrize(("model_class", "numbers"), [(LRU, 2 * S), (S5, 2 * S), (Mamba, 2 * H * S)])
@@ -68,12 +57,6 @@ def test_s5_holds_its_input_for_a_step():
     step = np.exp(layer.log_step[...])
     np.testing.assert_allclose(A, np.exp(eigenvalues * step), rtol=1e-5)
     assert np.all((step >= 1e-3) & (step <= 1e-1))
-
-
-def test_s5_never_lets_a_state_grow_on_its_own():
-    layer = S5(**sizes()).layer_0
-    layer.decay[...] = jnp.full(S, 3.0)
-    assert np.all(np.abs(layer.transition(jnp.ones(H))[0]) < 1)
 
 
 def test_mamba_s_step_sizes_follow_the_input():

@@ -12,10 +12,7 @@ import numpy as np
 
 import gtfdeer.solvers as solvers
 
-try:
-    from jax import enable_x64 as enable_x64
-except ImportError:  # jax 0.7
-    from jax.experimental import enable_x64 as enable_x64
+from ..conftest import enable_x64 as enable_x64
 
 
 def every_solver():

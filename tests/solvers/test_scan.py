@@ -130,11 +130,6 @@ def test_a_diagonal_recurrence_may_be_complex():
         np.testing.assert_allclose(found[:, 0], np.exp(0.3j * np.arange(20)), atol=1e-5)  # complex64, 20 turns
 
 
-def test_associative_is_the_default():
-    A, b = (jnp.asarray(x, jnp.float32) for x in recurrence(20, 2, diagonal=False))
-    np.testing.assert_array_equal(scan.affine(A, b), scan.affine(A, b, method=scan.associative))
-
-
 def test_the_first_transition_meets_the_zero_start():
     """A_1 does not matter (reversed: A_T), as long as it is finite."""
     A, b = (jnp.asarray(x, jnp.float32) for x in recurrence(10, 2, diagonal=False))
@@ -144,44 +139,9 @@ def test_the_first_transition_meets_the_zero_start():
             np.testing.assert_array_equal(solve(A, b), solve(A.at[first].multiply(100), b))
 
 
-@pytest.mark.parametrize(
-    ("A", "b"),
-    [((5, 3, 2), (5, 3)), ((4, 3, 3), (5, 3)), ((5, 2), (5, 3)), ((5,), (5,)), ((2, 5, 3), (2, 5, 3))],
-)
-def test_shapes_that_do_not_belong_together_are_refused(A, b):
-    with pytest.raises(ValueError, match=r"pass b as \(T, M\) and A as \(T, M, M\) or, diagonal, \(T, M\)") as refusal:
-        scan.affine(jnp.zeros(A), jnp.zeros(b))
-    assert str(A) in str(refusal.value)
-    assert str(b) in str(refusal.value)
-
-
-@pytest.mark.parametrize("size", [(0, 3), (0, 3, 3)], ids=["diagonal", "dense"])
-@pytest.mark.parametrize("method", [scan.sequential, scan.associative, scan.Blocked()])
-def test_no_step_at_all_is_refused(size, method):
-    with pytest.raises(ValueError, match="no step at all; pass T >= 1"):
-        scan.affine(jnp.zeros(size), jnp.zeros((0, 3)), method=method)
-
-
-@pytest.mark.parametrize(("A", "b"), [("int32", "int32"), ("float32", "int32"), ("complex64", "float32")])
-def test_dtypes_that_do_not_belong_together_are_refused(A, b):
-    with pytest.raises(TypeError, match=f"A is {A} and b {b}; pass both as one dtype, such as float32"):
-        scan.affine(jnp.zeros((5, 3), A), jnp.zeros((5, 3), b))
-
-
-def test_a_method_by_name_is_refused():
-    with pytest.raises(TypeError, match=r"'sequential'; pass gtfdeer\.scan\.sequential"):
-        scan.affine(jnp.zeros((5, 3)), jnp.zeros((5, 3)), method="sequential")
-
-
 def test_the_device_that_computes_is_the_default_one_where_it_is_set():
     device = jax.devices("cpu")[0]
     for chosen in (device, "cpu"):
         with jax.default_device(chosen):
             assert scan.this_device() == device
             assert scan.for_this_device() == scan.Blocked()
-
-
-@pytest.mark.parametrize("length", [0, -3, 2.5, True])
-def test_a_window_without_steps_is_refused(length):
-    with pytest.raises((TypeError, ValueError), match="length"):
-        scan.affine(jnp.ones((5, 1)), jnp.ones((5, 1)), method=scan.Blocked(length))

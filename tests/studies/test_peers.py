@@ -19,13 +19,6 @@ def test_forecast_and_exponent_of_a_known_map():
     assert np.isnan(run[0, -1])
 
 
-def test_the_valid_time_is_the_median_over_starts():
-    truth, starts = np.tile([[1.0, -1.0], [-1.0, 1.0]], (50, 1)), np.array([0, 10, 20])
-    forecasts = np.stack([truth[:50] + error for error in (0.0, 0.5, 0.3)])
-    forecasts[2, 20:] = np.nan
-    assert peers.valid_time(truth, starts, forecasts, dt=0.1) == pytest.approx(2.0)  # of 5, 0 and 2
-
-
 def test_the_reservoir_is_reservoirpys():
     nodes = pytest.importorskip("reservoirpy.nodes")
     x = np.random.default_rng(0).normal(size=(300, 2)).cumsum(axis=0) / 10

@@ -32,13 +32,6 @@ def run(path, runs=RUNS, **keywords):
     return sweep(counted, runs, path, progress=False, **keywords)
 
 
-def test_rows_hold_settings_and_findings():
-    table = run(None)
-    assert list(table.columns) == ["seed", "height", "bounce", "speed", "note"]
-    assert table.seed.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
-    assert table.speed[1] == pytest.approx(1 / 900)
-
-
 @pytest.mark.parametrize("runs_before", range(4))
 def test_a_stopped_sweep_goes_on_to_the_same_table(tmp_path, runs_before):
     run(tmp_path / "whole.csv")

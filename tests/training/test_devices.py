@@ -104,9 +104,10 @@ def assert_same(one: dict, other: dict) -> None:
     np.testing.assert_allclose(one["orbit"], other["orbit"], rtol=1e-2, atol=1e-2)
 
 
-def test_four_devices_that_share_a_batch_give_the_result_of_one(four):
+def test_four_devices_that_share_a_batch_give_the_result_of_one_or_name_the_next_batch(four):
     for solver in ("auto", "shooting", "deer"):
         assert_same(four["runs"]["one"], four["runs"][solver])
+    assert four["refused"] == "4 devices cannot share a batch of 1 evenly; pass batch=4"
 
 
 def test_what_crosses_between_devices_is_summed_and_does_not_grow_with_time(four):
@@ -117,10 +118,6 @@ def test_what_crosses_between_devices_is_summed_and_does_not_grow_with_time(four
         reduced, *others = counts[solver]
         assert reduced >= 1
         assert not any(others)
-
-
-def test_a_batch_that_cannot_be_shared_is_refused_and_the_next_one_named(four):
-    assert four["refused"] == "4 devices cannot share a batch of 1 evenly; pass batch=4"
 
 
 def test_two_processes_share_a_batch_and_keep_one_checkpoint(four, tmp_path):

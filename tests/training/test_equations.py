@@ -27,8 +27,3 @@ def test_read_as_formulas_they_are_the_step(model, latex):
     lines = [re.sub(r"(\d) (?=z|max|\()", r"\1 * ", line.split("=")[1]) for line in text.strip().splitlines()]
     found = [eval(line, {f"z{k + 1}": value for k, value in enumerate(z)}) for line in lines]
     np.testing.assert_allclose(found, model.step(jnp.asarray(z)), atol=2e-3)  # four digits of each number
-
-
-def test_a_model_without_short_equations_is_refused():
-    with pytest.raises(TypeError, match="no short equations"):
-        write_equations(models.GRU(latent_dim=4, observed_dim=2, rngs=nnx.Rngs(0)))

@@ -56,24 +56,6 @@ def test_a_run_has_one_entry_an_update_and_follows_from_its_key(rec, lorenz, cap
     assert lines[-1].startswith("update 20 of 20: loss ")
 
 
-@pytest.mark.parametrize(
-    ("kind", "sizes", "forcing"),
-    [
-        (gd.models.ShallowPLRNN, {"hidden_dim": 20}, gd.forcing.Adaptive()),
-        (gd.models.LRU, {"width": 8, "depth": 1}, CONSTANT),
-    ],
-)
-def test_across_gaps_a_model_learns_from_what_there_is(kind, sizes, forcing, lorenz):
-    model = kind(latent_dim=3, observed_dim=3, **sizes, rngs=nnx.Rngs(0))
-    missing = (np.arange(lorenz.length) % 30 >= 25)[:, None]
-    gaps = gd.data.Series(np.where(missing, np.nan, lorenz.values), dt=lorenz.dt)
-    rec = quick(model, gaps, forcing=forcing, batch=8, updates=200, learning_rate=2e-2)
-    assert rec.history["skipped"].sum() == 0
-    x = np.asarray(lorenz.standardise().values[:50], np.float32)
-    before, after = (np.mean((m.forecast(x, 0.5, gd.solvers.Sequential()) - x[1:]) ** 2) for m in (model, rec.model))
-    assert after < 0.5 * before
-
-
 def test_one_missing_cell_in_a_recording_hardly_changes_training(rec, lorenz):
     standard = lorenz.standardise()
     values = standard.values.copy()

@@ -66,11 +66,6 @@ def test_gaps_inputs_and_several_recordings_are_taken(series):
     assert rec.history["loss"][-1] < rec.history["loss"][60]
 
 
-def test_they_need_a_learned_gain(series):
-    with pytest.raises(ValueError, match="pass polish=0, or a LearnedGain"):
-        gd.fit(network(), series, polish=3, forcing=gd.forcing.Constant(0.2), updates=10)
-
-
 def test_they_are_what_free_runs_choose_among(series, polished):
     assert BestCheckpoint(series.values, 60, 4, 8).validation_steps == {64, 68}
     assert BestCheckpoint(series.values, 60, 4).validation_steps == {38, 45, 53, 60}

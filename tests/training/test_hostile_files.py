@@ -131,6 +131,33 @@ HOSTILE = {
 }
 
 
+def with_parameters(content, change):
+    """The file with W1 changed: left out, renamed or of other numbers."""
+    files = members(content)
+    files.update(change(files.pop("parameters/W1.npy")))
+    return archive_of(files)
+
+
+NONE_OF_OURS = [
+    (lambda saved: with_header(saved, format_version=99, gtfdeer="7.0.0"), r"newer than this .*; type: pip .* @ git"),
+    (lambda saved: with_header(saved, format="something else"), "pass one written by"),
+    (lambda saved: with_header(saved, config={"observation": "Popen"}), "does not know"),
+    (lambda saved: with_parameters(saved, lambda W1: {}), "needs more than the"),
+    (lambda saved: with_parameters(saved, lambda W1: {"parameters/V1.npy": W1}), "do not belong"),
+    (lambda saved: with_parameters(saved, lambda W1: {"parameters/W1.npy": W1[:-4] + b"\xff" * 4}), "finite"),
+    (lambda saved: with_header(saved, dt=[]), "damaged"),
+    (lambda saved: archive_of({"x.npy": npy(BIG % 3, bytes(24))}), "not a model file of gtfdeer, or damaged"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), NONE_OF_OURS, ids=[words for _, words in NONE_OF_OURS])
+def test_a_file_that_does_not_hold_a_model_of_ours_is_refused(make, words, saved, tmp_path):
+    path = tmp_path / "x.npz"
+    path.write_bytes(make(saved))
+    with pytest.raises(ValueError, match=words):
+        gd.load(path)
+
+
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_model_file_is_refused_before_memory_is_taken(name, saved, tmp_path):
     path = tmp_path / "x.npz"
