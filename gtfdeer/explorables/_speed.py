@@ -16,8 +16,7 @@ from flax import nnx
 from .. import Status, data, forcing, models, solvers
 from ..solvers import scan, solve
 from ._canvas import axis, line, plot
-from ._controls import menu, plural, slider
-from ._panel import Panel
+from ._panel import Panel, menu, plural, slider
 from ._task import task_of
 
 LENGTHS = (100, 1000, 10_000, 100_000)
