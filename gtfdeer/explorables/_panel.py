@@ -115,7 +115,7 @@ class Panel:
         turns = {name: each for name, each in known.items() if isinstance(each, Turn)}
         self._canvas.spec = {"sliders": [turn.make() for turn in turns.values()]}
         self._canvas.values = {name: turn.value for name, turn in turns.items()}
-        self._canvas.observe(self._on_turn, names="values")
+        self._canvas.observe(self._on_change, names="values")
         chosen = {name: e.make() for name, e in known.items() if isinstance(e, Control) and name not in turns}
         for name, values in options.items():
             chosen[name].options = values
@@ -144,13 +144,10 @@ class Panel:
             getattr(self, name)()
         return None if threads_show() else self.wait(float("inf"))
 
-    def _on_turn(self, change: Any) -> None:
-        if change.new.get("alpha") != change.old.get("alpha"):  # the others turn what the browser has
-            self._on_change(change)
-
-    def _on_change(self, _change: Any) -> None:
+    def _on_change(self, change: Any) -> None:
         """Answer a change of a control; changes that come while one waits are answered with it."""
-        if self._worker == threading.get_ident():  # work sets a control by itself
+        of_rows = change.name == "values" and change.new.get("alpha") == change.old.get("alpha")  # known to the browser
+        if of_rows or self._worker == threading.get_ident():  # or work sets a control by itself
             return
         self._changed = True
         with self._lock:
@@ -161,32 +158,34 @@ class Panel:
 
     @contextmanager
     def _settled(self, strict: bool = True) -> Iterator[None]:
-        """One at a time; however this block ends, the status says so; errors are kept, shown and, if strict, raised."""
+        """One at a time; however this block ends, the status says so."""
         with self._lock:
             before, self._worker = self._worker, threading.get_ident()
-            self._forgive()
+            self.error, self._trouble.value = None, ""
             try:
-                yield
-            except BaseException as problem:
-                self._keep(problem)
-                if strict or not isinstance(problem, Exception):
-                    raise
+                with self._keeping(strict):
+                    yield
             finally:
                 self._worker = before
 
-    def _forgive(self) -> None:
-        self.error, self._trouble.value = None, ""
-
-    def _keep(self, problem: BaseException) -> None:
-        if not isinstance(problem, Exception):
-            return self._say("stopped: interrupted")
-        short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
-        self._say(f"{'out of memory' if short else 'failed'}: {problem}")
-        if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
-            self.errors = [*self.errors, problem][-_REMEMBERED:]
-        self.error = problem
-        story = html.escape("".join(traceback.format_exception(problem)))
-        self._trouble.value = f"<details><summary>what went wrong</summary><pre>{story}</pre></details>"
+    @contextmanager
+    def _keeping(self, strict: bool = False) -> Iterator[None]:
+        """Keep an error and show it; if strict, raise it, too."""
+        try:
+            yield
+        except Exception as problem:
+            short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
+            self._say(f"{'out of memory' if short else 'failed'}: {problem}")
+            if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
+                self.errors = [*self.errors, problem][-_REMEMBERED:]
+            self.error = problem
+            story = html.escape("".join(traceback.format_exception(problem)))
+            self._trouble.value = f"<details><summary>what went wrong</summary><pre>{story}</pre></details>"
+            if strict:
+                raise
+        except BaseException:
+            self._say("stopped: interrupted")
+            raise
 
     # --- long work, one piece at a time ---
 
@@ -232,14 +231,11 @@ class Panel:
             start_thread(self._to_the_end, work)
 
     def _to_the_end(self, work: Callable[[], str]) -> None:
-        self._forgive()
-        try:
+        self.error, self._trouble.value, ending = None, "", None
+        with self._keeping():
             ending = work()
-        except Exception as problem:
-            self._keep(problem)
-            ending = self.status
         with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
-            self._say(ending)
+            self._say(ending or self.status)
             self._enable(True)
             self._busy = False
 

@@ -83,10 +83,8 @@ class SweepPanel(Panel, abc.ABC):
         return self._numbers[self._asked]
 
     def _prepare_ahead(self, *question: Any) -> None:
-        try:
+        with self._keeping():
             self._prepare(*question)
-        except Exception as problem:
-            self._keep(problem)
 
     def _prepare(self, asked: tuple, solve: Callable[[float], Any]) -> None:
         """Answer every alpha of `PREPARED`, the quick ones first, send what is drawn of it, and draw."""

@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,9 @@ from ..training import Progress, TrainConfig, fit
 from ._canvas import ALPHAS
 from ._live import MOST, Growth
 from ._panel import Panel, Turn, menu, plural, slider
+from ._task import SYSTEMS
 
-_FRAME, _SCORED = 0.15, 12  # seconds between two pictures; pictures between two scores
+_FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
 
 
@@ -53,9 +55,7 @@ def _heart() -> data.Series:
 
 
 RECORDINGS: dict[str, Callable[[], data.Series]] = {
-    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
-    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
-    "Bursting neuron, 5 % noise": lambda: _noisy(data.BurstingNeuron()),
+    **{f"{name}, 5 % noise": partial(_noisy, system) for name, system in SYSTEMS.items()},
     "electrocardiogram, 5 delays": _heart,
 }
 
@@ -199,11 +199,12 @@ class TrainingPanel(Panel):
         done, left = len(self._before.get("loss", ())) + moment.update, moment.updates - moment.update
         pause = moment.update > 0 and (self._halt.is_set() or done >= self._until)
         self._report(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
-        if moment.update and (pause or time.monotonic() - self._drawn > _FRAME):
+        now = time.monotonic()
+        if moment.update and (pause or now - self._drawn > _FRAME):
             recording = self.growth.recording
             first, known = np.asarray(recording.values[0], np.float32), (recording.name, recording.embedding)
             rec = Reconstruction(moment.model, recording.scaling, recording.dt, first, *known, ending="stopped")
-            self._remember(rec, moment.history, judge=pause or len(self.growth.measured) % _SCORED == 0)
+            self._remember(rec, moment.history, judge=pause or now // _SCORED > self._drawn // _SCORED)
             self._drawn = time.monotonic()
             if not pause:
                 self._show()
