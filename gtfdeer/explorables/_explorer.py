@@ -201,7 +201,7 @@ class AttractorExplorer(Panel):
         returns = line(maxima[1:], "data", maxima[:-1], line=False, marker="o", size=1.8)
         spectrum = line(power, "data", f[1 : 1 + len(power)])
         plots = [
-            orbit(0, 0, sizes, *in_space, rows=2, axes=["1", "2", "3"], note="turn it with the mouse"),
+            orbit(0, 0, sizes, *in_space, rows=2, note="turn it with the mouse"),
             plot(0, 1, axis(f"time ({unit})", (0, dt * _RUN)), axis("first variable", variable), *in_time, columns=2),
             plot(1, 1, axis("maximum of the last variable", peak), axis("next maximum", peak), returns),
             plot(1, 2, axis(f"frequency (1/{unit})"), axis("power (share)", kind="log"), spectrum),

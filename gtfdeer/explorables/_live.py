@@ -105,7 +105,7 @@ class Growth:
         truth, kept = self.recording.values[:DRAWN, :columns], [np.clip(run[:, :columns], -20, 20) for run in runs]
         low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
         limits = [*zip(low - 0.15 * (high - low), high + 0.15 * (high - low), strict=True), *[(-1, 1)] * (3 - columns)]
-        common = {"rows": 2, "flat": columns < 3, "axes": ["1", "2", "3"]}
+        common = {"rows": 2, "flat": columns < 3}
         return [
             orbit(0, 1, limits, line(truth, "data", label=f"data: {self.recording.name}"), **common),
             orbit(0, 2, limits, kept and line(kept, "model", label="free run", row="snapshot"), **common),
@@ -136,7 +136,7 @@ def _draw_errors(kept: list[np.ndarray]) -> dict[str, Any]:
     stack = np.stack(kept)
     rows = int((stack > 1e-6).any(axis=(0, 2)).sum()) + 1
     note = "error of Newton's iterates" if stack[-1].size > 1 else "solved at once, without Newton"
-    return plot(2, 1, time, k, heat(stack[:, :rows], (1e-6, 10.0), "s.d.", row="snapshot"), rows=2, note=note)
+    return plot(2, 1, time, k, heat(stack[:, :rows], row="snapshot"), rows=2, note=note)
 
 
 @nnx.jit

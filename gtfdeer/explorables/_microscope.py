@@ -30,7 +30,6 @@ SOLVERS: dict[str, solvers.Iterative] = {
 }
 GUESSES = ("all zeros", "teacher signal", "random numbers")
 LENGTHS = (100, 300, 1000, 3000)
-_SHOWN = (1e-6, 10.0)  # errors, in standard deviations, from the darkest to the brightest colour
 
 
 @dataclass(frozen=True)
@@ -108,7 +107,7 @@ class Trace:
             ),
             plot(
                 *(1, 0, time, axis("iteration k", whole=True)),
-                heat(self.errors[:, shown], _SHOWN, "s.d."),
+                heat(self.errors[:, shown]),
                 hline("iteration", "model", strong=True),
                 note="error of every iterate; hatched: overflow",
             ),
