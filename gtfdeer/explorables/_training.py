@@ -191,8 +191,8 @@ class TrainingPanel(Panel):
         if kind == "learned gain":  # its bound goes on from where it would be by now
             bound = forcing.LearnedGain.last ** (done / total)
             return forcing.LearnedGain(bound, gain=self.reconstruction and self.reconstruction.gain)
-        schedule = forcing.Adaptive() if kind == "adaptive" else TrainConfig.forcing
-        return LiveAlpha(schedule, lambda: self.alpha if self.schedule == "constant" else np.nan, done, total)
+        by_hand = LiveAlpha(lambda: self.alpha if self.schedule == "constant" else np.nan, done, total)
+        return forcing.Adaptive() if kind == "adaptive" else by_hand
 
     def _look(self, moment: Progress) -> None:
         """What `fit` calls a few times a second."""
@@ -238,31 +238,28 @@ class TrainingPanel(Panel):
 
 @dataclass(frozen=True, eq=False)
 class LiveAlpha(forcing.Schedule):
-    """alpha as the panel says it now, without compiling anew: a number by hand, or a schedule where that is NaN.
+    """alpha as the panel says it now, without compiling anew: a number by hand, or annealed where that is NaN.
 
     Args:
-        schedule: what holds where nobody sets alpha by hand.
         by_hand: called by the running program before every update.
         done: updates that were done before this stretch, `updates` of all stretches together.
     """
 
-    schedule: forcing.Schedule
     by_hand: Callable[[], float]
     done: int
     updates: int
 
     def start(self) -> Any:
-        state = self.schedule.start()
-        return state, jnp.asarray(self.schedule.alpha(state), jnp.float32)
+        return TrainConfig.forcing.start()
 
     def alpha(self, state: Any) -> Any:
-        return state[1]
+        return state
 
     def advance(self, state: Any, update: Any, updates: int, jacobians: Any, model: Any = None) -> Any:
-        inner = self.schedule.advance(state[0], update + self.done, self.updates, jacobians, model)
+        annealed = TrainConfig.forcing.advance(state, update + self.done, self.updates, jacobians)
         shape = jax.ShapeDtypeStruct((), jnp.float32)
         hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)
-        return inner, jnp.where(jnp.isnan(hand), self.schedule.alpha(inner), hand).astype(jnp.float32)
+        return jnp.where(jnp.isnan(hand), annealed, hand)
 
 
 def cap_iterations(name: str, cap: int) -> solvers.Solver:
