@@ -43,7 +43,7 @@ def _record(shown):
     if not (canvas or images):
         return
     if canvas:
-        panel._finish_preparing()
+        getattr(panel, "prepare", panel._redraw)()
         panel._redraw()
     def encode(value):
         return base64.b64encode(value).decode()

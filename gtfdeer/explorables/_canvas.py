@@ -28,8 +28,7 @@ _ROLES["ghost"] = figures.Role("ghost", "#8A8A8A", ":", 1.0, "")
 def axis(label: str, range: Any = None, kind: str = "linear", **more: Any) -> Description:
     """An axis, "linear", "log" or "symlog"; `zero=True` gives zero a place left of a logarithmic one, `whole=True` has
     no ticks between whole numbers."""
-    bounds = None if range is None else [float(x) for x in range]
-    return {"label": label, "range": bounds, "kind": kind, **more}
+    return {"label": label, "range": range and [float(x) for x in range], "kind": kind, **more}
 
 
 ALPHA = axis("forcing alpha (0 to 1)", (1e-3, 1), "log", zero=True)
@@ -51,9 +50,9 @@ def line(y: Any, role: str, x: Any = None, label: str | None = None, **more: Any
     return {"type": "line", "x": x, "y": y, "role": role, "label": label, **more}
 
 
-def heat(z: Any, range: tuple[float, float], label: str, **more: Any) -> Description:
-    """A map of positive values `(rows, columns)` with a fixed logarithmic scale."""
-    return {"type": "heat", "z": z, "range": range, "label": label, **more}
+def heat(z: Any, **more: Any) -> Description:
+    """A map of errors `(rows, columns)` in standard deviations, on one logarithmic scale for all panels."""
+    return {"type": "heat", "z": z, "range": (1e-6, 10.0), "label": "s.d.", **more}
 
 
 def vline(at: Any, role: str = "truth", **more: Any) -> Description:

@@ -20,8 +20,8 @@ import numpy as np
 
 from .. import forcing, solvers
 from ._canvas import ALPHA, ALPHAS, PREPARED, axis, hline, line, plot, vline
-from ._controls import Turn, menu
-from ._sweep import SweepPanel
+from ._panel import Turn, menu
+from ._sweep import SweepPanel, choose_steps
 from ._task import COMPILE_FAST, SYSTEMS, Task, compile_fast
 
 LENGTHS = (300, 1000)
@@ -36,6 +36,9 @@ class Run:
     Attributes:
         states: `(T, M)`, the forced solution, in standard deviations.
         growth: `(T,)`, log10 |J_t .. J_1 v|: how far an error of the start has grown after t steps.
+        exponent: largest Lyapunov exponent of the forced map along this run, per unit of time.
+        error: standard error of the exponent, from ten stretches of the run.
+        memory: after how many steps an error of the start has shrunk below 1 % for good; T if it never does.
         count: of DEER's iterations from an all-zero guess, for an alpha; -1 where it did not converge.
     """
 
@@ -43,29 +46,14 @@ class Run:
     alpha: float
     states: np.ndarray
     growth: np.ndarray
+    exponent: float
+    error: float
+    memory: int
     count: Callable[[Any], Any]
-
-    @property
-    def exponent(self) -> float:
-        """Largest Lyapunov exponent of the forced map along this run, per unit of time."""
-        return float(self.growth[-1] * np.log(10) / (len(self.growth) * self.task.dt))
 
     @property
     def numbers(self) -> tuple[float, ...]:
         return int(self.count(np.float32(self.alpha))), self.exponent
-
-    @property
-    def error(self) -> float:
-        """Standard error of the exponent, from ten stretches of the run."""
-        ends = np.linspace(0, len(self.growth) - 1, _BLOCKS + 1).astype(int)
-        rates = np.diff(self.growth[ends]) / np.diff(ends) * np.log(10) / self.task.dt
-        return float(rates.std(ddof=1) / np.sqrt(_BLOCKS))
-
-    @property
-    def memory(self) -> int:
-        """After how many steps an error of the start has shrunk below 1 % for good; T if it never does."""
-        grown = self.growth > _FORGOTTEN
-        return int(len(grown) - grown[::-1].argmax()) if grown.any() else 0
 
     @property
     def verdict(self) -> str:
@@ -83,18 +71,17 @@ class Run:
 
     def draw(self, most: int) -> list[dict[str, Any]]:
         """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
-        shown = np.unique(np.linspace(0, len(self.growth) - 1, min(len(self.growth), most)).astype(int))
-        teacher, t = self.task.teacher[:, 0], shown + 1
+        shown, teacher = choose_steps(len(self.growth), most), self.task.teacher[:, 0]
         size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(self.growth)))
         return [
             plot(
                 *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
                 line(teacher[shown], "data", shown, "data (the teacher)"),
-                line(self.states[shown, 0], "forced", t, "forced run"),
+                line(self.states[shown, 0], "forced", shown + 1, "forced run"),
             ),
             plot(
                 *(1, 0, time, axis("log10 |J_t .. J_1 v|", (-6, 6))),
-                line(np.clip(self.growth[shown], -5.9, 5.9), "error", t, "error of the start"),
+                line(np.clip(self.growth[shown], -5.9, 5.9), "error", shown + 1, "error of the start"),
                 hline(0, label="as at the start"),
                 hline(_FORGOTTEN, "forced", label="1 % of it"),
             ),
@@ -115,12 +102,12 @@ class ForcingDial(SweepPanel):
     @property
     def exponents(self) -> np.ndarray:
         """The exponents for 62 alphas: zero, and 0.001 to 1 at equal ratios."""
-        return self._numbers()[:, 1]
+        return self.prepare()[:, 1]
 
     @property
     def iterations(self) -> np.ndarray:
         """DEER's iterations for the same alphas, from an all-zero guess; -1 where it did not converge."""
-        return self._numbers()[:, 0].astype(int)
+        return self.prepare()[:, 0].astype(int)
 
     @property
     def critical_alpha(self) -> float | None:
@@ -146,15 +133,20 @@ class ForcingDial(SweepPanel):
 
         counter = jax.jit(count, compiler_options=COMPILE_FAST)  # compiled by the sweep, in the background
 
+        ends = np.linspace(0, length - 1, _BLOCKS + 1).astype(int)
+
         def solve(alpha: float) -> Run:
-            states, growth = walk(np.float32(alpha))
-            return Run(task, alpha, np.asarray(states), np.asarray(growth), counter)
+            states, growth = (np.asarray(part) for part in walk(np.float32(alpha)))
+            unit = np.log(10) / task.dt
+            rates, above = np.diff(growth[ends]) / np.diff(ends) * unit, np.flatnonzero(growth > _FORGOTTEN)
+            exponent, error = float(growth[-1] * unit / length), float(rates.std(ddof=1) / np.sqrt(_BLOCKS))
+            return Run(task, alpha, states, growth, exponent, error, int(above.max(initial=-1)) + 1, counter)
 
         return solve
 
     def _redraw(self) -> None:
         exponents, note = np.zeros(0), ""
-        if self._asked in self._swept:
+        if self._asked in self._numbers:
             exponents, critical = self.exponents, self.critical_alpha
             note = "never below 0" if critical is None else f"below 0 from alpha {critical:.3g}"
         slopes = plot(

@@ -17,8 +17,7 @@ import numpy as np
 
 from .. import Reconstruction, data, measures
 from ._canvas import axis, line, orbit, plot
-from ._controls import menu, slider
-from ._panel import Panel
+from ._panel import Panel, menu, slider
 from ._sweep import KEPT
 from ._task import SYSTEMS as TAUGHT
 
@@ -69,8 +68,8 @@ class AttractorExplorer(Panel):
     ) -> None:
         if not isinstance(system, data.System | str):
             raise TypeError(f"system is {system!r}; pass a gtfdeer.data.System, or one of {[*SYSTEMS]}")
-        self._systems = SYSTEMS if isinstance(system, str) else {_OWN: system, **SYSTEMS}
-        self._model, self._home = None, system if isinstance(system, str) else _OWN
+        self._systems, self._home = (SYSTEMS, system) if isinstance(system, str) else ({_OWN: system, **SYSTEMS}, _OWN)
+        self._model = None
         if reconstruction is not None:
             self._model, name = reconstruction.simulate(_KEPT // 2), reconstruction.name
             size = self._model.shape[1]
@@ -79,11 +78,10 @@ class AttractorExplorer(Panel):
                 raise ValueError(f"the reconstruction of {name!r} belongs to none of {[*self._systems]}; pass system=")
             self._home = homes[0]  # the system of the menu whose orbit the model imitates
         super().__init__(strict=strict, system=[*self._systems])
-        self._advance = lru_cache(KEPT)(self._make_advance)
-        self._name = ""
-        with self._settled():
+        self._advance, self._name = lru_cache(KEPT)(self._make_advance), ""
+        with self._settled(self.strict):
             self.system = self._home
-        self._attempt(self._respond)
+            self._respond()
 
     @property
     def parameters(self) -> dict[str, float]:
@@ -124,20 +122,16 @@ class AttractorExplorer(Panel):
             self._state = np.asarray(jax.jit(self._systems[self._name].initial_state)(jax.random.key(0)))
             self._start_over()
 
-    def _respond(self) -> None:
-        if self.system == self._name:
-            self._start_over()
-        else:
-            self._choose()
-
     def _start_over(self) -> None:
         """Walk to the attractor of these parameters, then draw it."""
         self._walk()
         self.orbit = np.asarray(self._state)[None]
         self.run()
 
-    def _choose(self) -> None:
-        """Another system: a slider for each of its parameters, at its own value."""
+    def _respond(self) -> None:
+        """Start over; of another system with a slider for each of its parameters, at its own value."""
+        if self.system == self._name:
+            return self._start_over()
         self._name = self.system
         self.sliders: dict[str, Any] = {
             parameter: slider(parameter.replace("_", " "), value, *_range(self._name, parameter, value)).make()
@@ -166,10 +160,9 @@ class AttractorExplorer(Panel):
     def _walk(self) -> np.ndarray:
         """2,000 samples more; the state moves on only if they are all numbers."""
         self._say("running")
-        parameters = self.parameters
+        parameters, system = self.parameters, self._systems[self._name]
         if parameters:
-            system: Any = self._systems[self._name]
-            dataclasses.replace(system, **parameters)  # raises what the compiled step leaves out
+            dataclasses.replace(system, **parameters)  # raises what the compiled step leaves out  # pyright: ignore
         state, orbit = self._advance(self._name)(self._state, np.asarray([*parameters.values()], np.float32))
         if not np.isfinite(orbit).all():
             raise ValueError(f"the orbit left all bounds at {parameters}; move a slider back, or press Reset")
@@ -179,12 +172,9 @@ class AttractorExplorer(Panel):
     def _grow(self, name: str, values: np.ndarray) -> tuple[float, float]:
         """The limits of an axis: they grow with what is shown and never shrink."""
         low, high = self._limits.get(name, (np.inf, -np.inf))
-        low, high = float(values.min(initial=low)), float(values.max(initial=high))
-        if low > high:
-            return 0.0, 1.0  # nothing to show yet
-        self._limits[name] = low, high
+        low, high = self._limits[name] = float(values.min(initial=low)), float(values.max(initial=high))
         margin = 0.04 * (high - low) or 1.0
-        return low - margin, high + margin
+        return (low - margin, high + margin) if low <= high else (0.0, 1.0)  # where there is nothing to show yet
 
     def _redraw(self) -> None:
         name, unit = self._name, "ms" if self._name == "Bursting neuron" else "time unit"
@@ -192,7 +182,7 @@ class AttractorExplorer(Panel):
         overlay = self._model if name == self._home else None
         self._ghost = self._ghost if len(self._ghost) else space
         time, sizes = dt * np.arange(len(shown)), [self._grow(f"space {d}", space[:, d]) for d in range(3)]
-        first, last = self._grow("first", shown[:, 0]), self._grow("maxima", maxima)
+        variable, peak = self._grow("first", shown[:, 0]), self._grow("maxima", maxima)
         moving = np.ptp(shown[:, 0]) > 1e-3 * (1 + np.abs(shown[:, 0]).max())
         f, power = np.fft.rfftfreq(len(shown), dt), np.zeros(0)
         if moving:
@@ -204,19 +194,17 @@ class AttractorExplorer(Panel):
             overlay is not None and line(_to_3d(overlay), "model", label="model"),
             line(space[-1:], "forced", line=False, marker="o"),
         ]
-        in_time = [
+        in_time = (
             line(self._ghost[-len(shown) :, 0], "ghost", time, "first orbit"),
             line(shown[:, 0], "data", time, "now"),
-        ]
+        )
         returns = line(maxima[1:], "data", maxima[:-1], line=False, marker="o", size=1.8)
+        spectrum = line(power, "data", f[1 : 1 + len(power)])
         plots = [
-            orbit(0, 0, sizes, *in_space, rows=2, axes=["1", "2", "3"], note="turn it with the mouse"),
-            plot(0, 1, axis(f"time ({unit})", (0, dt * _RUN)), axis("first variable", first), *in_time, columns=2),
-            plot(1, 1, axis("maximum of the last variable", last), axis("next maximum", last), returns),
-            plot(
-                *(1, 2, axis(f"frequency (1/{unit})"), axis("power (share)", kind="log")),
-                line(power, "data", f[1 : 1 + len(power)]),
-            ),
+            orbit(0, 0, sizes, *in_space, rows=2, note="turn it with the mouse"),
+            plot(0, 1, axis(f"time ({unit})", (0, dt * _RUN)), axis("first variable", variable), *in_time, columns=2),
+            plot(1, 1, axis("maximum of the last variable", peak), axis("next maximum", peak), returns),
+            plot(1, 2, axis(f"frequency (1/{unit})"), axis("power (share)", kind="log"), spectrum),
         ]
         values = ", ".join(f"{name} {value:g}" for name, value in self.parameters.items())
         text = f"{name}{values and f' at {values}'}: {len(self.orbit)} samples, "

@@ -16,8 +16,7 @@ from ..data import Series
 from ..models import RecurrentModel
 from ..training import Progress, describe_device, rollout
 from ._canvas import axis, heat, hline, line, orbit, plot, vline
-from ._controls import Turn, plural
-from ._panel import Panel
+from ._panel import Panel, Turn, plural
 from ._task import Task, compile_fast, parts_of
 
 SNAPSHOTS, DRAWN, SCORED = 60, 1500, 5000  # that are replayed; steps of a free run that are drawn, and scored
@@ -46,50 +45,53 @@ class Growth:
         half = min(SCORED, len(seen) // 2)
         self.score, self.floor = np.nan, measures.state_space_divergence(seen[:half], seen[-half:])
 
-    def add(self, model: Any, history: dict[str, np.ndarray], window: int, judge: bool) -> None:
-        """Look at a model; `judge`: and score its free run."""
-        values, done, self.history = self.recording.values, len(history["loss"]), history
-        run = rollout(model, SCORED if judge else DRAWN, values[0])
-        if judge:
-            bounded = np.isfinite(run).all()
-            self.score = measures.state_space_divergence(self._seen[:SCORED], run) if bounded else np.inf
-        begin = np.random.default_rng(done).integers(max(1, len(values) - window))  # as the windows of a batch
-        x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(history[self.forcing][-1])
-        norm, exponent, errors = (np.asarray(part) for part in _examine(model, x, alpha))
-        self.measured = np.append(self.measured, [[done, norm, exponent / self.recording.dt]], axis=0)
-        self.snapshots.append((done, np.asarray(run[:DRAWN], np.float32), errors))
-        if len(self.snapshots) > 2 * SNAPSHOTS:
-            del self.snapshots[1:-1:2]
+    @property
+    def updates(self) -> int:
+        return len(self.history.get("loss", ()))
 
     @property
     def forcing(self) -> str:
         """What the history says of the strength of forcing: "alpha", or "gain", the size of a learned gain."""
         return "gain" if "gain" in self.history else "alpha"
 
+    def add(self, model: Any, history: dict[str, np.ndarray], window: int, judge: bool) -> None:
+        """Look at a model; `judge`: and score its free run."""
+        values, self.history = self.recording.values, history
+        run = rollout(model, SCORED if judge else DRAWN, values[0])
+        if judge:
+            bounded = np.isfinite(run).all()
+            self.score = measures.state_space_divergence(self._seen[:SCORED], run) if bounded else np.inf
+        begin = np.random.default_rng(self.updates).integers(max(1, len(values) - window))  # as a batch's windows
+        x, alpha = np.asarray(values[begin : begin + window], np.float32), np.float32(history[self.forcing][-1])
+        norm, exponent, errors = (np.asarray(part) for part in _examine(model, x, alpha))
+        self.measured = np.append(self.measured, [[self.updates, norm, exponent / self.recording.dt]], axis=0)
+        self.snapshots.append((self.updates, np.asarray(run[:DRAWN], np.float32), errors))
+        if len(self.snapshots) > 2 * SNAPSHOTS:
+            del self.snapshots[1:-1:2]
+
     def show(self, panel: Panel, whole: bool) -> None:
         """Draw it in a panel: all snapshots for the replay, or the newest alone."""
-        kept, forcing = self.snapshots if whole else self.snapshots[-1:], self.forcing
+        kept = self.snapshots if whole else self.snapshots[-1:]
         shown = [done for done, *_ in kept]
-        updates = axis("update", (0, max(10, len(self.history.get("loss", ())))))
-        size = ("size |K| of the gain", (1e-3, 2)) if forcing == "gain" else ("alpha", (1e-3, 1))
-        axes = {"loss": axis("loss", kind="log"), forcing: axis(*size, "log")}
-        curves = {name: plots.thinned(self.history.get(name, np.zeros(0)), 1000) for name in (*axes, "iterations")}
-        most = max(2.0, 1.1 * float(np.nanmax(curves["iterations"][1], initial=0)))
+        updates, forcing = axis("update", (0, max(10, self.updates))), self.forcing
+        loss, strength, iterations = (
+            plots.thinned(self.history.get(name, np.zeros(0)), 1000) for name in ("loss", forcing, "iterations")
+        )
+        most = max(2.0, 1.1 * float(np.nanmax(iterations[1], initial=0)))
+        size = axis("size |K| of the gain", (1e-3, 2), "log") if forcing == "gain" else axis("alpha", (1e-3, 1), "log")
         at, norm, exponent = self.measured.T
-
-        def curve(row: int, column: int, y: Any, x: Any, values: Any, role: str, *more: Any, **look: Any) -> Any:
-            marked = shown and vline(np.array(shown), "model", row="snapshot")
-            return plot(row, column, updates, y, line(values, role, x), marked, *more, **look)
-
+        marked = shown and vline(np.array(shown), "model", row="snapshot")
+        curves = (
+            (axis("loss", kind="log"), line(loss[1], "error", loss[0])),
+            (size, line(strength[1], "forced", strength[0])),
+            (axis("iterations", (0, most), whole=True), line(iterations[1], "error", iterations[0])),
+            (axis("gradient norm", kind="log"), line(norm, "error", at)),
+        )
+        exponents = line(exponent, "error", at), marked, hline(0)
+        look: dict[str, Any] = {"rows": 2, "note": "forced map; below 0 it forgets"}
         drawn = [
-            curve(0, 0, axes["loss"], *curves["loss"], "error"),
-            curve(1, 0, axes[forcing], *curves[forcing], "forced"),
-            curve(2, 0, axis("iterations", (0, most), whole=True), *curves["iterations"], "error"),
-            curve(3, 0, axis("gradient norm", kind="log"), at, norm, "error"),
-            curve(
-                *(2, 2, axis("exponent (1/time)", kind="symlog"), at, exponent, "error", hline(0)),
-                **{"rows": 2, "note": "forced map; below 0 it forgets"},
-            ),
+            *(plot(row, 0, updates, y, curve, marked) for row, (y, curve) in enumerate(curves)),
+            plot(2, 2, updates, axis("exponent (1/time)", kind="symlog"), *exponents, **look),
             *self._draw_orbits([run for _, run, _ in kept]),
             _draw_errors([errors for *_, errors in kept]),
         ]
@@ -100,11 +102,10 @@ class Growth:
     def _draw_orbits(self, runs: list[np.ndarray]) -> list[dict[str, Any]]:
         """Data and free run, in space, or in the plane where there are fewer than three columns."""
         columns = min(3, self.recording.columns)
-        truth = self.recording.values[:DRAWN, :columns]
+        truth, kept = self.recording.values[:DRAWN, :columns], [np.clip(run[:, :columns], -20, 20) for run in runs]
         low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
         limits = [*zip(low - 0.15 * (high - low), high + 0.15 * (high - low), strict=True), *[(-1, 1)] * (3 - columns)]
-        common = {"rows": 2, "flat": columns < 3, "axes": ["1", "2", "3"]}
-        kept = [np.clip(run[:, :columns], -20, 20) for run in runs]
+        common = {"rows": 2, "flat": columns < 3}
         return [
             orbit(0, 1, limits, line(truth, "data", label=f"data: {self.recording.name}"), **common),
             orbit(0, 2, limits, kept and line(kept, "model", label="free run", row="snapshot"), **common),
@@ -117,7 +118,7 @@ class Growth:
         again = int(self.history["retried"][-50:].sum())
         failed = f" {again} of the last 50 solves did not converge and were done step by step." if again else ""
         return (
-            f"{self._describe_updates(len(self.history['loss']))}; free run: {score} "
+            f"{self._describe_updates(self.updates)}; free run: {score} "
             f"(another stretch of the recording: {self.floor:.2f}).{failed} Trained on {self.recording.name}. "
             f"Computed on {describe_device()}."
         )
@@ -135,7 +136,7 @@ def _draw_errors(kept: list[np.ndarray]) -> dict[str, Any]:
     stack = np.stack(kept)
     rows = int((stack > 1e-6).any(axis=(0, 2)).sum()) + 1
     note = "error of Newton's iterates" if stack[-1].size > 1 else "solved at once, without Newton"
-    return plot(2, 1, time, k, heat(stack[:, :rows], (1e-6, 10.0), "s.d.", row="snapshot"), rows=2, note=note)
+    return plot(2, 1, time, k, heat(stack[:, :rows], row="snapshot"), rows=2, note=note)
 
 
 @nnx.jit

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -15,12 +14,12 @@ import numpy as np
 
 from .. import Status, solvers
 from ._canvas import ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
-from ._controls import Turn, menu, plural
-from ._sweep import SweepPanel
+from ._panel import Turn, menu, plural
+from ._sweep import SweepPanel, choose_steps
 from ._task import COMPILE_FAST, SYSTEMS, compile_fast
 
 if TYPE_CHECKING:
-    from jaxtyping import Float
+    from jaxtyping import Float, Int
 
 MOST, TOLERANCE = 40, 1e-5  # iterations that are kept
 SOLVERS: dict[str, solvers.Iterative] = {
@@ -31,7 +30,6 @@ SOLVERS: dict[str, solvers.Iterative] = {
 }
 GUESSES = ("all zeros", "teacher signal", "random numbers")
 LENGTHS = (100, 300, 1000, 3000)
-_SHOWN = (1e-6, 10.0)  # errors, in standard deviations, from the darkest to the brightest colour
 
 
 @dataclass(frozen=True)
@@ -42,6 +40,8 @@ class Trace:
         states: `(K + 1, T, M)`, the guess first.
         residuals: `(K + 1,)`, largest violation of the step equation.
         truth: `(T, M)`, computed step by step.
+        errors: `(K + 1, T)`, distance of every iterate from the truth, largest unit.
+        front: `(K + 1,)`, how many steps from the beginning each iterate has right, to 0.1 %.
     """
 
     name: str
@@ -49,6 +49,8 @@ class Trace:
     states: Float[np.ndarray, "iterate time latent"]
     residuals: Float[np.ndarray, " iterate"]
     truth: Float[np.ndarray, "time latent"]
+    errors: Float[np.ndarray, "iterate time"]
+    front: Int[np.ndarray, " iterate"]
 
     @property
     def iterations(self) -> int:
@@ -57,17 +59,6 @@ class Trace:
     @property
     def numbers(self) -> tuple[int]:
         return (self.iterations if self.status is Status.CONVERGED else -1,)
-
-    @property
-    def errors(self) -> Float[np.ndarray, "iterate time"]:
-        """Distance of every iterate from the truth, largest unit."""
-        with np.errstate(invalid="ignore", over="ignore"):
-            return np.abs(self.states - self.truth).max(axis=2)
-
-    def solved(self, k: int) -> int:
-        """How many steps from the beginning the iterate k has right, to 0.1 %."""
-        wrong = ~(self.errors[k] <= 1e-3 * (1 + np.abs(self.truth).max()))
-        return int(wrong.argmax()) if wrong.any() else len(wrong)
 
     @property
     def status(self) -> Status:
@@ -87,18 +78,17 @@ class Trace:
         sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in self.residuals]
         return [
             f"{self.name}, alpha {self.alpha:.3g}, T {len(self.truth)}: iteration {k} of {self.iterations}; "
-            f"the first {self.solved(k)} steps are right to 0.1 % (the front of certainty: "
+            f"the first {front} steps are right to 0.1 % (the front of certainty: "
             f"each iteration moves it by one step or more); residual {size}."
-            for k, size in enumerate(sizes)
+            for k, (front, size) in enumerate(zip(self.front, sizes, strict=True))
         ]
 
     def draw(self, most: int) -> list[dict[str, Any]]:
         """The iterates, their residuals and errors; values beyond the axes stay at their edge."""
         length, size = len(self.truth), np.abs(self.truth[:, 0]).max()
-        shown = np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))
+        shown = choose_steps(length, most)
         with np.errstate(invalid="ignore"):
             states = np.clip(self.states[:, shown, 0], -1.55 * size, 1.55 * size)
-        front = np.array([self.solved(k) for k in range(len(self.states))])
         finite = self.residuals[np.isfinite(self.residuals)].max(initial=1.0)
         time = axis("time step t (samples)", (1, length))
         k = axis("iteration k", (-0.3, max(2, self.iterations) + 0.3), whole=True)
@@ -107,7 +97,7 @@ class Trace:
                 *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),
                 line(self.truth[shown, 0], "data", shown + 1, "step by step"),
                 line(states, "model", shown + 1, "iterate k", row="iteration"),
-                vline(front, "forced", label="front of certainty", row="iteration"),
+                vline(self.front, "forced", label="front of certainty", row="iteration"),
                 note="capped at the edge",
             ),
             plot(
@@ -117,7 +107,7 @@ class Trace:
             ),
             plot(
                 *(1, 0, time, axis("iteration k", whole=True)),
-                heat(self.errors[:, shown], _SHOWN, "s.d."),
+                heat(self.errors[:, shown]),
                 hline("iteration", "model", strong=True),
                 note="error of every iterate; hatched: overflow",
             ),
@@ -155,11 +145,8 @@ class NewtonMicroscope(SweepPanel):
     @property
     def sweep(self) -> dict[float, int | None]:
         """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
-        counts = self._numbers()[:, 0]
+        counts = self.prepare()[:, 0]
         return {float(a): int(k) if k >= 0 else None for a, k in zip(PREPARED, counts, strict=True)}
-
-    def _make_solve(self, subject: str, length: int, solver: str, guess: str) -> Callable[[float], Trace]:
-        return partial(self._program(subject, length, solver), guess)
 
     def _make_program(self, subject: str, length: int, solver: str) -> Callable[[str, float], Trace]:
         self._say("compiling: a new system, length or solver takes some seconds")
@@ -173,7 +160,12 @@ class NewtonMicroscope(SweepPanel):
             if guess == "random numbers":
                 begin = np.random.default_rng(2).normal(size=begin.shape).astype(begin.dtype)
             k, states, residuals, truth = (np.asarray(x) for x in program(np.float32(alpha), begin))
-            return Trace(task.name, alpha, states[: k + 1], residuals[: k + 1], truth)
+            states = states[: k + 1]
+            with np.errstate(invalid="ignore", over="ignore"):
+                errors = np.abs(states - truth).max(axis=2)
+            right = errors <= 1e-3 * (1 + np.abs(truth).max())
+            front = np.minimum.accumulate(right, axis=1).sum(axis=1)
+            return Trace(task.name, alpha, states, residuals[: k + 1], truth, errors, front)
 
         return solve
 

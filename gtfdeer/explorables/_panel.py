@@ -16,17 +16,63 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 import ipywidgets as widgets
+import numpy as np
 
 from ._canvas import Canvas, hline, pack, vline
-from ._controls import Control, Turn
 
 _REMEMBERED = 20  # errors
+_LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "max_width": "100%"}}
+
+
+class Control:
+    """A widget above the picture, which `make` makes for each panel."""
+
+    def __init__(self, make: Callable[[], Any]) -> None:
+        self.make = make
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, panel: Any, owner: type | None = None) -> Any:
+        return self if panel is None else panel.controls[self.name].value
+
+    def __set__(self, panel: Any, value: Any) -> None:
+        panel.controls[self.name].value = value
+
+
+class Turn(Control):
+    """A slider below the picture, which answers while it is dragged; without stops it points at rows of arrays."""
+
+    def __init__(self, label: str, stops: Sequence[float] = (), value: float = 0) -> None:
+        super().__init__(lambda: {"name": self.name, "label": label} | ({"stops": [*stops]} if stops else {}))
+        self.value, self._ends = value, (stops[0], stops[-1]) if stops else (0, np.inf)
+
+    def __get__(self, panel: Any, owner: type | None = None) -> Any:
+        return self if panel is None else panel._canvas.values[self.name]
+
+    def __set__(self, panel: Any, value: Any) -> None:
+        low, high = self._ends
+        panel._canvas.values = {**panel._canvas.values, self.name: type(low)(min(max(value, low), high))}
+
+
+def slider(label: str, value: float, low: float, high: float, step: float) -> Control:
+    """A slider with its number box; it answers when it is let go, not while it moves."""
+    whole = all(isinstance(x, int) for x in (value, low, high, step))
+    kind, more = (widgets.IntSlider, {}) if whole else (widgets.FloatSlider, {"readout_format": ".3g"})
+    given = {"value": value, "min": low, "max": high, "step": step, "description": label, "continuous_update": False}
+    return Control(lambda: kind(**given, **more, **_LOOK))
+
+
+def menu(label: str, options: Iterable[Any], value: Any = None) -> Control:
+    """A drop-down, at its first option unless told otherwise."""
+    given: dict[str, Any] = {"options": [*options], "description": label} | ({} if value is None else {"value": value})
+    return Control(lambda: widgets.Dropdown(**given, **_LOOK))
 
 
 class Panel:
@@ -60,114 +106,86 @@ class Panel:
         self.errors: list[Exception] = []
         self.guesses: dict[str, float] = {}
         self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the end of long work
-        self._changed = False  # a control that nobody has begun to answer
         self._worker: int | None = None  # the thread that works under the lock
-        self._ahead, self._prepared = lambda: None, threading.Event()  # what is prepared; whether it is there
-        self._prepared.set()
+        self._changed = False  # a control that nobody has begun to answer
         self._busy, self._paused = False, False
         self._halt, self._due = threading.Event(), threading.Event()  # stop; draw
         self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
         known = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
-        declared = {name: each for name, each in known.items() if isinstance(each, Control)}
-        turns = {name: each for name, each in declared.items() if isinstance(each, Turn)}
+        turns = {name: each for name, each in known.items() if isinstance(each, Turn)}
         self._canvas.spec = {"sliders": [turn.make() for turn in turns.values()]}
         self._canvas.values = {name: turn.value for name, turn in turns.items()}
-        self._canvas.observe(self._on_turn, names="values")
-        chosen = {name: each.make() for name, each in declared.items() if name not in turns}
-        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
-        self.controls: dict[str, Any] = chosen | clicked
+        self._canvas.observe(self._on_change, names="values")
+        chosen = {name: e.make() for name, e in known.items() if isinstance(e, Control) and name not in turns}
         for name, values in options.items():
             chosen[name].options = values
         for control in chosen.values():
             control.observe(self._on_change, names="value")
-        for name, each in clicked.items():
-            each.on_click(partial(self._click, name))
+        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
+        for name, button in clicked.items():
+            button.on_click(partial(self._on_click, name))
+        self.controls: dict[str, Any] = chosen | clicked
         rows = [widgets.HBox([*row.values()], layout={"flex_flow": "row wrap"}) for row in (chosen, clicked)]
         self.widget = widgets.VBox([*rows, self._status, self._canvas, self._trouble])
         self._say("idle")
 
+    def _respond(self) -> None:
+        """Do what the controls say."""
+
+    def _redraw(self) -> None:
+        """Draw what is known."""
+
     # --- work ---
 
-    def _click(self, name: str, _button: Any) -> None:
+    def _on_click(self, name: str, _button: Any) -> None:
         if name == "stop":  # not under the lock
             return self.stop()
-        self._attempt(getattr(self, name))
+        with self._settled(self.strict):
+            getattr(self, name)()
         return None if threads_show() else self.wait(float("inf"))
 
-    def _on_turn(self, change: Any) -> None:
-        if change.new.get("alpha") != change.old.get("alpha"):  # the others turn what the browser has
-            self._on_change(change)
-
-    def _on_change(self, _change: Any) -> None:
+    def _on_change(self, change: Any) -> None:
         """Answer a change of a control; changes that come while one waits are answered with it."""
-        if self._worker == threading.get_ident():  # work sets a control by itself
+        of_rows = change.name == "values" and change.new.get("alpha") == change.old.get("alpha")  # known to the browser
+        if of_rows or self._worker == threading.get_ident():  # or work sets a control by itself
             return
         self._changed = True
         with self._lock:
             if self._changed:
                 self._changed = False  # before the controls are read: what changes from here on asks anew
-                self._attempt(self._respond)
-
-    def _respond(self) -> None:
-        """Do what the controls say."""
-
-    def _attempt(self, work: Callable[[], Any]) -> None:
-        try:
-            with self._settled():
-                work()
-        except Exception:
-            if self.strict:
-                raise
+                with self._settled(self.strict):
+                    self._respond()
 
     @contextmanager
-    def _settled(self) -> Iterator[None]:
-        """One at a time; whatever ends this block, the status says so; errors are kept, shown and passed on."""
+    def _settled(self, strict: bool = True) -> Iterator[None]:
+        """One at a time; however this block ends, the status says so."""
         with self._lock:
             before, self._worker = self._worker, threading.get_ident()
             self.error, self._trouble.value = None, ""
             try:
-                yield
-            except BaseException as problem:
-                self._keep(problem)
-                raise
+                with self._keeping(strict):
+                    yield
             finally:
                 self._worker = before
 
-    def _keep(self, problem: BaseException) -> None:
-        if not isinstance(problem, Exception):
-            return self._say("stopped: interrupted")
-        short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
-        self._say(f"{'out of memory' if short else 'failed'}: {problem}")
-        if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
-            self.errors = [*self.errors, problem][-_REMEMBERED:]
-        self.error = problem
-        story = html.escape("".join(traceback.format_exception(problem)))
-        self._trouble.value = f"<details><summary>what went wrong</summary><pre>{story}</pre></details>"
-
-    def _prepare(self, work: Callable[[Callable[[], bool]], None]) -> None:
-        """Do `work` in the background, then draw; it is passed a function that says whether to stop."""
-
-        def do() -> None:
-            try:
-                work(lambda: self._ahead is not do)
-                prepared.set()  # before the lock, which whoever waits may hold
-                with self._lock:
-                    if self._ahead is do:
-                        self._redraw()
-            except Exception as problem:
-                self._keep(problem)
-                prepared.set()
-
-        self._ahead, self._prepared = do, (prepared := threading.Event())  # older work ends
-        if threads_show():
-            _start_thread(do)
-
-    def _finish_preparing(self) -> None:
-        """Wait until everything that was prepared is there."""
-        if threads_show():
-            self._prepared.wait()
-        elif not self._prepared.is_set():
-            self._ahead()
+    @contextmanager
+    def _keeping(self, strict: bool = False) -> Iterator[None]:
+        """Keep an error and show it; if strict, raise it, too."""
+        try:
+            yield
+        except Exception as problem:
+            short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
+            self._say(f"{'out of memory' if short else 'failed'}: {problem}")
+            if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
+                self.errors = [*self.errors, problem][-_REMEMBERED:]
+            self.error = problem
+            story = html.escape("".join(traceback.format_exception(problem)))
+            self._trouble.value = f"<details><summary>what went wrong</summary><pre>{story}</pre></details>"
+            if strict:
+                raise
+        except BaseException:
+            self._say("stopped: interrupted")
+            raise
 
     # --- long work, one piece at a time ---
 
@@ -210,17 +228,14 @@ class Panel:
             self._busy = True
             self._halt.clear()
             self._enable(False)
-            _start_thread(self._to_the_end, work)
+            start_thread(self._to_the_end, work)
 
     def _to_the_end(self, work: Callable[[], str]) -> None:
-        self.error, self._trouble.value, ending = None, "", ""
-        try:
+        self.error, self._trouble.value, ending = None, "", None
+        with self._keeping():
             ending = work()
-        except Exception as problem:
-            self._keep(problem)
-            ending = self.status
         with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
-            self._say(ending)
+            self._say(ending or self.status)
             self._enable(True)
             self._busy = False
 
@@ -239,9 +254,6 @@ class Panel:
             self._redraw()
         else:
             self._due.set()
-
-    def _redraw(self) -> None:
-        """Draw what is known."""
 
     # --- what is seen ---
 
@@ -262,11 +274,6 @@ class Panel:
             self._canvas.spec = {**self._canvas.spec, **shown}
             self._canvas.arrays, self._canvas.texts = arrays, [*texts]
             self._canvas.values = {**self._canvas.values, **values}
-
-    def _set_frames(self, frames: dict[float, tuple[Any, list[str]]]) -> None:
-        """What the browser draws while alpha is dragged: plots and texts for each value."""
-        arrays, texts = [pack(plots)[1] for plots, _ in frames.values()], [texts for _, texts in frames.values()]
-        self._canvas.frames = {"by": "alpha", "at": [*frames], "arrays": arrays, "texts": texts}
 
     @property
     def png(self) -> bytes:
@@ -297,6 +304,14 @@ def threads_show() -> bool:
     return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
 
 
-def _start_thread(*work: Any) -> None:
+def start_thread(*work: Any) -> None:
     """In a copy of the context, without which some kernels cannot find the cell that a widget belongs to."""
     threading.Thread(target=contextvars.copy_context().run, args=work, daemon=True).start()
+
+
+def plural(count: int, noun: str) -> str:
+    """
+    >>> plural(1, "iteration"), plural(3, "iteration")
+    ('1 iteration', '3 iterations')
+    """
+    return f"{count} {noun}{'s' * (count != 1)}"

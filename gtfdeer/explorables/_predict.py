@@ -47,14 +47,13 @@ class Predict(Panel):
     ) -> None:
         super().__init__(strict=strict)
         self.question, self.panel, self.guess, self._result, self._axis = question, panel, None, result, axis
+        self._verdict = ""
         if isinstance(answers, int | float):
-            kind = widgets.IntText if isinstance(answers, int) else widgets.FloatText
-            control: Any = kind(value=answers, description="your guess")
+            given, kind = {"value": answers}, widgets.IntText if isinstance(answers, int) else widgets.FloatText
         else:
-            look = {"description": "your guess", "layout": {"width": "auto"}}
-            control = widgets.RadioButtons(options=[*answers], value=None, **look)
+            given, kind = {"options": [*answers], "value": None, "layout": {"width": "auto"}}, widgets.RadioButtons
+        self.controls = {"guess": kind(description="your guess", **given), **self.controls}
         self._told, ask = widgets.HTML(), widgets.HTML(f"<p><b>{escape(question)}</b></p>")
-        self.controls = {"guess": control, **self.controls}
         self.widget.children = [ask, *self.controls.values(), self._told, self._trouble]
 
     def answer(self, guess: Any = None) -> None:
@@ -72,29 +71,25 @@ class Predict(Panel):
             if guess not in getattr(control, "options", (guess,)):
                 raise ValueError(f"the guess is {guess!r}; choose one of {[*control.options]}")
             control.value = self.guess = guess
-            if self.panel is not None:
-                if self._axis:
-                    self.panel.guesses[self._axis] = float(guess)
-                    self.panel._redraw()
-                if self.panel.widget not in self.widget.children:
-                    self.panel._canvas.observe(lambda _: self._compare(), names="arrays")
-                    self.widget.children = [*self.widget.children, self.panel.widget]
+            if self.panel is not None and self._axis:
+                self.panel.guesses[self._axis] = float(guess)
+                self.panel._redraw()
+            if self.panel is not None and self.panel.widget not in self.widget.children:
+                self.panel._canvas.observe(self._compare, names="arrays")
+                self.widget.children = [*self.widget.children, self.panel.widget]
             self._compare()
             self.controls["answer"].description = "Answer again"
 
-    def _compare(self) -> None:
-        self._told.value = f"<p>{escape(self._describe_guess())}</p>"
-
-    def _describe_guess(self) -> str:
-        if self.guess is None:
-            return ""
+    def _compare(self, _change: Any = None) -> None:
+        """Name the guess and the result."""
         found = self._result(self.panel) if self._result is not None else None
         shown = f"{found:.3g}" if isinstance(found, float) else f"{found}"
-        return f"Your guess: {self.guess}." + ("" if found is None else f" Here: {shown}.")
+        self._verdict = f"Your guess: {self.guess}." + ("" if found is None else f" Here: {shown}.")
+        self._told.value = f"<p>{escape(self._verdict)}</p>"
 
     @property
     def summary(self) -> str:
-        return f"{self.question} {self._describe_guess()}".strip()
+        return f"{self.question} {self._verdict}".strip()
 
     @property
     def png(self) -> bytes:

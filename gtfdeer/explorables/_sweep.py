@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import abc
+import threading
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
 from .. import Reconstruction, data
-from ._canvas import ALPHA, PREPARED, axis, line, plot, vline
-from ._panel import Panel
+from ._canvas import ALPHA, PREPARED, axis, line, pack, plot, vline
+from ._panel import Panel, start_thread, threads_show
 from ._task import SYSTEMS, task_of
 
 KEPT = 2  # tasks and compiled programs, at 10 to 30 MB; older ones make room
@@ -22,7 +23,7 @@ class SweepPanel(Panel, abc.ABC):
     """A forced recurrence, with an alpha to turn: only what the menus say compiles, alpha never does.
 
     The browser draws answers for 62 values of alpha, prepared in the background, while alpha is dragged; when it is let
-    go, this very alpha is answered. A subclass declares menus and `alpha`, and makes a function of alpha of what the
+    go, this very alpha is answered. A subclass declares `alpha` and menus, and makes a function of alpha of what the
     menus say. Its answers have a `verdict` for the status, `draw(most)` for plots of at most so many time steps,
     `describe()` for texts, and `numbers`: iterations, -1 where they did not converge, and others.
 
@@ -49,55 +50,65 @@ class SweepPanel(Panel, abc.ABC):
         super().__init__(strict=strict, subject=[*subjects])
         self._task = lru_cache(KEPT)(lambda subject, length: task_of(subjects[subject], series, length=length))
         self._program = lru_cache(KEPT)(self._make_program)
-        self._asked: tuple = ()
-        self._attempt(self.run)
+        self._asked: tuple = ()  # what the menus say
+        self._numbers: dict[tuple, np.ndarray] = {}  # of the prepared answers, by what was asked
+        self._preparing = threading.Lock()
+        with self._settled(self.strict):
+            self.run()
 
     def run(self) -> None:
         """Answer anew what the controls say."""
         with self._settled():
             self._say("running")
             asked = tuple(control.value for control in self.controls.values())
-            solve = self._make_solve(*asked)
-            self.found = solve(self.alpha)
+            self._solve = partial(self._program(*asked[:3]), *asked[3:])  # another first guess does not compile
+            self.found = self._solve(self.alpha)
             if asked != self._asked:
-                self._asked, self._swept = asked, {}
-                self._set_frames({})
-                self._prepare(lambda stop: self._sweep(asked, solve, stop))
+                self._asked, self._numbers = asked, {}  # what is being prepared for others ends
+                self._canvas.frames = pack_frames({})
+                if threads_show():
+                    start_thread(self._prepare_ahead, asked, self._solve)
             self._redraw()
             self._say(self.found.verdict)
 
     _respond = run
 
-    def _make_solve(self, *asked: Any) -> Callable[[float], Any]:
-        return self._program(*asked)
-
     @abc.abstractmethod
-    def _make_program(self, subject: str, length: int) -> Callable[..., Any]:
-        """Return what the menus say, compiled: a function of alpha."""
+    def _make_program(self, *menus: Any) -> Callable[..., Any]:
+        """Return what the menus say, compiled: a function of alpha, or of a first guess and alpha."""
 
-    def _sweep(self, asked: tuple, solve: Callable[[float], Any], stop: Callable[[], bool]) -> None:
-        """Answer every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
+    def prepare(self) -> np.ndarray:
+        """`(62, n)`, the numbers of the answers for all prepared alphas; waits until they are there."""
+        self._prepare(self._asked, self._solve)
+        return self._numbers[self._asked]
+
+    def _prepare_ahead(self, *question: Any) -> None:
+        with self._keeping():
+            self._prepare(*question)
+
+    def _prepare(self, asked: tuple, solve: Callable[[float], Any]) -> None:
+        """Answer every alpha of `PREPARED`, the quick ones first, send what is drawn of it, and draw."""
         frames: dict[float, Any] = {}
-        numbers = []
-        for alpha in map(float, PREPARED[::-1]):
-            if stop():
+        numbers: list[tuple] = []
+        with self._preparing:
+            if asked in self._numbers:
                 return
-            found = solve(alpha)
-            numbers.insert(0, found.numbers)
-            frames[alpha] = found.draw(_COARSE), found.describe()
-            if len(numbers) % 20 == 0 or len(numbers) == len(PREPARED):
-                self._set_frames(frames)
-        self._swept = {asked: np.array(numbers)}
-
-    def _numbers(self) -> np.ndarray:
-        """`(62, n)`, the numbers of all prepared answers; waits until they are there."""
-        if self._asked not in self._swept:
-            self._finish_preparing()
-        return self._swept[self._asked]
+            for alpha in map(float, PREPARED[::-1]):
+                if asked != self._asked:
+                    return
+                found = solve(alpha)
+                numbers.insert(0, found.numbers)
+                frames[alpha] = found.draw(_COARSE), found.describe()
+                if len(numbers) % 20 == 0 or len(numbers) == len(PREPARED):
+                    self._canvas.frames = pack_frames(frames)
+            self._numbers = {asked: np.array(numbers)}
+        with self._lock:
+            if asked == self._asked:
+                self._redraw()
 
     def _draw_answer(self, label: str, columns: list[float], *plots: Any, **values: Any) -> None:
         """The answer, and below on the right the iterations for all alphas; a cross stands for no convergence."""
-        counts = self._swept.get(self._asked, np.zeros((0, 1)))[:, 0]
+        counts = self._numbers.get(self._asked, np.zeros((0, 1)))[:, 0]
         alphas, good = PREPARED[: len(counts)], counts >= 0
         swept = plot(
             *(1, 1, ALPHA, axis("iterations", (0, self.most + 2))),
@@ -106,3 +117,14 @@ class SweepPanel(Panel, abc.ABC):
             vline("alpha", "model", strong=True),
         )
         self._draw(label, columns, [*self.found.draw(_FINE), *plots, swept], self.found.describe(), **values)
+
+
+def pack_frames(frames: dict[float, tuple[Any, list[str]]]) -> dict[str, Any]:
+    """What the browser draws while alpha is dragged: plots and texts for each value."""
+    arrays, texts = [pack(plots)[1] for plots, _ in frames.values()], [texts for _, texts in frames.values()]
+    return {"by": "alpha", "at": [*frames], "arrays": arrays, "texts": texts}
+
+
+def choose_steps(length: int, most: int) -> np.ndarray:
+    """The indices of at most so many of the time steps, at equal distances."""
+    return np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))

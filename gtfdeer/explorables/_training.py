@@ -10,10 +10,10 @@ from __future__ import annotations
 import base64
 import inspect
 import tempfile
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +26,9 @@ from flax import nnx
 from .. import Reconstruction, data, forcing, models, solvers
 from ..training import Progress, TrainConfig, fit
 from ._canvas import ALPHAS
-from ._controls import Turn, menu, plural, slider
 from ._live import MOST, Growth
-from ._panel import Panel
+from ._panel import Panel, Turn, menu, plural, slider
+from ._task import SYSTEMS
 
 _FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
@@ -55,9 +55,7 @@ def _heart() -> data.Series:
 
 
 RECORDINGS: dict[str, Callable[[], data.Series]] = {
-    "Lorenz-63, 5 % noise": lambda: _noisy(data.Lorenz63()),
-    "Rossler, 5 % noise": lambda: _noisy(data.Rossler()),
-    "Bursting neuron, 5 % noise": lambda: _noisy(data.BurstingNeuron()),
+    **{f"{name}, 5 % noise": partial(_noisy, system) for name, system in SYSTEMS.items()},
     "electrocardiogram, 5 delays": _heart,
 }
 
@@ -89,11 +87,8 @@ class TrainingPanel(Panel):
     def __init__(self, series: data.Series | None = None, *, hidden_dim: int = 50, strict: bool | None = None) -> None:
         self._recordings = RECORDINGS if series is None else {"your recording": lambda: series, **RECORDINGS}
         super().__init__(strict=strict, data=[*self._recordings])
-        self._hidden_dim = hidden_dim
-        self._link = widgets.HTML()
+        self._hidden_dim, self._link, self._over, self._by_hand = hidden_dim, widgets.HTML(), False, self.alpha
         self.widget.children = [*self.widget.children, self._link]
-        self._by_hand = self.alpha
-        self._go, self._over, self._until = threading.Event(), False, None
         self.reset()
 
     @property
@@ -105,17 +100,16 @@ class TrainingPanel(Panel):
         """Train a new model with what the controls say; pause after `until` updates where that is given."""
         if not self.running:
             self._end()
-            self._until = until
+            self._until = np.inf if until is None else until
             self._launch(self._train)
 
     def resume(self, until: int | None = None) -> None:
         """Go on with a run that was stopped."""
         if self._paused:
-            self._until = until
+            self._until = np.inf if until is None else until
             self._halt.clear()
             self._enable(False)
             self._paused = False
-            self._go.set()
         elif not self.running:
             done = "finished: nothing left to resume; press Start for a new run"
             self._say("idle: nothing to resume; press Start" if self.reconstruction is None else done)
@@ -145,7 +139,6 @@ class TrainingPanel(Panel):
         """End a run for good, paused or not."""
         self._over = True
         self._halt.set()
-        self._go.set()
         while self._busy:
             time.sleep(0.01)
         self._over = False
@@ -167,20 +160,13 @@ class TrainingPanel(Panel):
 
     def _train(self) -> str:
         self._forget()
-        recording, total = self.growth.recording, self.updates
+        recording, total, ending = self.growth.recording, self.updates, "stopped by a callback"
         model = build_model(self.model, recording.columns, self._hidden_dim)
-        self._drawn = self._judged = 0.0
-        while True:
+        self._drawn = 0.0
+        while ending == "stopped by a callback" and not self._over:
             self._report("compiling: some seconds")
-            self._before, self._now = self.history, self._stretch()
-            done, (window, solver, cap, kind) = len(self.history.get("loss", ())), self._now
-            if kind == "learned gain":  # its bound goes on from where it would be by now
-                bound = forcing.LearnedGain.last ** (done / total)
-                forced = forcing.LearnedGain(bound, gain=self.reconstruction and self.reconstruction.gain)
-            else:
-                schedule = forcing.Adaptive() if kind == "adaptive" else TrainConfig.forcing
-                by_hand = lambda: self.alpha if self.schedule == "constant" else np.nan  # noqa: E731
-                forced = LiveAlpha(schedule, by_hand, done, total)
+            self._before, self._now, done = self.history, self._stretch(), self.growth.updates
+            window, solver, cap, kind = self._now
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
             rec = fit(
                 model,
@@ -188,7 +174,7 @@ class TrainingPanel(Panel):
                 window=min(window, len(recording) // 2),
                 updates=total - done,
                 learning_rate=float(rate),
-                forcing=forced,
+                forcing=self._schedule(kind, done, total),
                 solver=cap_iterations(solver, cap),
                 validations=0,  # what is seen is what is kept
                 polish=0,  # one such step takes as long as some hundred updates: Stop would wait for it
@@ -196,26 +182,29 @@ class TrainingPanel(Panel):
                 progress=False,
             )
             self._remember(rec, rec.history, judge=True)
-            if rec.ending != "stopped by a callback" or self._over:
-                break
-            model = rec.model
+            model, ending = rec.model, rec.ending
         self.growth.show(self, whole=True)
-        return f"{rec.ending.removesuffix(' by a callback')} after {plural(len(self.history['loss']), 'update')}"
+        return f"{ending.removesuffix(' by a callback')} after {plural(self.growth.updates, 'update')}"
+
+    def _schedule(self, kind: str, done: int, total: int) -> forcing.Schedule:
+        """Of the updates that are left."""
+        if kind == "learned gain":  # its bound goes on from where it would be by now
+            bound = forcing.LearnedGain.last ** (done / total)
+            return forcing.LearnedGain(bound, gain=self.reconstruction and self.reconstruction.gain)
+        by_hand = LiveAlpha(lambda: self.alpha if self.schedule == "constant" else np.nan, done, total)
+        return forcing.Adaptive() if kind == "adaptive" else by_hand
 
     def _look(self, moment: Progress) -> None:
         """What `fit` calls a few times a second."""
-        done = len(self._before.get("loss", ())) + moment.update
-        enough = self._until is not None and done >= self._until
-        pause = (self._halt.is_set() or enough) and moment.update > 0
-        left = moment.updates - moment.update
+        done, left = len(self._before.get("loss", ())) + moment.update, moment.updates - moment.update
+        pause = moment.update > 0 and (self._halt.is_set() or done >= self._until)
         self._report(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
         now = time.monotonic()
         if moment.update and (pause or now - self._drawn > _FRAME):
             recording = self.growth.recording
-            known = {"scaling": recording.scaling, "dt": recording.dt, "name": recording.name}
-            first = np.asarray(recording.values[0], np.float32)
-            rec = Reconstruction(moment.model, **known, first=first, embedding=recording.embedding, ending="stopped")
-            self._remember(rec, moment.history, judge=pause or now - self._judged > _SCORED)
+            first, known = np.asarray(recording.values[0], np.float32), (recording.name, recording.embedding)
+            rec = Reconstruction(moment.model, recording.scaling, recording.dt, first, *known, ending="stopped")
+            self._remember(rec, moment.history, judge=pause or now // _SCORED > self._drawn // _SCORED)
             self._drawn = time.monotonic()
             if not pause:
                 self._show()
@@ -226,13 +215,12 @@ class TrainingPanel(Panel):
 
     def _pause(self, done: int) -> None:
         """Wait for Resume or for the end, with everything kept as it is."""
-        self._go.clear()
-        self._until = None
         self.growth.show(self, whole=True)
         self._say(f"stopped after {plural(done, 'update')}")
         self._enable(True)
-        self._paused = True
-        self._go.wait()
+        self._until, self._paused = np.inf, True
+        while self._paused and not self._over:
+            time.sleep(0.01)
         self._paused = False
 
     def _remember(self, rec: Reconstruction, history: dict[str, np.ndarray], *, judge: bool) -> None:
@@ -242,7 +230,6 @@ class TrainingPanel(Panel):
         whole = {name: np.concatenate([part.get(name, part["alpha"]) for part in parts]) for name in names}
         self.reconstruction = replace(rec, history=whole, update=len(whole["loss"]))
         self.growth.add(rec.model, whole, self._now[0], judge)
-        self._judged = time.monotonic() if judge else self._judged
 
     def _redraw(self) -> None:
         """While it trains the newest snapshot alone; when it stands, all of them for the replay."""
@@ -251,31 +238,28 @@ class TrainingPanel(Panel):
 
 @dataclass(frozen=True, eq=False)
 class LiveAlpha(forcing.Schedule):
-    """alpha as the panel says it now, without compiling anew: a number by hand, or a schedule where that is NaN.
+    """alpha as the panel says it now, without compiling anew: a number by hand, or annealed where that is NaN.
 
     Args:
-        schedule: what holds where nobody sets alpha by hand.
         by_hand: called by the running program before every update.
         done: updates that were done before this stretch, `updates` of all stretches together.
     """
 
-    schedule: forcing.Schedule
     by_hand: Callable[[], float]
     done: int
     updates: int
 
     def start(self) -> Any:
-        state = self.schedule.start()
-        return state, jnp.asarray(self.schedule.alpha(state), jnp.float32)
+        return TrainConfig.forcing.start()
 
     def alpha(self, state: Any) -> Any:
-        return state[1]
+        return state
 
     def advance(self, state: Any, update: Any, updates: int, jacobians: Any, model: Any = None) -> Any:
-        inner = self.schedule.advance(state[0], update + self.done, self.updates, jacobians, model)
+        annealed = TrainConfig.forcing.advance(state, update + self.done, self.updates, jacobians)
         shape = jax.ShapeDtypeStruct((), jnp.float32)
         hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)
-        return inner, jnp.where(jnp.isnan(hand), self.schedule.alpha(inner), hand).astype(jnp.float32)
+        return jnp.where(jnp.isnan(hand), annealed, hand)
 
 
 def cap_iterations(name: str, cap: int) -> solvers.Solver:

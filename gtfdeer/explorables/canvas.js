@@ -391,7 +391,7 @@ class View {
     const { ctx, look } = this;
     ctx.strokeStyle = ctx.fillStyle = look.roles[item.role] ?? look.ink;
     ctx.lineWidth = (WIDTHS[item.role] ?? 1.4) * Math.min(1, Math.max(0.3, Math.sqrt(900 / points)));
-    ctx.setLineDash(item.dash ?? DASHES[item.role] ?? []);
+    ctx.setLineDash(DASHES[item.role] ?? []);
     ctx.lineJoin = "round";
   }
 
@@ -544,7 +544,7 @@ class View {
 
   orbit(place) {
     const { plot, box, index } = place, { ctx, look } = this;
-    const angles = (this.angles[index] ??= { ...(plot.view ?? { turn: -55, tilt: 20 }) });
+    const angles = (this.angles[index] ??= { ...plot.view });
     const radius = Math.min(box.w - 20, box.h - 50) / 2.75;
     const middle = { x: box.x + box.w / 2, y: box.y + 22 + (box.h - 30) / 2 };
     const limits = plot.range, [a, e] = [(angles.turn * Math.PI) / 180, (angles.tilt * Math.PI) / 180];
@@ -587,7 +587,7 @@ class View {
       else if (item.line !== false) polyline(ctx, n, (i) => px[i], (i) => py[i]);
       if (item.marker && n) marker(ctx, item.marker, px[n - 1], py[n - 1], 5);
     }
-    (plot.axes ?? ["x", "y", "z"]).slice(0, flat ? 2 : 3).forEach((name, d) => {
+    ["1", "2", "3"].slice(0, flat ? 2 : 3).forEach((name, d) => {
       const end = limits.map(([l], i) => (i === d ? centre[i] + 1.16 * half[i] : l));
       this.words(name, ...at(...end));
     });

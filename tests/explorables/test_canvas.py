@@ -52,7 +52,7 @@ def state():
         return [
             plot(0, 0, time, axis("x (s.d.)", (-2, 2)), line(truth, "data", t, "truth"), states),
             plot(0, 1, axis("iteration k"), axis("residual", kind="log"), marked, hline(0.01)),
-            plot(1, 0, time, axis("iteration k"), heat(errors, (1e-6, 10.0), "s.d."), hline("k", "model")),
+            plot(1, 0, time, axis("iteration k"), heat(errors), hline("k", "model")),
         ]
 
     angle = np.linspace(0, 300, 20_000)

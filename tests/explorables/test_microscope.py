@@ -41,7 +41,7 @@ def test_it_stops_where_solve_stops(microscope, name, solver):
 def test_after_k_iterations_the_first_k_steps_are_right_and_the_picture_follows(microscope):
     microscope.alpha, microscope.guess = 0.05, "random numbers"
     for k in range(1, microscope.iterations + 1):
-        assert microscope.found.solved(k) >= k
+        assert microscope.found.front[k] >= k
     pictures = []
     for microscope.iteration in (0, 2):
         pictures.append(microscope.png)
@@ -84,13 +84,13 @@ def test_the_browser_has_all_iterates_and_prepared_alphas(microscope, monkeypatc
     monkeypatch.setattr(_sweep, "PREPARED", PREPARED[[0, 30, 61]])
     microscope.alpha, microscope.guess = 0.3, "teacher signal"
     assert microscope._canvas.arrays["00.1.y"]["shape"] == [microscope.iterations + 1, 100]
-    microscope._finish_preparing()
+    microscope.prepare()
     frames = microscope._canvas.frames
     assert frames["at"] == [float(a) for a in PREPARED[[61, 30, 0]]]
     microscope.alpha = frames["at"][1]
     assert frames["arrays"][1] == {name: microscope._canvas.arrays[name] for name in frames["arrays"][1]}
     assert frames["texts"][1][0] == microscope._canvas.texts[0]
-    assert microscope._numbers()[-1, 0] > 0  # at alpha 1
+    assert microscope.prepare()[-1, 0] > 0  # at alpha 1
 
 
 def test_where_chaos_breaks_newton_its_iterates_stay_in_the_picture(microscope):

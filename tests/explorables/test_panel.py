@@ -7,8 +7,7 @@ import ipywidgets as widgets
 import pytest
 
 from gtfdeer.explorables._canvas import axis, line, plot
-from gtfdeer.explorables._controls import slider
-from gtfdeer.explorables._panel import Panel
+from gtfdeer.explorables._panel import Panel, slider
 
 from .waiting import until
 

@@ -10,8 +10,8 @@ from flax import nnx
 
 import gtfdeer as gd
 from gtfdeer.explorables import _training as choices
-from gtfdeer.explorables._controls import plural
 from gtfdeer.explorables._live import Growth
+from gtfdeer.explorables._panel import plural
 
 from .waiting import until
 
