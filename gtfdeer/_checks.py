@@ -106,9 +106,8 @@ def array(
     if finite and not np.isfinite(found).all():
         broken = np.argwhere(~np.isfinite(found))
         count = "1 value that is" if len(broken) == 1 else f"{len(broken)} values that are"
-        raise ValueError(
-            f"{name} holds {count} not finite, the first{_place(broken[0])}; cut out or interpolate such rows"
-        )
+        came = f"{name} holds {count} not finite, the first{_place(broken[0])}"
+        raise ValueError(f"{came}; cut out or interpolate such rows")
     return found
 
 

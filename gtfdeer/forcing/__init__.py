@@ -4,12 +4,12 @@
     z_t = F(z_{t-1} + alpha_t K (x_{t-1} - C z_{t-1})),          J_forced = J_F (I - alpha_t K C)
 
 alpha = 0 is a free run, alpha = 1 one-step prediction; in between, the forced map forgets at the rate at which
-`(1 - alpha) J` contracts, although F itself may be chaotic. alpha may differ between times `(T,)` and between
-units `(T, M)`; sparse forcing is a 0/1 alpha. The second line is the innovations form: C reads the observation out, the
-gain K (M, N) says which unit is corrected by the error of which column. The first line is K = C^+ with C^+ C = I; what
-is not observed is an innovation of zero. K may be learned with the model (`LearnedGain`).
-Hess, Monfared, Brenner, Durstewitz, "Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv
-2306.04406."""
+`(1 - alpha) J` contracts, although F itself may be chaotic. alpha may differ between times `(T,)` and between units
+`(T, M)`; sparse forcing is a 0/1 alpha. The second line is the innovations form: C reads the observation out, the gain
+K (M, N) says which unit is corrected by the error of which column. The first line is K = C^+ with C^+ C = I. K may be
+learned with the model (`LearnedGain`). Hess, Monfared, Brenner, Durstewitz, "Generalized Teacher Forcing for Learning
+Chaotic Dynamics", ICML 2023, arXiv 2306.04406.
+"""
 
 from ._contraction import (
     Bounded,

@@ -1,8 +1,7 @@
 """How much forcing a map needs to contract: the size of its Jacobians, and what is left of their expansion.
 
-A good alpha is as small as contraction allows. With s an estimate of the size of F's Jacobians at the teacher
-states, `alpha* = max(0, 1 - 1/s)` brings the size of the forced Jacobians to one: Hess, Monfared, Brenner, Durstewitz,
-"Generalized Teacher Forcing for Learning Chaotic Dynamics", ICML 2023, arXiv 2306.04406.
+With s an estimate of the size of F's Jacobians at the teacher states, `alpha* = max(0, 1 - 1/s)` brings the size of the
+forced Jacobians to one, and a good alpha is no larger (Hess et al., ICML 2023, arXiv 2306.04406).
 """
 
 from __future__ import annotations
@@ -18,19 +17,6 @@ from .._checks import array
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
-
-__all__ = [
-    "Bounded",
-    "Contraction",
-    "arithmetic_mean",
-    "batch_maximum",
-    "contraction",
-    "explog_approx",
-    "jacobian_upper_bound",
-    "optimal_alpha",
-    "product_upper_bound",
-    "spectral_norm",
-]
 
 
 # --- How large are the Jacobians? `(..., T, M, M)`, leading axes a batch, whose maximum counts. ---
@@ -88,17 +74,14 @@ class Bounded(abc.ABC):
 def jacobian_upper_bound(model: Any) -> Float[Array, ""]:
     """What the parameters alone bound the Jacobians by, whatever the state: `max |A| + ||W1|| ||W2||`.
 
-    Of a model, not of Jacobians as the other estimators; `Adaptive` takes it like these. The loosest of all: it asks
-    for more forcing than any state of the data needs. Published for shallow PLRNNs (public GTF code).
+    The one estimator that takes a model, a shallow PLRNN (public GTF code), in place of Jacobians; the loosest.
 
     Raises:
         TypeError: if the model is of another family, which has no such bound.
     """
     if not isinstance(model, Bounded):
-        raise TypeError(
-            f"jacobian_upper_bound is for shallow PLRNNs and came to {type(model).__name__}; pass an estimator of "
-            "Jacobians, such as gtfdeer.forcing.product_upper_bound"
-        )
+        came = f"jacobian_upper_bound is for shallow PLRNNs and came to {type(model).__name__}"
+        raise TypeError(f"{came}; pass an estimator of Jacobians, such as gtfdeer.forcing.product_upper_bound")
     return model.jacobian_bound()
 
 
@@ -131,7 +114,7 @@ def contraction(
         exponent = ln ||J_T .. J_1|| / (T dt),    bound = sum_t ln ||J_t|| / (T dt),    J_t = J_F(s_t) (I - alpha_t)
 
     A diagnostic: with every unit forced, some alpha below 1 makes both negative; with units that are never forced
-    (alpha zero there) perhaps none does, and a solve in parallel over time may then fail: watch its status.
+    perhaps none does, and a solve in parallel over time may then fail.
 
     Args:
         step: the unforced map F, `(M,) -> (M,)`.

@@ -42,8 +42,15 @@ class Schedule(abc.ABC):
         """
 
 
+class _Strength(Schedule):
+    """A schedule whose state is alpha itself."""
+
+    def alpha(self, state: Array) -> Array:
+        return state
+
+
 @dataclass(frozen=True)
-class Constant(Schedule):
+class Constant(_Strength):
     """The same alpha throughout: a number, or an array `(T,)` per time, `(T, M)` or `(1, M)` per unit.
 
     >>> Constant(0.15).alpha(Constant(0.15).start())
@@ -58,27 +65,22 @@ class Constant(Schedule):
     def start(self) -> Array:
         return jnp.asarray(self.strength)
 
-    def alpha(self, state: Array) -> Array:
-        return state
-
     def advance(self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None) -> Array:
         return state
 
 
 @dataclass(frozen=True)
-class Annealed(Schedule):
+class Annealed(_Strength):
     """From `first` to `last` by the same factor every update: `alpha_k = first (last / first)^(k / (updates - 1))`.
 
-    It begins with one-step prediction and ends with a forced map that remembers about `1 / last` steps, more where it
-    expands: long enough to unlearn what noise in the teacher does to a single step. 0.03 is ours, found on Lorenz-63
-    with 5 % noise: at 0.02 most families end up farther from the attractor, at 0.05 the free run of a shallow PLRNN
-    comes to rest after one of ten trainings. Where one step expands much (spikes), `last` may be too small for the
-    gradients: see `Adaptive`.
+    It begins with one-step prediction and ends with a forced map that remembers about `1 / last` steps: long enough to
+    unlearn what noise in the teacher does to a single step. 0.03 is ours, found on Lorenz-63 with 5 % noise: at 0.02
+    most families end up farther from the attractor, at 0.05 one of ten shallow PLRNNs comes to rest. Where one step
+    expands much (spikes), `last` may be too small for the gradients: see `Adaptive`.
 
     Args:
         first, last: alpha at the first and at the last update, in (0, 1].
-        least_updates: the factor is that of a run of at least so many updates; a shorter one stops on the way, where
-            it has learned to predict one step but not yet to go on alone.
+        least_updates: the factor is that of a run of at least so many updates; a shorter one stops on the way.
 
     >>> schedule = Annealed(first=1.0, last=0.01)
     >>> schedule.alpha(schedule.advance(schedule.start(), 50, 101, None))
@@ -97,16 +99,13 @@ class Annealed(Schedule):
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)
 
-    def alpha(self, state: Array) -> Array:
-        return state
-
     def advance(self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None) -> Array:
         progress = update / jnp.maximum(jnp.maximum(updates, self.least_updates) - 1, 1)
         return jnp.asarray(self.first * (self.last / self.first) ** progress, jnp.float32)
 
 
 @dataclass(frozen=True)
-class Adaptive(Schedule):
+class Adaptive(_Strength):
     """As little forcing as the model's own Jacobians allow (GTF, arXiv 2306.04406, algorithm 1).
 
     Every `every` updates estimate a = alpha* from the Jacobians at the teacher states; if a exceeds alpha, alpha
@@ -117,9 +116,8 @@ class Adaptive(Schedule):
         every: updates between two estimates.
         decay: memory from one estimate to the next; published 0.999 for 250,000 updates, a time constant of 5,000
             updates. `None` keeps the same share of the run: a time constant of a fiftieth of all updates, or of 500.
-        estimator: the size of a batch of Jacobians. `arithmetic_mean` is what GTF's authors took for Lorenz-63 and the
-            EEG; their general default, `product_upper_bound`, forces a little harder and is safer;
-            `jacobian_upper_bound`, of a shallow PLRNN's parameters, forces hardest.
+        estimator: the size of a batch of Jacobians. GTF's authors took `arithmetic_mean` for Lorenz-63 and the EEG; in
+            general `product_upper_bound`, which forces a little harder; `jacobian_upper_bound` forces hardest.
 
     >>> Adaptive().alpha(Adaptive().start())
     Array(1., dtype=float32)
@@ -139,28 +137,20 @@ class Adaptive(Schedule):
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)
 
-    def alpha(self, state: Array) -> Array:
-        return state
-
     def advance(
         self, state: Array, update: Array, updates: int, jacobians: Callable[[], Array], model: Any = None
     ) -> Array:
-        of_parameters = self.estimator is jacobian_upper_bound
-
         def estimate() -> Array:
-            size = self.estimator(model if of_parameters else jacobians())
+            size = self.estimator(model if self.estimator is jacobian_upper_bound else jacobians())
             best = optimal_alpha(size).astype(state.dtype)
-            decay = self._decay(updates)
+            decay = jnp.exp(-self.every / jnp.maximum(updates / 50, 500.0)) if self.decay is None else self.decay
             return jnp.maximum(best, decay * state + (1 - decay) * best)
 
         return jax.lax.cond(update % self.every == 0, estimate, lambda: state)
 
-    def _decay(self, updates: int) -> Any:
-        return self.decay if self.decay is not None else jnp.exp(-self.every / jnp.maximum(updates / 50, 500.0))
-
 
 @dataclass(frozen=True)
-class LearnedGain(Schedule):
+class LearnedGain(_Strength):
     """The gain K (M, N) of the correction `z + s K (x - C z)` is learned with the model, by the same loss.
 
         |K| <= a_k and s = 1 while K is learned,  then K is frozen and s = min(1, a_k / |K|)
@@ -168,15 +158,13 @@ class LearnedGain(Schedule):
     with |K| the largest singular value and a_k = first (last / first)^(k / (updates - 1)), the strength of `Annealed`
     as an upper bound. At s = 1 the K that predicts best is the stationary Kalman gain of the noisy system (the
     innovations form of prediction-error identification: Ljung, System Identification, 2nd ed., ch. 7; Anderson and
-    Moore, Optimal Filtering, ch. 9): it weighs every column by its noise and corrects units that are not observed.
-    On clean data, where K alone would end in one-step regression, the bound makes this annealed forcing. A stationary
-    Kalman filter forgets, so DEER and Shooting converge in few iterations. For nonlinear networks only: in a linear
-    state-space model the gain is part of its transition. Close by: KAFFEE (Herz et al., arXiv 2605.31547) trains by an
-    extended Kalman filter, whose gain moves with the state.
+    Moore, Optimal Filtering, ch. 9): it weighs every column by its noise, corrects units that are not observed, and
+    forgets, so DEER and Shooting converge in few iterations. On clean data the bound makes this annealed forcing. For
+    nonlinear networks only: in a linear state-space model the gain is part of its transition. Close by: KAFFEE (Herz et
+    al., arXiv 2605.31547) trains by an extended Kalman filter, whose gain moves with the state.
 
-    Learned to the end under a bound that falls to 0.15: chosen among 16 schedules on the training data of three
-    systems, five seeds each (docs/findings.md). A lower bound, frozen or not, lost a neuron whose spikes expand; a
-    higher one was worse on clean data.
+    The defaults were chosen among 16 schedules on the training data of three systems, five seeds each
+    (docs/findings.md). A lower bound lost a neuron whose spikes expand; a higher one was worse on clean data.
 
     Args:
         first, last: the bound a at the first and at the last update, in (0, 1].
@@ -204,9 +192,6 @@ class LearnedGain(Schedule):
     def start(self) -> Array:
         return jnp.asarray(1.0, jnp.float32)
 
-    def alpha(self, state: Array) -> Array:
-        return state
-
     def advance(
         self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None, *, gain: Any = None
     ) -> Array:
@@ -225,26 +210,3 @@ class LearnedGain(Schedule):
         """The factor in (0, 1] that brings |K| to the bound of this update."""
         bound = self.first * (self.last / self.first) ** (update / jnp.maximum(updates - 1, 1))
         return jnp.minimum(1, bound / jnp.linalg.norm(jnp.asarray(gain, jnp.float32), 2))
-
-    def first_gain(self, encode: Callable[[Any], Any], decode: Callable[[Any], Any], sizes: tuple[int, int]) -> Array:
-        """K before the first update, `(M, N)`, for a model with this linear teacher signal and readout.
-
-        Raises:
-            ValueError: if `gain` was passed and is no M x N matrix.
-        """
-        latent, observed = sizes
-        if self.gain is not None:
-            gain = jnp.asarray(self.gain, jnp.float32)
-            if gain.shape != sizes:
-                raise ValueError(
-                    f"gain has shape {gain.shape}; pass {sizes}, one row a latent unit, one column an observed one"
-                )
-            return gain
-        pseudo_inverse = jax.jacfwd(encode)(jnp.zeros(observed))
-        readout = jax.jacfwd(decode)(jnp.zeros(latent))
-        noise = _FREE_GAIN * jax.random.normal(jax.random.key(0), sizes)
-        seen = jnp.dot(pseudo_inverse, jnp.dot(readout, noise, precision="highest"), precision="highest")
-        return _FIRST_GAIN * pseudo_inverse + noise - seen
-
-
-_FIRST_GAIN, _FREE_GAIN = 0.5, 0.02  # ours: observed units half corrected, the others hardly

@@ -99,11 +99,9 @@ def _add_innovation(z: Array, inputs: Corrected, gain: Array, decode: Callable[[
 
 
 def fill_gaps(x: Float[Array, "time observed"]) -> tuple[Array, Array]:
-    """Observations with nothing missing, and which of them were made.
+    """Observations `(T, N)` with nothing missing, and 1 where there was a value, else 0.
 
-    Returns:
-        `(T, N)` with the value seen last in a column in place of a missing one (before the first: the first; in a
-        column that holds none: 0), and `(T, N)` 1 where there was a value, else 0.
+    In place of a missing value stands the one seen last in its column, before the first the first, without any 0.
 
     >>> x, seen = fill_gaps(jnp.array([[jnp.nan], [1.0], [jnp.nan]]))
     >>> x[:, 0], seen[:, 0]

@@ -1,10 +1,9 @@
 """Measures that judge a reconstruction: arrays in (a step for the exponents), numbers out.
 
-An attractor is judged in the long run, not by where the orbit is at one moment: where it spends its time
-(`state_space_divergence`), at which frequencies it moves (`power_spectrum_error`), how fast it forgets
-(`lyapunov_spectrum`). `prediction_error` and `valid_prediction_time` alone follow single forecasts. None of
-them shares code with the models it judges. A score means little without its floor: what a second run of the
-TRUE system would get.
+An attractor is judged in the long run: where the orbit spends its time (`state_space_divergence`), at which frequencies
+it moves (`power_spectrum_error`), how fast it forgets (`lyapunov_spectrum`). Only `prediction_error` and
+`valid_prediction_time` follow single forecasts. A score means little without its floor: what a second run of the TRUE
+system would get.
 """
 
 from ._attractor import build_divergence, state_space_divergence

@@ -3,17 +3,14 @@
     D_stsp = KL( reference || generated )   in nats
 
 between histograms up to 5 dimensions (`binned_divergence`), between Gaussian mixtures from 6 on
-(`mixture_divergence`), where 30 bins a dimension are more cells than any series has points. Not a distance:
-it is not symmetric.
+(`mixture_divergence`), where 30 bins a dimension are more cells than any series has points. Not symmetric.
 
-Floor, measured on 100 000 samples of Lorenz-63 at dt 0.01: a second run of the true system gets 0.04 +- 0.02
-(of only 10 000 samples: 0.3 to 1.3), a constant series 16.3, white noise 3.7. With a reference that begins
-off its attractor it is 0.10 to 0.18 (0.75; 16.4; 3.5), like the 0.12 of the published file: drop transients,
-or measure the floor for the reference in use. A run that escapes altogether scores 3.5 here, LESS than a
-constant one: never read D_stsp without `outside_fraction`.
+Floor, measured on 100 000 samples of Lorenz-63 at dt 0.01: a second run of the true system gets 0.04 +- 0.02 (of only
+10 000 samples: 0.3 to 1.3; with a reference that begins off its attractor 0.10 to 0.18), a constant series 16.3, white
+noise 3.7. A run that escapes altogether scores 3.5, LESS than a constant one: never read D_stsp without
+`outside_fraction`.
 
-Source: Koppe et al. 2019 (10.1371/journal.pcbi.1007263); variant of GTF-shPLRNN (Hess et al. 2023, arXiv
-2306.04406).
+Source: Koppe et al. 2019 (10.1371/journal.pcbi.1007263); variant of GTF-shPLRNN (Hess et al. 2023, arXiv 2306.04406).
 """
 
 from __future__ import annotations
@@ -22,35 +19,26 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from .._checks import array
-from ._binned import Histogram
-from ._mixture import Mixture
+from ._binned import build_binned
+from ._mixture import build_mixture
 
 if TYPE_CHECKING:
-    import numpy as np
-    from jaxtyping import Array, Float, Key
+    from jaxtyping import Array, Key
+
+    from ._pair import Table
 
 _MOST_BINNED_DIMENSIONS = 5
 
 
 def state_space_divergence(
-    reference: Float[Array | np.ndarray, "time observed"],
-    generated: Float[Array | np.ndarray, "steps observed"],
-    *,
-    bins: int = 30,
-    variance: float = 1.0,
-    key: Key[Array, ""] | None = None,
+    reference: Table, generated: Table, *, bins: int = 30, variance: float = 1.0, key: Key[Array, ""] | None = None
 ) -> float:
-    """Return D_stsp in nats: 0 for equal histograms (or mixtures), larger is worse, never NaN.
+    """Return D_stsp in nats: 0 for equal histograms (or mixtures), larger is worse, never NaN, also for a diverged run.
 
-    A run that diverged gets a poor score, not an exception; as points outside the reference's range are
-    discarded, `outside_fraction` says how much of the run the score is about. Both documented in
-    `binned_divergence`.
-
-    Args: reference (T, N) and generated (T', N) in the same units, standardised ones by convention, best with
-    T = T'; bins a dimension, used for N <= 5; variance sigma^2 and key (default `jax.random.key(0)`), used
-    for N >= 6.
-    Raises: ValueError for arrays that are not (time, N) or a reference with non-finite values; for N <= 5
-    also one with a constant column.
+    Args: reference (T, N) and generated (T', N) in the same units, standardised ones by convention, best with T = T';
+    bins a dimension, used for N <= 5; variance sigma^2 and key (default `jax.random.key(0)`), used for N >= 6.
+    Raises: ValueError for arrays that are not (time, N) or a reference with non-finite values; for N <= 5 also one with
+    a constant column.
 
     >>> import numpy as np
     >>> t = np.arange(1000.0)
@@ -64,13 +52,9 @@ def state_space_divergence(
 
 
 def build_divergence(
-    reference: Float[Array | np.ndarray, "time observed"],
-    *,
-    bins: int = 30,
-    variance: float = 1.0,
-    key: Key[Array, ""] | None = None,
-) -> Callable[[Float[Array | np.ndarray, "steps observed"]], float]:
+    reference: Table, *, bins: int = 30, variance: float = 1.0, key: Key[Array, ""] | None = None
+) -> Callable[[Table], float]:
     """Return D_stsp of this reference as a function of the generated series; faster for many of them."""
     if array(reference, "reference", ("T", "N")).shape[1] <= _MOST_BINNED_DIMENSIONS:
-        return Histogram(reference, bins).divergence
-    return Mixture(reference, variance, key=key).divergence
+        return build_binned(reference, bins)
+    return build_mixture(reference, variance, key=key)

@@ -3,17 +3,14 @@
     z_{t+1} = F(z_t),    V_{t+1} = J(z_t) V_t,    every q steps V = Q R and V <- Q
     lambda_i = 1 / (steps dt) * sum of ln |R_ii|
 
-The tangent vectors V are pushed through the Jacobian J by forward differentiation, so J is never formed and K
-exponents of an M-dimensional map cost K tangents. lambda_1 > 0 means chaos, and 1 / lambda_1 is the time over
-which forecasts fail. Not to be confused with exponents per STEP (dt = 1), nor with singular values of one
-Jacobian, which ignore direction.
+J is never formed: K exponents cost K tangents, pushed through it by forward differentiation. lambda_1 > 0 means chaos,
+and 1 / lambda_1 is the time over which forecasts fail. Not to be confused with exponents per STEP (dt = 1), nor with
+singular values of one Jacobian, which ignore direction.
 
-Precision: within q steps the vectors must not collapse onto the first, so (lambda_1 - lambda_K) q dt has to
-stay well below 16 (float32) or 36 (float64). An exponent of a direction that F forgets completely (a unit
-switched off) is -inf.
+Precision: within q steps the vectors must not collapse onto the first, so (lambda_1 - lambda_K) q dt has to stay well
+below 16 (float32) or 36 (float64). A direction that F forgets completely (a unit switched off) has -inf.
 
-Source: Benettin et al. 1980 (10.1007/BF02128236); Vogt et al. 2022 (10.3389/fams.2022.818799) for trained
-networks.
+Source: Benettin et al. 1980 (10.1007/BF02128236); Vogt et al. 2022 (10.3389/fams.2022.818799) for trained networks.
 """
 
 from __future__ import annotations
@@ -21,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -39,9 +36,8 @@ if TYPE_CHECKING:
 class LyapunovSpectrum:
     """Lyapunov exponents per unit of time, and how their estimates settled.
 
-    `exponents` (K,), descending; `history` (R, K), their running estimates when the average had lasted for
-    `times` (R,), so that the last row is `exponents`; `dt`, the time that one step takes. With several starts,
-    (S, K) and (S, R, K).
+    `exponents` (K,), descending; `history` (R, K), their running estimates at `times` (R,), the last row `exponents`;
+    `dt`, the time of one step. With several starts, (S, K) and (S, R, K).
     """
 
     exponents: Float[np.ndarray, "*starts exponents"]
@@ -63,13 +59,12 @@ def lyapunov_spectrum(
 ) -> LyapunovSpectrum:
     """Return the K largest Lyapunov exponents of the map `step` along the orbit from `z0`, per unit of time.
 
-    Args: step, differentiable, z (M,) -> (M,); z0 (M,), whose dtype is computed in, or (S, M) for several starts
-    at once, whose scatter is the error of an estimate; steps averaged over from each start; dt, time per step;
-    transient, steps taken first for z to reach the attractor and V to align, rounded up to whole rounds;
-    reorthonormalise_every, q in steps, a divisor of `steps`: larger is faster and less exact; exponents K, all M
-    if None; key of the random first V, `jax.random.key(0)` unless given.
-    Raises: ValueError for impossible numbers or shapes, and if the orbit or its derivative becomes
-    non-finite.
+    Args: step, differentiable, z (M,) -> (M,); z0 (M,), whose dtype is computed in, or (S, M) for several starts at
+    once, whose scatter is the error of an estimate; steps averaged over from each start; dt, time per step; transient,
+    steps taken first for z to reach the attractor and V to align, rounded up to whole rounds; reorthonormalise_every, q
+    in steps, a divisor of `steps`: larger is faster and less exact; exponents K, all M if None; key of the random first
+    V, `jax.random.key(0)` unless given.
+    Raises: ValueError for impossible numbers or shapes, and if the orbit or its derivative becomes non-finite.
 
     >>> halve_and_double = lambda z: jnp.array([0.5, 2.0]) * z                         # +- ln 2 / 0.1
     >>> lyapunov_spectrum(halve_and_double, jnp.zeros(2), steps=100, dt=0.1).exponents.round(3)
@@ -106,34 +101,19 @@ def lyapunov_spectrum(
 
 
 def largest_exponent(
-    step: Step,
-    z0: Float[Array | np.ndarray, " latent"],
-    *,
-    steps: int,
-    dt: float,
-    transient: int = 1000,
-    reorthonormalise_every: int = 1,
-    key: Key[Array, ""] | None = None,
+    step: Step, z0: Float[Array | np.ndarray, " latent"], *, steps: int, dt: float, **options: Any
 ) -> float:
-    """Return lambda_1 per unit of time, positive for chaos: `lyapunov_spectrum` with a single tangent vector.
+    """Return lambda_1 per unit of time, positive for chaos: `lyapunov_spectrum`, whose options it takes, for K = 1.
 
     >>> logistic = lambda z: 4.0 * z * (1 - z)                                             # ln 2 = 0.693
     >>> round(largest_exponent(logistic, jnp.array([0.3]), steps=20_000, dt=1.0), 2)
     0.69
     """
-    spectrum = lyapunov_spectrum(
-        step, z0, steps=steps, dt=dt, transient=transient, exponents=1, key=key,
-        reorthonormalise_every=reorthonormalise_every,
-    )  # fmt: skip
-    return float(spectrum.exponents[0])
+    return float(lyapunov_spectrum(step, z0, steps=steps, dt=dt, exponents=1, **options).exponents[0])
 
 
 def _log_growth(
-    step: Step,
-    every: int,
-    rounds: int,
-    z: Float[Array, " latent"],
-    tangents: Float[Array, "exponents latent"],
+    step: Step, every: int, rounds: int, z: Float[Array, " latent"], tangents: Float[Array, "exponents latent"]
 ) -> tuple[Float[Array, "rounds exponents"], Int[Array, ""]]:
     """Return ln |R_ii| of every round, and how many steps had a finite state."""
 
@@ -156,21 +136,15 @@ def _require_self_map(step: Step, z0: Float[Array, " latent"]) -> None:
     expected = f"{z0.dtype}{z0.shape}"
     result = jax.tree.map(lambda leaf: f"{leaf.dtype}{leaf.shape}", jax.eval_shape(step, z0))
     if result != expected:
-        raise ValueError(
-            f"step maps {expected} to {result}, but a map of the state onto itself was expected; "
-            f"pass the latent step, not the observed one, and z0 in the dtype that step returns"
-        )
+        advice = "pass the latent step, not the observed one, and z0 in the dtype that step returns"
+        raise ValueError(f"step maps {expected} to {result}, not the state onto itself; {advice}")
 
 
 def _require_finite_orbit(log_growth: Float[np.ndarray, "starts rounds exponents"], finite: int, total: int) -> None:
     """Refuse an orbit that, or whose tangents, left the finite numbers (-inf is the logarithm of 0)."""
     if finite < total:
-        raise ValueError(
-            f"the orbit of step became non-finite after {finite} steps of {total} (transient included) "
-            f"and so has no exponents; pass a z0 on the attractor, or a step that stays bounded"
-        )
+        came = f"the orbit of step became non-finite after {finite} steps of {total} (transient included)"
+        raise ValueError(f"{came}; pass a z0 on the attractor, or a step that stays bounded")
     if not (log_growth < np.inf).all():
-        raise ValueError(
-            "the tangent vectors became non-finite although the orbit did not; "
-            "pass a smaller reorthonormalise_every, or a step whose derivative is finite along the orbit"
-        )
+        advice = "pass a smaller reorthonormalise_every, or a step whose derivative is finite along the orbit"
+        raise ValueError(f"the tangent vectors became non-finite although the orbit did not; {advice}")

@@ -2,14 +2,11 @@
 
     PE(n) = mean over t = 1..T-n and over dimensions of (x_hat_{t+n} - x_{t+n})^2,    x_hat started at x_t
 
-the error at step n ONLY, not averaged over steps 1 to n, in squared data units. On a chaotic attractor every
-forecast fails beyond a few Lyapunov times, the true system's included: read PE as short-term skill.
-Persistence (x_hat_{t+n} = x_t) is the floor to beat: 1.34 at n = 20, 0.0055 at n = 1, for standardised
-Lorenz-63 at dt 0.01.
+the error at step n ONLY, not averaged over steps 1 to n, in squared data units: short-term skill, as in chaos every
+forecast fails beyond a few Lyapunov times. Persistence (x_hat_{t+n} = x_t) is the floor to beat: 1.34 at n = 20, 0.0055
+at n = 1, for standardised Lorenz-63 at dt 0.01. Source: Hess et al. 2023 (arXiv 2306.04406), n = 20.
 
-Source: Hess et al. 2023 (arXiv 2306.04406), n = 20.
-
-The valid prediction time asks the same question the other way round: how long does a forecast stay good?
+The valid prediction time asks the other way round: how long does a forecast stay good?
 
     e(t) = sqrt( mean over dimensions of ((x_hat_t - x_t) / std)^2 ),    t_valid = the time before e first passes 0.4
 
@@ -24,30 +21,28 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .._checks import array, real, whole
-from ._pair import require_motion
+from ._pair import read_reference, require_motion
 
 if TYPE_CHECKING:
     from jaxtyping import Array, Float
 
+    from ._pair import Table
+
 
 def prediction_error(
-    reference: Float[Array | np.ndarray, "time observed"],
-    forecasts: Float[Array | np.ndarray, "starts observed"],
-    *,
-    steps: int = 20,
+    reference: Table, forecasts: Float[Array | np.ndarray, "starts observed"], *, steps: int = 20
 ) -> float:
     """Return PE(n), the mean squared error of forecasts n = `steps` ahead, in squared data units.
 
     Args: reference (T, N); forecasts (T - n, N), whose row t is the forecast FOR reference[t + n] MADE from
     reference[t]. If a forecast is not finite, the error is infinite.
-    Raises: ValueError for arrays that are not (time, N), non-finite values in the reference, or T - n rows
-    not given.
+    Raises: ValueError for arrays of other shapes, or non-finite values in the reference.
 
     >>> x = np.arange(10.0)[:, None]
     >>> prediction_error(x, x[:-3], steps=3)                                        # persistence
     9.0
     """
-    reference = array(reference, "reference", ("T", "N")).astype(np.float64)
+    reference = read_reference(reference)
     steps = whole(steps, "steps", most=max(1, len(reference) - 1))
     forecasts = array(forecasts, "forecasts", (len(reference) - steps, reference.shape[1]), finite=False)
     if not np.isfinite(forecasts).all():

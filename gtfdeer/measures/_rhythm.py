@@ -16,8 +16,6 @@ import numpy as np
 if TYPE_CHECKING:
     from jaxtyping import Float
 
-__all__ = ["interval_error", "intervals"]
-
 _BAND = 4  # of 1 / period: the slow rhythm with three overtones
 _FEWEST = 3  # intervals that a distribution takes
 
@@ -25,16 +23,13 @@ _FEWEST = 3  # intervals that a distribution takes
 def intervals(
     values: Float[np.ndarray, " time"], period: float, band: tuple[float, float] = (0, _BAND)
 ) -> Float[np.ndarray, " intervals"]:
-    """Samples between upward passages of the slow part through its mean.
+    """Return the samples between upward passages of the slow part through its mean.
 
-    Args:
-        values: `(T,)`.
-        period: of the slow rhythm, in samples.
-        band: lowest and highest frequency of the slow part, in units of 1 / period.
+    Args: values (T,); period of the slow rhythm, in samples; band, lowest and highest frequency of the slow part, in
+    units of 1 / period.
 
-    Examples:
-        >>> intervals(np.sin(np.arange(2000.0) * 2 * np.pi / 100 + 1.0), period=100.0).round().tolist()[:2]
-        [100.0, 100.0]
+    >>> intervals(np.sin(np.arange(2000.0) * 2 * np.pi / 100 + 1.0), period=100.0).round().tolist()[:2]
+    [100.0, 100.0]
     """
     spectrum = np.fft.rfft(values - values.mean())
     frequency = np.fft.rfftfreq(len(values)) * period
@@ -51,16 +46,13 @@ def interval_error(
     period: float,
     band: tuple[float, float] = (0, _BAND),
 ) -> float:
-    """How far the distributions of the intervals are apart; infinite where the run has hardly any.
+    """Return how far the distributions of the intervals are apart; infinite where the run has hardly any.
 
-    Args:
-        reference, generated: `(T,)`.
-        period, band: as in `intervals`.
+    Args: reference and generated (T,); period and band as in `intervals`.
 
-    Examples:
-        >>> t = np.arange(4000.0)
-        >>> round(interval_error(np.sin(t / 20), np.sin(t / 30), period=126.0), 2)
-        0.5
+    >>> t = np.arange(4000.0)
+    >>> round(interval_error(np.sin(t / 20), np.sin(t / 30), period=126.0), 2)
+    0.5
     """
     if not np.isfinite(generated).all() or np.ptp(generated) == 0:
         return math.inf

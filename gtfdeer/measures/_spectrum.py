@@ -2,14 +2,12 @@
 
     f_w = G_sigma * |FFT(x)|^2, divided by its sum over w;    H(f, g) = sqrt(1 - sum over w of sqrt(f_w g_w))
 
-the Hellinger distance of the two smoothed spectra, 0 to 1, averaged over dimensions. Every series is z-scored
-with its own mean and standard deviation, so D_H is blind to offset and scale. Smoothing over sigma = 20
-frequency bins sets the scale: two exact runs of Lorenz-63 (100 000 samples) are 0.062 apart with it, 0.46
-without. It also smears periods longer than T / sigma samples into the mean: a slow time scale needs a measure
-of its own.
+the Hellinger distance of the two smoothed spectra, 0 to 1, averaged over dimensions. Every series is z-scored by
+itself, so D_H is blind to offset and scale. Smoothing over sigma = 20 frequency bins sets the scale: two exact runs of
+Lorenz-63 (100 000 samples) are 0.062 apart with it, 0.46 without. It smears periods longer than T / sigma samples into
+the mean: a slow time scale needs a measure of its own (`interval_error`).
 
-Source: Mikhaeil et al. 2022 (arXiv 2110.07238); constants of GTF-shPLRNN, `src/measures/pse.jl` (arXiv
-2306.04406).
+Source: Mikhaeil et al. 2022 (arXiv 2110.07238); constants of GTF-shPLRNN, `src/measures/pse.jl` (arXiv 2306.04406).
 """
 
 from __future__ import annotations
@@ -19,30 +17,26 @@ from typing import TYPE_CHECKING
 import jax.numpy as jnp
 import numpy as np
 
-from .._checks import array, real
+from .._checks import real
 from ._pair import read_generated, read_reference, require_motion
 
 if TYPE_CHECKING:
-    from jaxtyping import Array, Bool, Float, Shaped
+    from jaxtyping import Bool, Float, Shaped
+
+    from ._pair import Table
 
 _LARGEST = 1e100  # beyond it squares overflow: such a column has diverged
 
 
-def power_spectrum_error(
-    reference: Float[Array | np.ndarray, "time observed"],
-    generated: Float[Array | np.ndarray, "time observed"],
-    *,
-    smoothing: float = 20.0,
-) -> float:
+def power_spectrum_error(reference: Table, generated: Table, *, smoothing: float = 20.0) -> float:
     """Return D_H, from 0 (equal spectra) to 1 (no common frequency), averaged over dimensions.
 
-    A generated column that is constant (to rounding), not finite, or too large to square has no spectrum and
-    counts as 1, the worst value.
+    A generated column that is constant (to rounding), not finite, or too large to square counts as 1, the worst value.
 
-    Args: reference (T, N), generated (T, N), same length, same sampling step; smoothing sigma in frequency
-    bins, a bin being 1 / (T dt), 0 for none.
-    Raises: ValueError for arrays that are not (time, N), unequal lengths, a reference with non-finite values
-    or a constant column, or a negative smoothing.
+    Args: reference (T, N), generated (T, N), same length, same sampling step; smoothing sigma in frequency bins, a bin
+    being 1 / (T dt), 0 for none.
+    Raises: ValueError for arrays that are not (time, N), unequal lengths, a reference with non-finite values or a
+    constant column, or a negative smoothing.
 
     >>> t = np.linspace(0.0, 100.0, 1000)[:, None]
     >>> power_spectrum_error(np.sin(t), 3.0 * np.sin(t) + 7.0, smoothing=2.0) < 1e-6
@@ -56,22 +50,20 @@ def power_spectrum_error(
 class Spectrum:
     """The spectrum of a reference, made once, for many generated series; arguments as in `power_spectrum_error`."""
 
-    def __init__(self, reference: Float[Array | np.ndarray, "time observed"], smoothing: float = 20.0) -> None:
+    def __init__(self, reference: Table, smoothing: float = 20.0) -> None:
         true = read_reference(reference)
         require_motion(true, _stands_still(np.asarray(reference)))
         self._shape, self._smoothing = true.shape, smoothing
         self._amplitude = np.sqrt(_normalised_spectrum(true, smoothing))
 
-    def error(self, generated: Float[Array | np.ndarray, "time observed"]) -> float:
+    def error(self, generated: Table) -> float:
         """Return D_H, as `power_spectrum_error` does."""
         length, columns = self._shape
         model = read_generated(generated, columns)
         if len(model) != length:
-            shorter = min(length, len(model))
-            raise ValueError(
-                f"reference has {length} time steps and generated {len(model)}, but spectra compare at equal "
-                f"lengths only; pass reference[:{shorter}] and generated[:{shorter}]"
-            )
+            came, shorter = f"reference has {length} time steps and generated {len(model)}", min(length, len(model))
+            advice = f"pass reference[:{shorter}] and generated[:{shorter}]"
+            raise ValueError(f"{came}, but spectra compare at equal lengths only; {advice}")
         diverged = ~(np.abs(model) < _LARGEST).all(axis=0)
         comparable = ~(diverged | _stands_still(np.asarray(generated)))
         amplitude = np.sqrt(_normalised_spectrum(model[:, comparable], self._smoothing))
@@ -80,23 +72,19 @@ class Spectrum:
         return float((distances.sum() + np.sum(~comparable)) / columns)
 
 
-def power_spectrum(
-    values: Float[Array | np.ndarray, "time observed"], smoothing: float = 20.0
-) -> Float[np.ndarray, "frequency observed"]:
+def power_spectrum(values: Table, smoothing: float = 20.0) -> Float[np.ndarray, "frequency observed"]:
     """Return the smoothed power spectrum of every column, (T // 2 + 1, N), each summing to 1.
 
-    Row w belongs to the frequency w / (T dt), as in `numpy.fft.rfftfreq(T, dt)`; the sum over rows, not an
-    integral, is 1.
+    Row w belongs to the frequency w / (T dt), as in `numpy.fft.rfftfreq(T, dt)`.
 
     Args: values (T, N); smoothing sigma in frequency bins, 0 for none.
-    Raises: ValueError for an array that is not (time, N), non-finite values, a constant column, a negative
-    smoothing.
+    Raises: ValueError for an array that is not (time, N), non-finite values, a constant column, a negative smoothing.
 
     >>> spectrum = power_spectrum(np.sin(2 * np.pi * np.arange(100.0) / 10)[:, None], smoothing=0.0)
     >>> spectrum.shape, int(spectrum.argmax())                       # period 10 in 100 samples: row 10
     ((51, 1), 10)
     """
-    x = array(values, "values", ("T", "N")).astype(np.float64)
+    x = read_reference(values, "values")
     require_motion(x, _stands_still(np.asarray(values)), name="values")
     return _normalised_spectrum(x, smoothing)
 

@@ -1,13 +1,11 @@
 """Models: flax nnx modules that keep one contract (`gtfdeer.models.Model`)."""
 
-from ._alrnn import AlmostLinearRNN
 from ._base import Model, RecurrentModel, predict
 from ._counting import matched, parameter_count
 from ._gated import GRU, LSTM, VanillaRNN
-from ._linear import LRU, S5
-from ._mamba import Mamba
+from ._linear import LRU, S5, Mamba
 from ._observation import AffineObservation, IdentityObservation, NonlinearReadout, Observation, ScaledObservation
-from ._plrnn import ClippedShallowPLRNN, ShallowPLRNN
+from ._plrnn import AlmostLinearRNN, ClippedShallowPLRNN, ShallowPLRNN
 from ._ssm import StateSpaceModel
 
 __all__ = [

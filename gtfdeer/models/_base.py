@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import abc
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -41,7 +40,7 @@ class Model(nnx.Module):
     latent_dim: int
     observed_dim: int
     input_dim: int
-    _observed_dim_given: bool
+    _observed_dim: int | None
     grows_by: ClassVar[str] = "latent_dim"
     """The constructor's keyword that makes a model of this family larger, see `gtfdeer.models.matched`."""
 
@@ -92,8 +91,7 @@ class Model(nnx.Module):
         Returns:
             `(T - 1, N)`; row t predicts `x[t + 1]`.
         """
-        check_series(x, self.observed_dim)
-        array(alpha, "alpha", least=0, most=1)
+        check_window(self, x, alpha, u)
         x, seen = fill_gaps(jnp.asarray(x))
         return predict(self, x, alpha, solver, u, seen=seen)[0]
 
@@ -107,11 +105,11 @@ class RecurrentModel(Model):
         self, latent_dim: int, observed_dim: int | None, input_dim: int, observation: type[Observation]
     ) -> None:
         """What every leaf is told; the leaf then makes its parameters and, last, `observation(..)`."""
-        latent_dim = whole(latent_dim, "latent_dim", example=3)
-        set_columns(self, latent_dim if observed_dim is None else observed_dim, input_dim, observed_dim is not None)
+        self.latent_dim = whole(latent_dim, "latent_dim", example=3)
+        set_columns(self, latent_dim, observed_dim, input_dim)
         if not (isinstance(observation, type) and issubclass(observation, Observation)):
             raise TypeError(f"observation is {observation!r}; pass a class, such as gtfdeer.models.AffineObservation")
-        self.latent_dim, self._observation_type = latent_dim, observation
+        self._observation_type = observation
 
     def _free_units(self) -> int:
         """How many units are not read out, where the readout names single units."""
@@ -122,7 +120,7 @@ class RecurrentModel(Model):
         """The keywords that every leaf has, for its `config`."""
         return {
             "latent_dim": self.latent_dim,
-            "observed_dim": self.observed_dim if self._observed_dim_given else None,
+            "observed_dim": self._observed_dim,
             "input_dim": self.input_dim,
             "observation": self._observation_type,
         }
@@ -151,9 +149,7 @@ class RecurrentModel(Model):
         seen: Float[Array, "time observed"] | None = None,
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         """As `Model.teacher_forced`; `gain` corrects all units, a cell that is not `seen` (0) corrects none."""
-        check_series(x, self.observed_dim)
-        array(alpha, "alpha", least=0, most=1)
-        check_input(x, u, self.input_dim)
+        check_window(self, x, alpha, u)
         guess = jax.lax.stop_gradient(jax.vmap(self.initial_state)(x))
         u = None if u is None else u[1:]
         if gain is not None:
@@ -183,36 +179,26 @@ class RecurrentModel(Model):
 
     def _build_refilled(self, x: Array, alpha: Any, u: Any, seen: Array) -> tuple:
         """The same where all units are forced together: the model's own prediction stands in a missing cell."""
-        zero = jnp.zeros(self.observed_dim, x.dtype)
-        inverse, readout = (
-            jax.lax.stop_gradient(jax.jacfwd(f)(v))
-            for f, v in ((self.encode, zero), (self.decode, jnp.zeros(self.latent_dim, x.dtype)))
-        )
+        inverse = jax.lax.stop_gradient(jax.jacfwd(self.encode)(jnp.zeros(self.observed_dim, x.dtype)))
         strength, units = self._strength(alpha, x)
-        step = force(self.step)
 
-        def refill(z: Array, inputs: Corrected) -> Forced:
+        def blend(z: Array, inputs: Corrected) -> Array:
             filled = inputs.seen * inputs.x + (1 - inputs.seen) * self.decode(z)
-            z_hat = jnp.dot(inverse, filled, precision="highest")
-            return Forced(z_hat, units * inputs.alpha * jnp.max(inputs.seen), inputs.u)
+            alpha = units * inputs.alpha * jnp.max(inputs.seen)
+            return (1 - alpha) * z + alpha * jnp.dot(inverse, filled, precision="highest")
 
-        def refilled_jacobian(z: Array, inputs: Corrected) -> Array:
-            forced = refill(z, inputs)
-            J = self.jacobian((1 - forced.alpha) * z + forced.alpha * forced.z_hat, inputs.u)
-            own = jnp.dot(inverse * (1 - inputs.seen), readout, precision="highest")
-            alpha = jnp.broadcast_to(forced.alpha, z.shape)
-            return jnp.dot(J, jnp.diag(1 - alpha) + alpha[:, None] * own, precision="highest")
+        def jacobian(z: Array, inputs: Corrected) -> Array:
+            J = self.jacobian(blend(z, inputs), inputs.u)
+            return jnp.dot(J, jax.jacfwd(blend)(z, inputs), precision="highest")
 
         inputs = Corrected(x[:-1], strength, seen[:-1], u)
-        return lambda z, i: step(z, refill(z, i)), refilled_jacobian, inputs
+        return lambda z, i: self.step(blend(z, i), i.u), jacobian, inputs
 
     def _build_corrected(self, x: Array, alpha: Any, u: Any, gain: Array, seen: Array | None) -> tuple:
         """Step, Jacobian and inputs in innovations form, with a learned gain."""
-        if gain.shape != (self.latent_dim, self.observed_dim):
-            raise ValueError(
-                f"gain has shape {gain.shape}; pass {(self.latent_dim, self.observed_dim)}, one row a latent "
-                "unit, one column an observed one"
-            )
+        sizes = (self.latent_dim, self.observed_dim)
+        if gain.shape != sizes:
+            raise ValueError(f"gain has shape {gain.shape}; pass {sizes}, a row a unit, a column an observed one")
         strength, units = self._strength(alpha, x)
         gain = units[:, None] * gain.astype(x.dtype)
         inputs = Corrected(x[:-1], strength, None if seen is None else seen[:-1], u)
@@ -230,10 +216,8 @@ class RecurrentModel(Model):
         alpha = alpha[:, None] if alpha.ndim == 1 else alpha
         steps, latent = len(x) - 1, self.latent_dim
         if alpha.ndim > 2 or alpha.shape not in {(), (steps, 1), (1, 1), (steps, latent), (1, latent)}:
-            raise ValueError(
-                f"alpha has shape {came}; pass a number, ({steps},) per step, or ({steps}, {latent}) "
-                f"or (1, {latent}) per unit"
-            )
+            shapes = f"({steps},) per step, or ({steps}, {latent}) or (1, {latent}) per unit"
+            raise ValueError(f"alpha has shape {came}; pass a number, {shapes}")
         units = jnp.ones(1, alpha.dtype)
         if alpha.shape == (1, latent):
             alpha, units = jnp.ones((), alpha.dtype), alpha[0]
@@ -260,42 +244,16 @@ def predict(
     return model.teacher_forced(x, alpha, solver, u)
 
 
-def scaled_diagonal(rngs: nnx.Rngs, size: int) -> Float[Array, " size"]:
-    """`diag(K) / lambda_max(K)` with `K = R^T R / M + I`, R standard normal: all in (0, 1] (GTF's public code)."""
-    R = jax.random.normal(rngs.params(), (size, size))
-    K = jnp.dot(R.T, R, precision="highest") / size + jnp.eye(size)
-    return jnp.diag(K) / jnp.linalg.eigvalsh(K)[-1]
-
-
-PERIODS = (100.0, 6_000.0)  # time steps: first periods of units that are not read out
-RADIUS = math.log(0.999 / 0.001)  # their first damping, 0.999 a step, as a sigmoid has it
-
-
-def spaced_angles(pairs: int, periods: Sequence[float]) -> Float[Array, " pairs"]:
-    """log(2 pi / period) for periods in the middle of as many parts of the range, on a logarithmic scale."""
-    low, high = periods
-    if not 2 <= low <= high < math.inf:
-        raise ValueError(f"periods is {tuple(periods)}; pass the shortest and the longest, such as {PERIODS}")
-    middles = (jnp.arange(pairs) + 0.5) / max(pairs, 1)
-    return math.log(2 * math.pi / low) - middles * math.log(high / low)
-
-
 def glorot(rngs: nnx.Rngs, rows: int, columns: int) -> Float[Array, "rows columns"]:
     """`U(+-sqrt(6 / (rows + columns)))`: the weights of external inputs in GTF's public code."""
     bound = math.sqrt(6 / (rows + columns))
     return jax.random.uniform(rngs.params(), (rows, columns), minval=-bound, maxval=bound)
 
 
-def set_columns(model: Model, observed_dim: int, input_dim: int, given: bool) -> None:
-    """The columns that a model observes (`given`, or left to `fit`) and those of its external input."""
-    model.observed_dim = whole(observed_dim, "observed_dim", example=3)
-    model.input_dim, model._observed_dim_given = whole(input_dim, "input_dim", least=0), given
-
-
-def check_series(x: Float[Array, "time observed"], observed_dim: int) -> None:
-    """Refuse observations that are not `(T, N)`."""
-    if x.ndim != 2 or x.shape[1] != observed_dim or x.shape[0] < 2:
-        raise ValueError(f"x has shape {x.shape}; this model needs (T, {observed_dim}) with T of at least 2")
+def set_columns(model: Model, latent_dim: int, observed_dim: int | None, input_dim: int) -> None:
+    """The columns that a model observes, where None came as many as units until `fit` knows, and those of its input."""
+    model._observed_dim, model.input_dim = observed_dim, whole(input_dim, "input_dim", least=0)
+    model.observed_dim = whole(latent_dim if observed_dim is None else observed_dim, "observed_dim", example=3)
 
 
 def check_state(z: Any, latent_dim: int, parts: str = "units") -> None:
@@ -303,16 +261,17 @@ def check_state(z: Any, latent_dim: int, parts: str = "units") -> None:
     shape = jnp.shape(z) if hasattr(z, "dtype") else None
     if shape != (latent_dim,):
         came = f"a {type(z).__name__}" if shape is None else f"an array of shape {shape}"
-        raise ValueError(
-            f"the state is {came}; pass one vector of shape ({latent_dim},), its {parts} one after the other"
-        )
+        raise ValueError(f"the state is {came}; pass one vector of shape ({latent_dim},), its {parts} in a row")
 
 
-def check_input(x: Float[Array, "time observed"], u: Any, input_dim: int) -> None:
-    """Refuse external inputs that are not `(T, K)`, missing or superfluous ones among them."""
-    wanted = (x.shape[0], input_dim) if input_dim else None
+def check_window(model: Model, x: Float[Array, "time observed"], alpha: Any, u: Any) -> None:
+    """Refuse observations that are not `(T, N)`, inputs that are not `(T, K)` or None, and alpha outside [0, 1]."""
+    if x.ndim != 2 or x.shape[1] != model.observed_dim or x.shape[0] < 2:
+        raise ValueError(f"x has shape {x.shape}; this model needs (T, {model.observed_dim}) with T of at least 2")
+    array(alpha, "alpha", least=0, most=1)
+    wanted = (x.shape[0], model.input_dim) if model.input_dim else None
     came = None if u is None else jnp.shape(u)
     if came != wanted:
         without = "pass u=None, or build the model with input_dim=columns of u"
-        advice = f"pass u of shape {wanted}" if wanted else without
-        raise ValueError(f"u has shape {came} for {x.shape[0]} steps and a model with input_dim={input_dim}; {advice}")
+        came = f"u has shape {came} for {x.shape[0]} steps and a model with input_dim={model.input_dim}"
+        raise ValueError(f"{came}; {f'pass u of shape {wanted}' if wanted else without}")

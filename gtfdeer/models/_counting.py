@@ -8,6 +8,7 @@ from typing import Any
 import jax
 from flax import nnx
 
+from .._checks import whole
 from ._base import Model
 
 _LARGEST = 2**20  # of the size that is sought
@@ -24,16 +25,10 @@ def parameter_count(model: Model) -> int:
 
 
 def matched(kind: type[Model], parameters: int, *, rngs: nnx.Rngs, **keywords: Any) -> Model:
-    """A model of this family whose number of parameters comes nearest to `parameters`.
+    """A model of the class `kind` whose number of parameters comes nearest to `parameters`.
 
     What varies is the keyword `kind.grows_by`: `hidden_dim` of the shallow PLRNNs, `width` of the state-space models,
-    `latent_dim` of the others.
-
-    Args:
-        kind: a class from `gtfdeer.models`.
-        parameters: how many are wanted.
-        rngs: `nnx.Rngs(seed)`.
-        keywords: the constructor's others, such as `observed_dim=3`.
+    `latent_dim` of the others. `keywords` are the constructor's others, such as `observed_dim=3`.
 
     Raises:
         ValueError: if the number or a keyword cannot serve.
@@ -46,8 +41,7 @@ def matched(kind: type[Model], parameters: int, *, rngs: nnx.Rngs, **keywords: A
     name = kind.grows_by
     if name in keywords:
         raise ValueError(f"{name}={keywords[name]} came, but it is what matched() finds; leave it out")
-    if not isinstance(parameters, int) or isinstance(parameters, bool) or parameters < 1:
-        raise ValueError(f"parameters is {parameters!r}; pass a whole number of at least 1")
+    parameters = whole(parameters, "parameters")
     build: Any = kind
 
     def count(size: int) -> int:

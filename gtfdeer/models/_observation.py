@@ -9,9 +9,8 @@ drag them to zero); their start is a learned linear map of the first observation
 and both rules: public GTF code (arXiv 2306.04406); L ~ U(+-sqrt(6 / M)), B ~ Normal(std sqrt(2 / M)). The scaled one
 is ours, for units that live in (-1, 1).
 
-What the teacher does to a hidden part of the state decides what a free run has learned: pinv(B) x is the smallest state
-that fits x, and forcing towards it wears away, step by step, what M - N further dimensions remember; a free run does
-not. With M well above N prefer a readout that leaves them alone.
+pinv(B) x is the smallest state that fits x: forcing towards it wears away, step by step, what M - N further dimensions
+remember, and a free run does not. With M well above N prefer a readout that leaves them alone.
 """
 
 from __future__ import annotations
@@ -65,10 +64,9 @@ class IdentityObservation(Observation):
 
     def __init__(self, latent_dim: int, observed_dim: int, *, rngs: nnx.Rngs) -> None:
         if observed_dim > latent_dim:
-            raise ValueError(
-                f"observed_dim={observed_dim} exceeds latent_dim={latent_dim}, which an identity readout cannot serve; "
-                f"pass latent_dim={observed_dim} or more, or observation=gtfdeer.models.AffineObservation"
-            )
+            came = f"observed_dim={observed_dim} exceeds latent_dim={latent_dim}"
+            advice = f"pass latent_dim={observed_dim} or more, or observation=gtfdeer.models.AffineObservation"
+            raise ValueError(f"{came}, which an identity readout cannot serve; {advice}")
         super().__init__(latent_dim, observed_dim, rngs=rngs)
         bound = math.sqrt(6 / latent_dim)
         shape = (latent_dim - observed_dim, observed_dim)

@@ -9,10 +9,9 @@ Training feeds the observed past: every A_t and b_t is then known at once, and e
 
     z = (x, h of all layers),   step(z) = (x_pred, new h),   decode(z) = x,   encode(x) = initial_state(x) = (x, 0)
 
-so that teacher forcing is alpha = 1 on x and nothing on h. No other alpha would leave the recurrence linear (its input
-would depend on G, hence on h), so alpha is not used. h begins at rest in every training window and in every free run:
-what a model does from one observation is what it was trained to do. x_pred = x + G, not G alone, is ours: data sampled
-well above their fastest rate hardly change in a step.
+so that teacher forcing is alpha = 1 on x and nothing on h; no other alpha would leave the recurrence linear: alpha is
+not used. h begins at rest in every training window and in every free run. x_pred = x + G, not G alone, is ours: data
+sampled well above their fastest rate hardly change in a step.
 
 The gradient is one scan too: with `l_t = g_t + A_{t+1} l_{t+1}`, `dL/db_t = l_t` and `dL/dA_t = l_t h_{t-1}`.
 """
@@ -26,10 +25,10 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from .._checks import array, whole
+from .._checks import whole
 from ..solvers import Solver, scan
 from ..solvers._solve import Solution, Status
-from ._base import Model, check_input, check_series, check_state, set_columns
+from ._base import Model, check_state, check_window, set_columns
 from ._observation import NonlinearReadout
 from ._product import product
 
@@ -81,7 +80,7 @@ class StateSpaceModel(Model):
             depth: layers.
         """
         self._layer_dim = whole(latent_dim, "latent_dim", example=3)
-        set_columns(self, latent_dim if observed_dim is None else observed_dim, input_dim, observed_dim is not None)
+        set_columns(self, latent_dim, observed_dim, input_dim)
         self.width, self.depth = whole(width, "width", example=3), whole(depth, "depth", example=3)
         self.E = nnx.Param(normal(rngs, width, self.observed_dim))
         self.C = nnx.Param(normal(rngs, width, input_dim))
@@ -121,9 +120,7 @@ class StateSpaceModel(Model):
         self, x: Float[Array, "time observed"], alpha: Any, solver: Solver, u: Any = None
     ) -> tuple[Float[Array, "time-1 observed"], Solution]:
         """Predictions of `x[1:]` from the observed past; alpha and solver are not used (see the module's page)."""
-        check_series(x, self.observed_dim)
-        array(alpha, "alpha", least=0, most=1)
-        check_input(x, u, self.input_dim)
+        check_window(self, x, alpha, u)
         states = self._taught(x[:-1], None if u is None else u[1:])
         finite = jnp.all(jnp.isfinite(states))
         code = jnp.where(finite, Status.CONVERGED, Status.NONFINITE)
@@ -146,7 +143,7 @@ class StateSpaceModel(Model):
             "latent_dim": self._layer_dim,
             "width": self.width,
             "depth": self.depth,
-            "observed_dim": self.observed_dim if self._observed_dim_given else None,
+            "observed_dim": self._observed_dim,
             "input_dim": self.input_dim,
         }
 

@@ -23,9 +23,7 @@ _drawing = threading.Lock()  # matplotlib's font and text caches are not safe to
 
 @dataclass(frozen=True)
 class Role:
-    """What a curve stands for; fixes how it looks everywhere.
-
-    Make a relative of a role with `dataclasses.replace(ERROR, name="ELK", marker="s")`.
+    """What a curve stands for; fixes how it looks everywhere. A relative: `dataclasses.replace(ERROR, name="ELK")`.
 
     Attributes:
         name: what a legend calls it.
@@ -34,10 +32,8 @@ class Role:
         width: line width in points.
         marker: matplotlib's marker, at the end of an orbit or on each iteration.
 
-    Examples:
-        >>> from gtfdeer.plots import DATA, MODEL
-        >>> DATA.width > MODEL.width
-        True
+    >>> DATA.width > MODEL.width
+    True
     """
 
     name: str
@@ -63,10 +59,8 @@ TRUTH = Role("truth", "#000000", (0, (4, 3)), 1.0, "")  # a known number, drawn 
 def figure(width: float = 6.4, height: float = 4.0) -> Figure:
     """An empty figure of `width` times `height` inches that no window and no global state knows of.
 
-    Examples:
-        >>> from gtfdeer.plots import figure
-        >>> figure(3, 2).add_subplot().get_xlabel()
-        ''
+    >>> figure(3, 2).add_subplot().get_xlabel()
+    ''
     """
     spacious = ConstrainedLayoutEngine(w_pad=0.08, h_pad=0.08)  # inches: labels keep off the edge of the paper
     blank = Figure(figsize=(width, height), layout=spacious, facecolor="white")
@@ -75,23 +69,17 @@ def figure(width: float = 6.4, height: float = 4.0) -> Figure:
 
 
 def png(drawing: Figure | Axes, dpi: float = 144) -> bytes:
-    """PNG bytes of a figure, or of the figure that an axes belongs to; safe to call from any thread.
-
-    Args:
-        drawing: a `Figure` or an `Axes`.
-        dpi: pixels an inch.
+    """PNG bytes of a figure, or of the figure that an axes belongs to, at `dpi` pixels an inch; from any thread.
 
     Raises:
         ValueError: the axes were removed from their figure.
 
-    Examples:
-        >>> from gtfdeer.plots import figure, png
-        >>> png(figure(1, 1), dpi=50)[:4]
-        b'\\x89PNG'
+    >>> png(figure(1, 1), dpi=50)[:4]
+    b'\\x89PNG'
     """
     drawn = drawing if isinstance(drawing, Figure) else drawing.get_figure(root=True)
     if drawn is None:
-        raise ValueError("these axes were removed from their figure; draw the picture again.")
+        raise ValueError("these axes were removed from their figure; draw the picture again")
     buffer = io.BytesIO()
     with _drawing:
         drawn.savefig(buffer, format="png", dpi=dpi, facecolor="white", metadata={"Software": None})

@@ -18,10 +18,7 @@ def as_table(values: ArrayLike, name: str) -> Float[np.ndarray, "time columns"]:
     if array.ndim == 1:
         array = array[:, None]
     if array.ndim != 2 or array.size == 0:
-        raise ValueError(
-            f"{name} has shape {array.shape} but one trajectory of shape (time, columns) was expected; "
-            f"pass a single trajectory, for instance {name}[0]."
-        )
+        raise ValueError(f"{name} has shape {array.shape}; pass one trajectory of shape (time, columns): {name}[0]")
     return array
 
 
@@ -30,11 +27,9 @@ def as_pair(
 ) -> tuple[Float[np.ndarray, "time columns"], Float[np.ndarray, "steps columns"]]:
     """Two trajectories with the same columns; the reference sets the limits, so it needs a finite number."""
     data, model = as_table(reference, "reference"), as_table(generated, "generated")
-    if data.shape[1] != model.shape[1]:
-        raise ValueError(
-            f"the reference has {data.shape[1]} columns but the generated series has {model.shape[1]}; "
-            "pass the same columns of both."
-        )
+    N, generates = data.shape[1], model.shape[1]
+    if generates != N:
+        raise ValueError(f"the reference has {N} columns but the generated series has {generates}; pass the same")
     return data, model
 
 
@@ -42,7 +37,7 @@ def as_vector(values: ArrayLike, name: str) -> Float[np.ndarray, " length"]:
     """A non-empty (K,) array of floats."""
     array = np.asarray(values, dtype=float)
     if array.ndim != 1 or array.size == 0:
-        raise ValueError(f"{name} has shape {array.shape} but a vector was expected; pass {name}.ravel().")
+        raise ValueError(f"{name} has shape {array.shape}; pass a vector, such as {name}.ravel()")
     return array
 
 
@@ -51,7 +46,7 @@ def column_names(total: int, names: Sequence[str] | None) -> tuple[str, ...]:
     if names is None:
         return tuple(f"$x_{{{column + 1}}}$" for column in range(total))
     if len(names) != total:
-        raise ValueError(f"{len(names)} names were given for {total} columns; pass one name a column.")
+        raise ValueError(f"{len(names)} names were given for {total} columns; pass one name a column")
     return tuple(names)
 
 
@@ -59,7 +54,7 @@ def common_limits(data: Float[np.ndarray, " time"], model: Float[np.ndarray, " s
     """Axis limits that hold all the data, and the model as far as half the data's range beyond them."""
     known = data[np.isfinite(data)]
     if not known.size:
-        raise ValueError("the reference has a column without a finite number; pass columns that hold data.")
+        raise ValueError("the reference has a column without a finite number; pass columns that hold data")
     low, high = float(known.min()), float(known.max())
     span = high - low if high > low else max(abs(high), 1.0)
     finite = model[np.isfinite(model)]
@@ -98,7 +93,7 @@ def missing_share(coordinates: Sequence[Float[np.ndarray, " time"]], limits: Seq
 def above_zero(values: Float[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Values for a logarithmic axis: an exact zero sits at the rounding error, or at the smallest value."""
     if (values < 0).any():
-        raise ValueError(f"a logarithmic axis was given {np.nanmin(values):.3g}; pass norms or squares instead.")
+        raise ValueError(f"a logarithmic axis was given {np.nanmin(values):.3g}; pass norms or squares instead")
     positive = values[np.isfinite(values) & (values > 0)]
     floor = positive.min(initial=float(np.finfo(np.float64).eps))
     return np.where(values == 0, floor, values)

@@ -1,8 +1,8 @@
-"""How a model and a solver got there: training curves, iterations, exponents settling on their values."""
+"""How a model and a solver got there: training curves, iterations, exponents settling on their values, speed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,13 +19,16 @@ if TYPE_CHECKING:
 
 SMALL_TO_LARGE = "cividis"  # made for colour-blind readers: Nunez, Anderton and Renslow (2018)
 SOLVER = Role("solver", "#555555", "-", 1.4, "v")  # neither data nor model: grey
+# of solvers side by side: colours of Okabe and Ito; a marker for each says the same again
+_COLOURS = ["#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
+_MARKERS = "osD^vPX"
 
 
 def training(history: Mapping[str, ArrayLike]) -> Figure:
     """Draw a training run: loss, forcing strength and solver iterations over the updates, one panel each.
 
-    Light lines are single updates; the bold line joins the medians of forty stretches of the run, and the band
-    holds the middle 80 % of the updates in them.
+    Light lines are single updates; the bold line joins the medians of forty stretches of the run, the band holds the
+    middle 80 %.
 
     Args:
         history: arrays (U,) under "loss", "alpha" and "iterations", one entry an update; where there is "gain", the
@@ -34,23 +37,18 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
     Raises:
         ValueError: an entry is missing, or the entries differ in length.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import training
-        >>> u = np.arange(200)
-        >>> sheet = training({"loss": np.exp(-u / 50), "alpha": 0.999**u, "iterations": 5 + u % 3})
-        >>> [ax.get_ylabel() for ax in sheet.axes]
-        ['loss (squared s.d.)', 'forcing $\\\\alpha$ (0 to 1)', 'iterations (count)']
+    >>> u = np.arange(200)
+    >>> sheet = training({"loss": np.exp(-u / 50), "alpha": 0.999**u, "iterations": 5 + u % 3})
+    >>> [ax.get_ylabel() for ax in sheet.axes]
+    ['loss (squared s.d.)', 'forcing $\\\\alpha$ (0 to 1)', 'iterations (count)']
     """
     lacking = sorted({"loss", "alpha", "iterations"} - set(history))
     if lacking:
-        raise ValueError(f"the history lacks {', '.join(lacking)}; pass rec.history or a dictionary with them.")
+        raise ValueError(f"the history lacks {', '.join(lacking)}; pass rec.history or a dictionary with them")
     loss, alpha, iterations = (as_vector(history[name], name) for name in ("loss", "alpha", "iterations"))
     if not len(loss) == len(alpha) == len(iterations):
-        raise ValueError(
-            f"loss, alpha and iterations have {len(loss)}, {len(alpha)} and {len(iterations)} entries; "
-            "pass one entry an update."
-        )
+        entries = f"{len(loss)}, {len(alpha)} and {len(iterations)}"
+        raise ValueError(f"loss, alpha and iterations have {entries} entries; pass one an update")
     strength, name = (as_vector(history["gain"], "gain"), "$s\\,|K|$") if "gain" in history else (alpha, "$\\alpha$")
     sheet = figure(7.0, 5.6)
     top, middle, bottom = sheet.subplots(3, 1, sharex=True, height_ratios=(3, 2, 2))
@@ -72,8 +70,6 @@ def training(history: Mapping[str, ArrayLike]) -> Figure:
 
 def thinned(values: Float[np.ndarray, " updates"], most: int = 2000) -> tuple[np.ndarray, np.ndarray]:
     """Numbers of updates and values of a curve of at most `most` points: medians of equal stretches where more came.
-
-    A picture that is drawn every second must not take longer the longer training goes on.
 
     >>> thinned(np.arange(6.0), 2)
     (array([3, 6]), array([1., 4.]))
@@ -109,29 +105,24 @@ def exponents(
 ) -> Axes:
     """Draw estimates of Lyapunov exponents settling down, with the known values as dashed levels.
 
-    Where one exponent dwarfs the others, the vertical axis is linear near zero and logarithmic far away, so
-    that strong contraction does not flatten the exponents that decide about chaos.
+    Where contraction dwarfs expansion, the vertical axis is linear near zero and logarithmic far away.
 
     Args:
         times: (S,), time averaged over.
         history: (S, N) or (S,), the estimates after these times, per `time_unit`.
         truth: (N,) known values, or None.
-        time_unit: unit of time.
-        ax: where to draw; a new figure where None.
+        time_unit, ax: as for all of `gtfdeer.plots`.
 
     Raises:
         ValueError: the lengths differ.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import exponents
-        >>> t = np.linspace(1, 100, 50)
-        >>> exponents(t, 0.9 + 1 / t, truth=[0.906], time_unit="s").get_ylabel()
-        'Lyapunov exponent $\\\\lambda$ (1/s)'
+    >>> t = np.linspace(1, 100, 50)
+    >>> exponents(t, 0.9 + 1 / t, truth=[0.906], time_unit="s").get_ylabel()
+    'Lyapunov exponent $\\\\lambda$ (1/s)'
     """
     t, estimates = as_vector(times, "times"), as_table(history, "history")
     if len(t) != len(estimates):
-        raise ValueError(f"history has {len(estimates)} rows but times has {len(t)}; pass one row a time.")
+        raise ValueError(f"history has {len(estimates)} rows but times has {len(t)}; pass one row a time")
     ax = figure(7.2, 4.0).add_subplot() if ax is None else ax
     for curve in estimates.T:
         ax.plot(t, curve, color=MODEL.colour, linewidth=MODEL.width)
@@ -147,21 +138,15 @@ def exponents(
 def newton_heatmap(errors: ArrayLike, *, unit: str = "state units", ax: Axes | None = None) -> Axes:
     """Draw the error of every iterate at every time: the solved stretch grows from the left.
 
-    A long trajectory is drawn in 900 stretches of time, each by its largest error.
-
     Args:
-        errors: (K, T), the norm of the error, row k for iterate k.
-        unit: unit of the error.
-        ax: where to draw; a new figure where None.
+        errors: (K, T), the norm of the error, row k for iterate k; of a long T the largest in each of 900 stretches.
+        unit, ax: as for all of `gtfdeer.plots`.
 
     Raises:
         ValueError: `errors` is not a (K, T) array, or an error is negative.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import newton_heatmap
-        >>> newton_heatmap(10.0 ** -np.arange(12).reshape(3, 4)).get_ylabel()
-        'Newton iteration $k$ (count)'
+    >>> newton_heatmap(10.0 ** -np.arange(12).reshape(3, 4)).get_ylabel()
+    'Newton iteration $k$ (count)'
     """
     table = as_table(errors, "errors")
     iterates, steps = table.shape
@@ -178,6 +163,42 @@ def newton_heatmap(errors: ArrayLike, *, unit: str = "state units", ax: Axes | N
     dress(ax, "time step $t$ (samples)", "Newton iteration $k$ (count)").grid(False)
     if np.ma.is_masked(worst):
         note(ax, "white: not finite")
+    return ax
+
+
+def speedup(
+    tasks: Sequence[str], ratios: Mapping[str, ArrayLike], *, baseline: str = "lax.scan", ax: Axes | None = None
+) -> Axes:
+    """Draw how many times faster than a baseline each solver is, tasks as rows, solvers as markers.
+
+    Args:
+        tasks: what was timed, K names from top to bottom.
+        ratios: for each solver (K,) ratios `time of baseline / time of solver`, NaN where it was not run.
+        baseline: the name of what stands at 1.
+        ax: as for all of `gtfdeer.plots`.
+
+    Raises:
+        ValueError: a solver has another number of ratios than there are tasks.
+
+    >>> speedup(["T 200", "T 8192"], {"DEER": [0.5, 2.0], "Shooting": [0.8, 5.0]}).get_xscale()
+    'log'
+    """
+    ax = figure(7.0, 1.4 + 0.5 * len(tasks)).add_subplot() if ax is None else ax
+    rows = np.arange(len(tasks))
+    for place, (solver, values) in enumerate(ratios.items()):
+        found = np.asarray(values, float)
+        if found.shape != (len(tasks),):
+            raise ValueError(f"{solver} has ratios of shape {found.shape} for {len(tasks)} tasks; pass one for each")
+        shift, place = 0.1 * (place - (len(ratios) - 1) / 2), place % len(_COLOURS)
+        style = {"color": _COLOURS[place], "marker": _MARKERS[place], "linestyle": "", "markersize": 7}
+        ax.plot(found, rows + shift, **style, label=solver)
+    ax.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
+    ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
+    ax.set_yticks(rows, tasks)
+    ax.invert_yaxis()
+    dress(ax, f"times as fast as {baseline} (above 1: faster)")
+    ax.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 
 

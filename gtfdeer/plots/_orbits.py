@@ -36,25 +36,20 @@ def attractor(
 ) -> Axes:
     """Draw an orbit: the first three columns in space, two in the plane, one against its own future.
 
-    Call it twice with the same `ax` to lay one orbit over another. The marker is where the orbit ends. The delay of a
-    single column is the time that halves its autocorrelation. Of a long orbit the first 100,000 rows are drawn.
+    Call it twice with the same `ax` to lay one orbit over another. The marker is where the orbit ends, the delay of a
+    single column the time that halves its autocorrelation. Of a long orbit the first 100,000 rows are drawn.
 
     Args:
         values: (T, N) or (T,), one trajectory.
         role: what the orbit stands for: DATA, MODEL, FORCED or ERROR.
-        names: N names of the columns; x_1, x_2, ... where None.
-        unit: unit of the values.
-        ax: where to draw; a new figure where None.
+        names, unit, ax: as for all of `gtfdeer.plots`.
 
     Raises:
         ValueError: the shape, the names or the kind of `ax` do not fit.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import attractor
-        >>> ax = attractor(np.sin(2 * np.pi * np.arange(6000) / 60))
-        >>> ax.get_ylabel()
-        '$x_{1}$ 11 samples later (data units)'
+    >>> ax = attractor(np.sin(2 * np.pi * np.arange(6000) / 60))
+    >>> ax.get_ylabel()
+    '$x_{1}$ 11 samples later (data units)'
     """
     table = as_table(values, "values")
     coordinates, labels = _coordinates(table, _half_correlation_lag(table[:, 0]), names, unit)
@@ -62,10 +57,9 @@ def attractor(
     if ax is None:
         ax = figure(5.2, 4.8).add_subplot(projection="3d") if spatial else figure(4.8, 4.4).add_subplot()
     if spatial != (ax.name == "3d"):
-        raise ValueError(
-            f"an orbit of {len(coordinates)} coordinates cannot be drawn on axes of kind {ax.name!r}; "
-            "pass figure().add_subplot(projection='3d') for three columns and figure().add_subplot() for fewer."
-        )
+        kind = "projection='3d'" if spatial else ""
+        came = f"an orbit of {len(coordinates)} coordinates cannot be drawn on axes of kind {ax.name!r}"
+        raise ValueError(f"{came}; pass figure().add_subplot({kind})")
     _draw(ax, coordinates, labels, role)
     return ax
 
@@ -88,12 +82,9 @@ def attractors(
     Raises:
         ValueError: the two do not have the same number of columns, or as in `attractor`.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import attractors
-        >>> circle = np.stack([np.cos(np.arange(100) / 9), np.sin(np.arange(100) / 9)], axis=1)
-        >>> [ax.get_title() for ax in attractors(circle, 0.9 * circle).axes]
-        ['data', 'model']
+    >>> circle = np.stack([np.cos(np.arange(100) / 9), np.sin(np.arange(100) / 9)], axis=1)
+    >>> [ax.get_title() for ax in attractors(circle, 0.9 * circle).axes]
+    ['data', 'model']
     """
     pair = as_pair(reference, generated)
     lag = _half_correlation_lag(pair[0][:, 0])
@@ -125,8 +116,7 @@ def _coordinates(
 def _half_correlation_lag(series: Float[np.ndarray, " time"]) -> int:
     """The first lag, in samples, at which the autocorrelation has fallen below one half; at least 1.
 
-    For pictures: the customary 1/e (H. Kantz and T. Schreiber, "Nonlinear Time Series Analysis", 2004) folds
-    a chaotic orbit over itself, which hides its shape.
+    The customary 1/e (Kantz and Schreiber, "Nonlinear Time Series Analysis", 2004) folds a chaotic orbit over itself.
     """
     finite = series[np.isfinite(series)]
     if not finite.size:

@@ -40,27 +40,20 @@ def time_series(
         dt: time between two samples.
         role: what `generated` stands for: MODEL or FORCED.
         columns: column numbers; the first four where None, and the figure says so.
-        names: N names of the columns; x_1, x_2, ... where None.
-        unit, time_unit: units of the values and of `dt`.
+        names, unit, time_unit: as for all of `gtfdeer.plots`.
 
     Raises:
         ValueError: shapes or columns do not fit, or `dt` is not positive.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import time_series
-        >>> wave = np.sin(np.arange(200) / 10)
-        >>> time_series(wave, wave + 0.1, dt=0.1, time_unit="s").axes[-1].get_xlabel()
-        'time $t$ (s)'
+    >>> wave = np.sin(np.arange(200) / 10)
+    >>> time_series(wave, wave + 0.1, dt=0.1, time_unit="s").axes[-1].get_xlabel()
+    'time $t$ (s)'
     """
     data, model = as_pair(reference, reference if generated is None else generated)
     total = data.shape[1]
     chosen = [*range(min(_SERIES, total))] if columns is None else columns
     if not chosen or not set(chosen) <= set(range(total)):
-        raise ValueError(
-            f"columns={(*chosen,)} was asked of a series with {total} columns; "
-            f"pass one or more numbers from 0 to {total - 1}."
-        )
+        raise ValueError(f"columns is {(*chosen,)} for {total} columns; pass one or more numbers from 0 to {total - 1}")
     labels = column_names(total, names)
     sheet, panels = _stack_panels([labels[column] for column in chosen], dt, unit, f"time $t$ ({time_unit})")
     for panel, column in zip(panels, chosen, strict=True):
@@ -94,11 +87,8 @@ def forecast(
         ahead: (S, N), a forecast, or (K, S, N), an ensemble: its median, and the band that holds 80 % of it.
         dt, names, unit, time_unit: as in `time_series`.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import forecast
-        >>> forecast(np.sin(np.arange(200) / 10)[:, None], np.zeros((5, 50, 1)), dt=0.1).axes[0].get_ylabel()
-        '$x_{1}$ (data units)'
+    >>> forecast(np.sin(np.arange(200) / 10)[:, None], np.zeros((5, 50, 1)), dt=0.1).axes[0].get_ylabel()
+    '$x_{1}$ (data units)'
     """
     members = np.asarray(ahead)
     members = members if members.ndim == 3 else members[None]
@@ -121,7 +111,7 @@ def forecast(
 def _stack_panels(labels: Sequence[str], dt: float, unit: str, time_label: str) -> tuple[Figure, list[Axes]]:
     """A figure with one panel a column under one time axis."""
     if not dt > 0:
-        raise ValueError(f"dt is {dt} but a positive time between samples was expected; dt=1.0 counts samples.")
+        raise ValueError(f"dt is {dt}; pass a positive time between samples, or dt=1.0 to count them")
     sheet = figure(7.4, 1.3 + 1.2 * len(labels))
     panels = list(sheet.subplots(len(labels), 1, sharex=True, squeeze=False)[:, 0])
     for panel, label in zip(panels, labels, strict=True):
@@ -147,25 +137,19 @@ def spectra(
     Args:
         frequencies: (F,), per `time_unit`, ascending.
         reference, generated: (F, N) or (F,), power of the data and of the model, one column a variable.
-        names: N names of the columns; x_1, x_2, ... where None.
-        time_unit: unit of time.
+        names, time_unit: as for all of `gtfdeer.plots`.
 
     Raises:
         ValueError: the shapes do not fit, or a power is negative.
 
-    Examples:
-        >>> import numpy as np
-        >>> from gtfdeer.plots import spectra
-        >>> f = np.linspace(0, 5, 100)[:, None]
-        >>> [ax.get_title() for ax in spectra(f[:, 0], np.exp(-f * [1, 2]), np.exp(-f)[:, [0, 0]]).axes]
-        ['$x_{1}$', '$x_{2}$']
+    >>> f = np.linspace(0, 5, 100)[:, None]
+    >>> [ax.get_title() for ax in spectra(f[:, 0], np.exp(-f * [1, 2]), np.exp(-f)[:, [0, 0]]).axes]
+    ['$x_{1}$', '$x_{2}$']
     """
     f, (data, model) = as_vector(frequencies, "frequencies"), as_pair(reference, generated)
     for power in (data, model):
         if len(power) != len(f):
-            raise ValueError(
-                f"a spectrum has {len(power)} values but there are {len(f)} frequencies; pass one for each."
-            )
+            raise ValueError(f"a spectrum has {len(power)} values for {len(f)} frequencies; pass one for each")
     total = data.shape[1]
     labels = column_names(total, names)[:_SPECTRA]
     rows, across = -(-len(labels) // 3), min(len(labels), 3)

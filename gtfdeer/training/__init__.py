@@ -9,7 +9,7 @@ from ._json import name_parameters
 from ._loop import Progress
 from ._reconstruction import Reconstruction
 from ._rollout import rollout, rollout_for_comparison
-from ._scores import Scores
+from ._scores import Scores, warm_up
 from ._step import TrainState
 from ._validation import BestCheckpoint
 
@@ -31,5 +31,6 @@ __all__ = [
     "resume",
     "rollout",
     "rollout_for_comparison",
+    "warm_up",
     "write_whole",
 ]

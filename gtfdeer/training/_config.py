@@ -1,8 +1,7 @@
 """How to train: settings that do not depend on model or data, checked once, which a file can hold as JSON.
 
-16 random windows of 200 steps an update, as the public GTF code has them (arXiv 2306.04406). That code trains for some
-hundred thousand updates with RAdam and an exponentially falling rate; for runs of minutes Adam with a rate that stays
-high for longer learns far more: Kingma & Ba, arXiv 1412.6980; cosine decay: Loshchilov & Hutter, arXiv 1608.03983.
+16 random windows of 200 steps an update, as in the public GTF code (arXiv 2306.04406), which takes some 100,000 updates
+of RAdam; in runs of minutes Adam (arXiv 1412.6980) under a cosine decay (arXiv 1608.03983) learns far more.
 """
 
 from __future__ import annotations
@@ -13,10 +12,10 @@ import optax
 
 from .._checks import real, whole
 from ..forcing import Annealed, LearnedGain, Schedule
-from ..models import Model, RecurrentModel
 from ..solvers import Auto, Solver
 
-_ANNEALED = Annealed(least_updates=2000)  # for any model
+_LAST_RATE = 1e-5  # of learning, at the last update
+ANNEALED = Annealed(least_updates=2000)  # for any model
 _MAX_VALIDATIONS = 10_000  # each is up to sixteen free runs as long as the data
 
 
@@ -27,7 +26,7 @@ class TrainConfig:
     window: int = 200
     batch: int = 16
     updates: int = 20_000
-    forcing: Schedule = _ANNEALED
+    forcing: Schedule = ANNEALED
     solver: Solver = field(default_factory=Auto)
     learning_rate: float = 1e-2
     optimiser: optax.GradientTransformation | None = None
@@ -50,9 +49,8 @@ class TrainConfig:
         if not isinstance(self.solver, Solver):
             raise TypeError(f"solver is {self.solver!r}; pass an instance such as gtfdeer.solvers.Auto()")
         if self.polish and not isinstance(self.forcing, LearnedGain):
-            raise ValueError(
-                f"polish is {self.polish} but forcing is {self.forcing!r}; pass polish=0, or a LearnedGain()"
-            )
+            came = f"polish is {self.polish} but forcing is {self.forcing!r}"
+            raise ValueError(f"{came}; pass polish=0, or a LearnedGain()")
         if self.optimiser is not None and not isinstance(self.optimiser, optax.GradientTransformation):
             raise TypeError(f"optimiser is {self.optimiser!r}; pass an optax transformation such as optax.adam(1e-3)")
         if isinstance(self.solver, Auto):  # the batch is part of its rules
@@ -66,24 +64,9 @@ class TrainConfig:
         return self.updates + self.polish
 
     def build_optimiser(self) -> optax.GradientTransformation:
-        """Return the optimiser that was passed, or the default one for this many updates."""
-        return self.optimiser or build_default_optimiser(self.updates, self.learning_rate)
+        """Return the optimiser that was passed, or Adam, whose rate falls along half a cosine over the updates.
 
-
-def choose_forcing(model: Model) -> Schedule:
-    """Return the forcing of a model for which none was passed: what works for most (docs/findings.md).
-
-    A linear state-space model has its gain in its own transition.
-    """
-    return LearnedGain() if isinstance(model, RecurrentModel) else _ANNEALED
-
-
-def build_default_optimiser(
-    updates: int, learning_rate: float = 1e-2, last_learning_rate: float = 1e-5
-) -> optax.GradientTransformation:
-    """Return Adam whose rate falls along half a cosine from `learning_rate` to `last_learning_rate` over the run.
-
-    Gradients longer than 1 are shortened to 1 first (Pascanu, Mikolov, Bengio, ICML 2013, arXiv 1211.5063).
-    """
-    rate = optax.cosine_decay_schedule(learning_rate, updates, last_learning_rate / learning_rate)
-    return optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))
+        Gradients longer than 1 are shortened to 1 first (Pascanu, Mikolov, Bengio, ICML 2013, arXiv 1211.5063).
+        """
+        rate = optax.cosine_decay_schedule(self.learning_rate, self.updates, _LAST_RATE / self.learning_rate)
+        return self.optimiser or optax.chain(optax.clip_by_global_norm(1.0), optax.adam(rate))

@@ -1,8 +1,7 @@
 """Several devices share a batch: device k of n holds sequences k B/n .. (k + 1) B/n - 1.
 
-Parameters, optimiser, data and keys are replicated. One program runs on all devices at once, of one machine or of
-several that `jax.distributed` has joined; XLA's partitioner cuts it (`jax.sharding`). What crosses between devices is
-the sum of the gradients, the loss, and whether all solves have converged.
+Parameters, optimiser, data and keys are replicated. XLA's partitioner cuts one program for all devices, of one machine
+or of several that `jax.distributed` has joined; gradients, the loss and the solvers' verdicts cross between them.
 """
 
 from __future__ import annotations

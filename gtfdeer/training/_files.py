@@ -9,9 +9,8 @@
     state/<k>              checkpoints only: the leaves of `TrainState`
     data/<i>/values, u     checkpoints only: every recording;   key  of the run
 
-A file is written beside its target, flushed to disk, then renamed (`os.replace`). The CRC-32 of the Zip format detects
-damage, not tampering. Of two writers on one path, the last whole file wins. No pickle: classes are looked up in the
-package's own lists, and no array or model is built before its size is compared with the bytes that are there.
+The CRC-32 of the Zip format detects damage, not tampering. No pickle: classes are looked up in the package's own lists,
+and no array or model is built before its size is compared with the bytes that are there.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from .._checks import key as check_key
 from ..data import Embedding, Scaling, Series
 from ._archive import LARGEST, pack, remove_drafts, require_writable, unpack, write_whole
 from ._config import TrainConfig
-from ._json import build_model, describe_model, from_json, name_parameters, set_parameters, to_json
+from ._json import build_model, describe_model, from_json, name_parameters, to_json
 from ._loop import TrainRun
 from ._prepare import check_inputs
 from ._step import init_state
@@ -44,6 +43,7 @@ if TYPE_CHECKING:
     from ._reconstruction import Reconstruction
 
 _FORMAT, _FORMAT_VERSION, _VERSION = "gtfdeer", 2, metadata.version("gtfdeer")
+_PLAIN = {"dt": float, "name": str, "ending": str, "update": int, "dtype": str, "coarsened": int}
 _KEYS = ("threefry2x32", "rbg", "unsafe_rbg")
 _DAMAGE = (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError, SyntaxError, TokenError, MemoryError)
 _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
@@ -55,8 +55,7 @@ _MISFITS = (KeyError, IndexError, TypeError, ValueError, AttributeError, Overflo
 def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> None:
     """Write a reconstruction, or, with its run, a checkpoint, the one before it kept as `NAME.previous.npz`."""
     header = {"format": _FORMAT, "format_version": _FORMAT_VERSION, "gtfdeer": _VERSION, **describe_model(rec.model)}
-    plain = ("dt", "name", "ending", "update", "dtype", "coarsened", "column_names")
-    header |= {name: getattr(rec, name) for name in plain}
+    header |= {name: getattr(rec, name) for name in (*_PLAIN, "column_names")}
     header["embedding"] = None if rec.embedding is None else list(astuple(rec.embedding))
     arrays = {f"parameters/{k}": v for k, v in name_parameters(rec.model).items()}
     arrays |= {f"history/{k}": np.asarray(v) for k, v in rec.history.items()} | {"first": np.asarray(rec.first)}
@@ -64,7 +63,9 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
         arrays |= {} if scaling is None else {f"{name}/mean": scaling.mean, f"{name}/std": scaling.std}
     arrays |= {name: value for name in ("gain", "noise") if (value := getattr(rec, name)) is not None}
     if run is not None:
-        header["run"] = _describe_run(run)
+        series = [{"name": s.name, "dt": s.dt, "column_names": list(s.column_names)} for s in run.recordings]
+        header["run"] = {"config": to_json(run.config), "every": run.every, "series": series}
+        header["run"]["key"] = str(jax.random.key_impl(run.key))
         arrays |= {f"state/{k}": np.asarray(leaf) for k, leaf in enumerate(jax.tree.leaves(run.state))}
         arrays |= {f"data/{i}/values": s.values for i, s in enumerate(run.recordings)}
         arrays |= {f"data/{i}/u": u for i, u in enumerate(run.inputs or ())}
@@ -72,12 +73,6 @@ def save(path: str | Path, rec: Reconstruction, run: TrainRun | None = None) -> 
     arrays["header"] = np.frombuffer(json.dumps(header).encode(), np.uint8)
     path = file_path(path, "model.npz")
     write_whole(path, pack(arrays, compress=run is None), None if run is None else _previous(path))
-
-
-def _describe_run(run: TrainRun) -> dict[str, Any]:
-    series = [{"name": s.name, "dt": s.dt, "column_names": list(s.column_names)} for s in run.recordings]
-    key = str(jax.random.key_impl(run.key))
-    return {"config": to_json(run.config), "every": run.every, "series": series, "key": key}
 
 
 # --- checkpoints ---
@@ -94,7 +89,7 @@ def checkpoint_path(path: object) -> Path:
 def check_checkpoint(path: Path, run: TrainRun) -> None:
     """Refuse, before the first update, what a checkpoint cannot hold and a path that cannot be written to."""
     describe_model(run.model)
-    _describe_run(run)
+    to_json(run.config)
     size = sum(s.values.nbytes for s in run.recordings) + sum(u.nbytes for u in run.inputs or ())
     if size > LARGEST // 2:
         raise ValueError(f"the recordings take {size:.3g} bytes; pass fewer than {LARGEST // 2:.3g}, or no checkpoint")
@@ -117,18 +112,14 @@ def save_checkpoint(path: Path, rec: Reconstruction, run: TrainRun) -> None:
 
 def load_run(path: Path) -> TrainRun:
     """Read a checkpoint. Where a kill fell between two renames and only the previous file is left, read that."""
-    own, previous = checkpoint_path(path), _previous(checkpoint_path(path))
+    previous = _previous(checkpoint_path(path))
     source = previous if not path.exists() and previous.is_file() else path
-    if not source.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}; pass a checkpoint written by gtfdeer.fit")
     try:
-        run = _parse_run(*_read(source, "gtfdeer.fit(.., checkpoint=path)"))
+        return _parse_run(*_read(source, "gtfdeer.fit(.., checkpoint=path)"))
     except _MISFITS as error:
         whole_one = source != previous and _is_checkpoint(previous)
         advice = f"the one before it is whole: pass {str(previous)!r}" if whole_one else "pass another checkpoint"
         raise ValueError(f"{str(source)!r} cannot be resumed: {error}; {advice}") from error
-    remove_drafts(own)
-    return run
 
 
 def _parse_run(header: dict[str, Any], arrays: dict[str, np.ndarray]) -> TrainRun:
@@ -167,11 +158,9 @@ def _previous(path: Path) -> Path:
 
 def _is_checkpoint(path: Path) -> bool:
     """Return whether a whole checkpoint stands there."""
-    if not path.is_file():
-        return False
     try:
         return "run" in _read(path, "")[0]
-    except ValueError:
+    except (FileNotFoundError, ValueError):
         return False
 
 
@@ -181,11 +170,9 @@ def _is_checkpoint(path: Path) -> bool:
 def load(path: str | Path) -> dict[str, Any]:
     """Return the fields of a `Reconstruction`, of a checkpoint those of the best model so far."""
     path = file_path(path, "model.npz")
-    if not path.is_file():
-        raise FileNotFoundError(f"there is no file {str(path)!r}; pass a .npz written by Reconstruction.save")
-    header, arrays = _read(path, "Reconstruction.save")
+    content = _read(path, "Reconstruction.save")
     try:
-        return _parse_reconstruction(header, arrays)
+        return _parse_reconstruction(*content)
     except _MISFITS as error:
         raise ValueError(f"{str(path)!r} is damaged or incomplete ({error}); use an older copy of it") from error
 
@@ -194,12 +181,11 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
     def under(prefix: str) -> dict[str, np.ndarray]:
         return {name.removeprefix(prefix): array for name, array in arrays.items() if name.startswith(prefix)}
 
-    parameters = under("parameters/")
-    model = build_model(header, parameters.values())
-    set_parameters(model, parameters)
-    M, N, dt, embedding = model.latent_dim, model.observed_dim, float(header["dt"]), header["embedding"]
-    if header["dtype"] not in ("float32", "float64") or not 0 < dt < np.inf:
-        raise ValueError(f"the data's dtype is {header['dtype']!r}, dt is {dt}")
+    model = build_model(header, under("parameters/"))
+    M, N, embedding = model.latent_dim, model.observed_dim, header["embedding"]
+    plain: dict[str, Any] = {name: kind(header[name]) for name, kind in _PLAIN.items()}
+    if plain["dtype"] not in ("float32", "float64") or not 0 < plain["dt"] < np.inf or plain["coarsened"] < 1:
+        raise ValueError("the data's dtype is {dtype!r}, dt is {dt}, coarsened {coarsened}".format(**plain))
     found = {"first": arrays["first"], "gain": arrays.get("gain"), "noise": arrays.get("noise")}
     for name, shape in {"first": (N,), "gain": (M, N), "noise": (N,)}.items():
         array = found[name]
@@ -211,21 +197,18 @@ def _parse_reconstruction(header: dict[str, Any], arrays: dict[str, np.ndarray])
         if parts and found[name].columns != columns:
             raise ValueError(f"{name} has {found[name].columns} columns for {columns}")
     return {
+        **plain,
         **found,
         "model": model,
-        "dt": dt,
-        "dtype": header["dtype"],
-        "coarsened": whole(header["coarsened"], "coarsened"),
         "column_names": tuple(map(str, header["column_names"])),
         "embedding": None if embedding is None else Embedding(*embedding),
         "history": under("history/"),
-        "name": str(header["name"]),
-        "ending": str(header["ending"]),
-        "update": int(header["update"]),
     }
 
 
 def _read(path: Path, writer: str) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {str(path)!r}; pass one written by {writer}")
     try:
         if path.stat().st_size > LARGEST:
             raise ValueError(f"it is larger than {LARGEST / 2**30:.0f} GiB")

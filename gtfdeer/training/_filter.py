@@ -2,9 +2,9 @@
 
     z_t = F(z~_{t-1}),    z~_t = z_t + s K (x_t - C z_t),    a missing cell is an innovation of zero
 
-K is the gain that was learned with the model or, where none was, the pseudo-inverse C^+; s is the factor with which the
-next observation of the training data is predicted best (a scalar Kalman gain, found by trying). A linear state-space
-model is fed the observations, as it was trained; a model of one's own begins anew at every row.
+K was learned with the model or, where it was not, is the pseudo-inverse C^+; s predicts the next observation of the
+training data best (a scalar Kalman gain, found by trying). A linear state-space model is fed the observations, as it
+was trained; a model of one's own begins anew at every row.
 """
 
 from __future__ import annotations
@@ -30,40 +30,27 @@ _FACTORS = np.geomspace(0.02, 1, 13)  # |s K|, tried
 
 def filter_series(
     model: Model,
-    x: Float[np.ndarray, "time observed"],
+    x: Float[np.ndarray, "*windows time observed"],
     gain: Float[np.ndarray, "latent observed"] | None,
-    u: Any = None,
-) -> tuple[Float[np.ndarray, "time latent"], Float[np.ndarray, "time observed"]]:
-    """Return the corrected state at every row of `x`, `(T, M)`, and the prediction of each from those before it.
+    u: Float[np.ndarray, "time inputs"] | None = None,
+) -> tuple[Float[np.ndarray, "*windows time latent"], Float[np.ndarray, "*windows time observed"]]:
+    """Return the corrected state at every row of `x`, and the prediction of each from those before it.
 
-    `x` is in the model's units, NaN where nothing was observed; `gain` is s K, None for a model without. The first
-    prediction is the first observation itself.
+    `x` is `(T, N)`, or `(W, T, N)` for several windows, in the model's units, NaN where nothing was observed; `gain` is
+    s K, None for a model without. The first prediction is the first observation itself.
     """
     graph, parameters = nnx.split(model)
-    correction, inputs = (None if each is None else jnp.asarray(each, jnp.float32) for each in (gain, u))
-    states, predicted = _filter(graph, parameters, jnp.asarray(x, jnp.float32), correction, inputs)
+    rows = (None if each is None else jnp.asarray(each, jnp.float32) for each in (x, gain, u))
+    states, predicted = _filter(graph, parameters, *rows)
     return np.asarray(states), np.asarray(predicted)
 
 
 @partial(jax.jit, static_argnums=0)
 def _filter(graph: Any, parameters: Any, x: Array, gain: Any, u: Any) -> tuple[Array, Array]:
-    return predict_rows(nnx.merge(graph, parameters), *fill_gaps(x), gain, u)
+    def filter_one(x: Array) -> tuple[Array, Array]:
+        return predict_rows(nnx.merge(graph, parameters), *fill_gaps(x), gain, u)
 
-
-def filter_windows(
-    model: Model, windows: Float[np.ndarray, "windows time observed"], gain: Any
-) -> tuple[Float[np.ndarray, "windows latent"], Float[np.ndarray, "windows time observed"]]:
-    """Filter stretches side by side; return the state at the end of each, and the predictions."""
-    graph, parameters = nnx.split(model)
-    correction = None if gain is None else jnp.asarray(gain, jnp.float32)
-    states, predicted = _filter_many(graph, parameters, jnp.asarray(windows, jnp.float32), correction)
-    return np.asarray(states), np.asarray(predicted)
-
-
-@partial(jax.jit, static_argnums=0)
-def _filter_many(graph: Any, parameters: Any, windows: Array, gain: Any) -> tuple[Array, Array]:
-    states, predicted = jax.vmap(lambda x: _filter(graph, parameters, x, gain, None))(windows)
-    return states[:, -1], predicted
+    return filter_one(x) if x.ndim == 2 else jax.vmap(filter_one)(x)
 
 
 def predict_rows(model: Model, x: Array, seen: Array, gain: Any, u: Any = None) -> tuple[Array, Array]:
@@ -112,11 +99,10 @@ def tune_gain(
     For a model without a gain None, and its noise.
     """
     x, u = x[:_ROWS], None if u is None else u[:_ROWS]
-    gain = observer_gain(model, gain)
-    if gain is None:
-        return None, one_step_noise(x, filter_series(model, x, None, u)[1])
-    direction = np.asarray(gain) / max(np.linalg.norm(gain, 2), np.finfo(np.float32).tiny)
-    candidates = [(s * direction).astype(np.float32) for s in _FACTORS]
+    gain, candidates = observer_gain(model, gain), [None]
+    if gain is not None:
+        direction = np.asarray(gain) / max(np.linalg.norm(gain, 2), np.finfo(np.float32).tiny)
+        candidates = [(s * direction).astype(np.float32) for s in _FACTORS]
     predicted = [filter_series(model, x, each, u)[1] for each in candidates]
     with np.errstate(all="ignore"):  # a factor with which the filter overflows is not taken
         errors = np.array([np.nanmean((each - x) ** 2) for each in predicted])

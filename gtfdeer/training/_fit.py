@@ -14,10 +14,10 @@ from .._checks import file_path, whole
 from .._checks import key as check_key
 from ..data import Series
 from ..forcing import LearnedGain, Schedule
-from ..models import Model
+from ..models import Model, RecurrentModel
 from ..solvers import Auto, Solver
 from . import _files
-from ._config import TrainConfig, choose_forcing
+from ._config import ANNEALED, TrainConfig
 from ._devices import build_mesh
 from ._files import check_checkpoint, checkpoint_path, load_run, save_checkpoint
 from ._filter import tune_gain
@@ -71,8 +71,8 @@ def fit(
         model: from `gtfdeer.models`. One built without `observed_dim` observes the columns of the series.
         series: a `Series` or a list of them, of any lengths; windows straddle neither ends nor gaps.
         window: time steps of a training sequence; None takes 200, more where a column swings slowly (two thirds of the
-            period that halves its power, at most 1,000), and half the shortest trial where that is shorter. What stays
-            unused is said in a warning.
+            period that halves its power, at most 1,000), at most half the shortest trial. A warning says what stays
+            unused.
         batch: sequences in an update; None takes 16, fewer where the default window is longer than 200, at least 4.
         updates: how many.
         forcing: a schedule from `gtfdeer.forcing`; by default `LearnedGain()` for a nonlinear network, `Annealed()` for
@@ -84,29 +84,27 @@ def fit(
         u: `(T, K)` external inputs (a list of arrays for several series), standardised as the series are; the model
             needs `input_dim=K`.
         standardise: work on a copy z-scored over all recordings; one that was standardised before keeps its scaling.
-        validations: how often, in the second half of training, free runs are judged against the training data, so that
-            the best moment is kept (`gtfdeer.training._validation`); through Gauss-Newton steps, where there are any,
-            half as often. 0 keeps the last. Not with external inputs.
+        validations: how often, in the second half of training, or half as often through Gauss-Newton steps, free runs
+            are judged against the training data, so that the best moment is kept (`gtfdeer.training._validation`).
+            0 keeps the last. Not with external inputs.
         polish: Gauss-Newton steps after the updates (`gtfdeer.training._gauss_newton`), each as long as some hundred
             updates; None takes 60 after 1,000 updates or more under a learned gain, else none.
         callbacks: called a few times a second with a `gtfdeer.training.Progress`.
-        checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for
-            `gtfdeer.resume`; the one before it is kept as `run.previous.npz`. None writes nothing.
+        checkpoint: a `.npz` that always holds a whole, recent state of the run, data included, for `gtfdeer.resume`;
+            the one before it is kept as `run.previous.npz`. None writes nothing.
         every: updates between two checkpoints; one more is written at the end, however it comes.
-        devices: how many of `jax.devices()`, or which, share each batch evenly; None takes JAX's
-            default device. The result is that of one device up to the rounding of sums.
+        devices: how many of `jax.devices()`, or which, share each batch evenly; None takes JAX's default device. The
+            result is that of one device up to the rounding of sums.
         key: `jax.random.key(seed)` for windows and noise; by default seed 0.
         progress: show a progress bar.
 
-    Returns:
-        A `Reconstruction`.
-
     Raises:
-        ValueError, TypeError: if model, data and settings do not fit together, in one sentence.
+        ValueError, TypeError: if model, data and settings do not fit together.
         MemoryError: if an update needs more memory than is left.
     """
     recordings = check_recordings(series, standardise=standardise)
-    forcing = choose_forcing(model) if forcing is None else forcing
+    if forcing is None:  # a linear state-space model has its gain in its own transition
+        forcing = LearnedGain() if isinstance(model, RecurrentModel) else ANNEALED
     if polish is None:
         polish = _POLISH if isinstance(forcing, LearnedGain) and updates >= _POLISHED_FROM else 0
     if window is None:
@@ -148,19 +146,14 @@ def resume(
     devices: int | Sequence[Any] | None = None,
     progress: bool = True,
 ) -> Reconstruction:
-    """Go on with a run that `fit(..., checkpoint=path)` began, to the very result that it would have had.
+    """Go on with a run that `fit(..., checkpoint=path)` began; return what it would have, at once if it was finished.
 
-    Parameters, optimiser, schedule, keys, history ("seconds" apart) and the choice of the best model are those of a
-    run that was never stopped, bit for bit on the same machine. The file holds the data, too. Checkpoints go on being
-    written to the same path; of two runs that write to one path, the last whole file wins.
+    All but the "seconds" are those of a run that was never stopped, bit for bit on the same machine and devices.
+    Checkpoints go on being written to the same path; of two runs that write to one path, the last whole file wins.
 
     Args:
         path: of the checkpoint, or of the one before it, `run.previous.npz`.
-        callbacks, devices: as in `fit`; they are not part of a checkpoint. Bit for bit holds on the same devices.
-        progress: show a progress bar.
-
-    Returns:
-        The same as `fit`; at once, if that run was finished.
+        callbacks, devices, progress: as in `fit`; they are not part of a checkpoint.
 
     Raises:
         FileNotFoundError, ValueError: if there is no such file, or it is damaged; the sentence names the older one.
@@ -193,6 +186,9 @@ def _reconstruct(run: TrainRun) -> Reconstruction:
     parameters = best.parameters if int(best.update) else run.state.parameters
     model, (rows, u) = run.build_model(parameters), longest_segment(run.recordings, run.inputs)
     gain, noise = tune_gain(model, rows, parameters.gain, u)
+    names = series.column_names
+    if series.embedding is not None:  # its first block is the recording itself
+        names = tuple(name.removesuffix("_lag0") for name in names[: series.columns // series.embedding.dimension])
     first = series.values[np.argmax(~np.isnan(series.values), axis=0), np.arange(series.columns)]
     return Reconstruction(
         model=model,
@@ -200,7 +196,7 @@ def _reconstruct(run: TrainRun) -> Reconstruction:
         noise=noise,
         input_scaling=run.input_scaling,
         dtype=series.values.dtype.name,
-        column_names=_name_raw_columns(series),
+        column_names=names,
         coarsened=series.coarsened,
         scaling=series.scaling,
         dt=series.dt,
@@ -211,11 +207,3 @@ def _reconstruct(run: TrainRun) -> Reconstruction:
         ending=run.ending,
         update=update,
     )
-
-
-def _name_raw_columns(series: Series) -> tuple[str, ...]:
-    """Return the names of the columns before an embedding, whose first block is the recording itself."""
-    if series.embedding is None:
-        return series.column_names
-    raw = series.column_names[: series.columns // series.embedding.dimension]
-    return tuple(name.removesuffix("_lag0") for name in raw)

@@ -4,10 +4,9 @@ With e the one-step errors of the model's filter (`gtfdeer.training._filter`) an
 
     (J^T J + mu diag(J^T J)) d = -J^T e,        theta <- theta + d  where this lowers |e|^2,  else mu grows
 
-Gradient and verdict are those of random windows of `_ROWS` rows together, J those of the first few. The system is
-solved by conjugate gradients, which take products with J and J^T and never the matrix: a network may have any number of
-parameters. The gain s K stays as it was at the last update. The first fifth of every window is washed out: there the
-state is not known yet.
+Gradient and verdict are those of random windows of `_ROWS` rows together, J those of the first few. Conjugate gradients
+take products with J and J^T and never the matrix: a network may have any number of parameters. The gain s K stays as it
+was at the last update. The first fifth of every window, where the state is not known yet, is washed out.
 
 Levenberg, Quart. Appl. Math. 1944; Marquardt, J. SIAM 1963; Gauss-Newton on prediction errors: Ljung, System
 Identification, 2nd ed., ch. 10.2; by conjugate gradients for recurrent networks: Martens & Sutskever, ICML 2011; the

@@ -8,7 +8,6 @@ What a file names is looked up here or refused; nothing is imported or called be
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -80,9 +79,9 @@ def describe_model(model: Model) -> dict[str, Any]:
     return {"model": type(model).__name__, "config": plain}
 
 
-def build_model(header: dict[str, Any], held: Collection[np.ndarray]) -> Model:
-    """Build a model of the class and sizes in a header; refuse it if `held`, its file's parameters, are too few."""
-    config, numbers = dict(header["config"]), sum(array.size for array in held)
+def build_model(header: dict[str, Any], parameters: dict[str, np.ndarray]) -> Model:
+    """Build a model of the class and sizes in a header from parameters by path; refuse what does not fit together."""
+    config, numbers = dict(header["config"]), sum(array.size for array in parameters.values())
     kind = _find_class(header["model"], Model)
     too_few = ValueError(f"this model, of sizes {config}, needs more than the {numbers} numbers that the file holds")
     # Each size is that of an array, a stack of layers has all its sizes together, S5 begins with states by states.
@@ -94,10 +93,20 @@ def build_model(header: dict[str, Any], held: Collection[np.ndarray]) -> Model:
         raise too_few
     if "observation" in config:
         config["observation"] = _find_class(config["observation"], models.Observation)
-    shapes = nnx.eval_shape(lambda: kind(**config, rngs=nnx.Rngs(0)))  # shapes only: no memory is taken yet
-    if sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(nnx.state(shapes, nnx.Param))) > numbers:
+    graph, shapes = nnx.split(nnx.eval_shape(lambda: kind(**config, rngs=nnx.Rngs(0))))
+    wanted = {"/".join(map(str, path)): (path, shape) for path, shape in nnx.to_flat_state(shapes)}
+    if sum(math.prod(shape.shape) for _, shape in wanted.values()) > numbers:
         raise too_few
-    return kind(**config, rngs=nnx.Rngs(0))
+    if wanted.keys() != parameters.keys():
+        raise ValueError(f"parameters {sorted(parameters)} do not belong to this model, which has {sorted(wanted)}")
+    found = []
+    for name, (path, shape) in wanted.items():
+        value = parameters[name]
+        if value.shape != shape.shape or value.dtype.kind != "f" or not np.isfinite(value).all():
+            came = f"parameter {name} is {value.dtype}{list(value.shape)}"
+            raise ValueError(f"{came}; this model needs finite {shape.dtype}{list(shape.shape)}")
+        found.append((path, shape.replace(jnp.asarray(value))))
+    return nnx.merge(graph, nnx.from_flat_state(found))
 
 
 def _find_class(name: Any, base: type) -> Any:
@@ -111,18 +120,3 @@ def name_parameters(model: Model) -> dict[str, np.ndarray]:
     """Return parameters by path, `{"W1": array, "observation/B": array, ..}`."""
     flat = nnx.to_flat_state(nnx.state(model, nnx.Param))
     return {"/".join(map(str, path)): np.asarray(value[...]) for path, value in flat}
-
-
-def set_parameters(model: Model, named: dict[str, np.ndarray]) -> None:
-    """Put parameters by path into a model, in place; names, shapes and dtypes must be the model's own."""
-    flat = dict(nnx.to_flat_state(nnx.state(model, nnx.Param)))
-    paths = {"/".join(map(str, path)): path for path in flat}
-    if paths.keys() != named.keys():
-        raise ValueError(f"parameters {sorted(named)} do not belong to this model, which has {sorted(paths)}")
-    for name, value in named.items():
-        wanted = flat[paths[name]][...]
-        if value.shape != wanted.shape or value.dtype.kind != "f" or not np.isfinite(value).all():
-            found = f"parameter {name} is {value.dtype}{list(value.shape)}"
-            raise ValueError(f"{found}; this model needs finite {wanted.dtype}{list(wanted.shape)}")
-        flat[paths[name]] = flat[paths[name]].replace(jnp.asarray(value))
-    nnx.update(model, nnx.from_flat_state(flat))

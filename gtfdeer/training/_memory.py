@@ -1,7 +1,7 @@
 """How much memory is left, and whether a compiled update fits into it.
 
-The host's memory is what psutil says is available, within the limits of the control groups around this process
-(containers, batch systems); an accelerator's is what JAX says. Unknown limits are ignored.
+The host's memory is what psutil says, within the limits of the control groups around this process (containers, batch
+systems); an accelerator's is what JAX says. Unknown limits are ignored.
 """
 
 from __future__ import annotations

@@ -93,18 +93,13 @@ def warn_of_unused(recordings: Sequence[Series], window: int) -> None:
     lengths = [b - a for s in recordings for a, b in segments_between_gaps(s, window // 4)]
     unused = [length for length in lengths if length < window]
     if unused:
-        warnings.warn(
-            f"{len(unused)} of {len(lengths)} segments, {sum(unused):,} of {sum(lengths):,} rows, are shorter than "
-            f"window={window} and are not used; pass window={max(2, min(unused))} to use them",
-            stacklevel=3,
-        )
+        came = f"{len(unused)} of {len(lengths)} segments, {sum(unused):,} of {sum(lengths):,} rows, are shorter than"
+        advice = f"pass window={max(2, min(unused))} to use them"
+        warnings.warn(f"{came} window={window} and are not used; {advice}", stacklevel=3)
     if sum(lengths) < _FEW_ROWS:
         windows = sum(max(0, length - window + 1) for length in lengths)
-        warnings.warn(
-            f"{sum(lengths):,} rows, {windows:,} windows of {window}, are too few to judge a free run by, so the last "
-            f"update is kept; record {_FEW_ROWS:,} rows or more",
-            stacklevel=3,
-        )
+        came = f"{sum(lengths):,} rows, {windows:,} windows of {window}, are too few to judge a free run by"
+        warnings.warn(f"{came}, so the last update is kept; record {_FEW_ROWS:,} rows or more", stacklevel=3)
 
 
 def set_observed_dim(model: Any, columns: int) -> Model:

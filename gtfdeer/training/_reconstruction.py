@@ -1,8 +1,4 @@
-"""A reconstruction: a trained model together with everything needed to use it in the units of the data.
-
-`simulate` runs it freely, `filter` finds the state behind a series, `forecast` goes on from its last row, `score`
-compares it with a test series, `save` keeps it in a file. `fit`, `resume` and `load` make one (`training._fit`).
-"""
+"""A reconstruction: a trained model together with everything needed to use it in the units of the data."""
 
 from __future__ import annotations
 
@@ -51,18 +47,16 @@ class Reconstruction:
         first: `(N,)` the first training sample, standardised; free runs begin there unless told otherwise.
         name: of the series.
         embedding: delay embedding of the series, or None; applied to one-column test series.
-        history: arrays, one entry an update: "loss", "alpha", "iterations", "seconds", and how the update was got:
-            "retried" (computed again, by `Sequential`), "skipped" (not applied).
+        history: arrays, one entry an update: "loss", "alpha", "iterations", "seconds", "retried" (computed again, by
+            `Sequential`), "skipped" (not applied).
         ending: how training ended, "finished" or the reason.
         update: after how many updates the model stood as it is kept here.
-        gain: `(M, N)` the gain s K that finds the state of a series (`filter`), learned with the model or, where it was
-            not, the multiple of the readout's pseudo-inverse that predicts the training data best; None for linear
+        gain: `(M, N)` the gain s K that finds the state of a series (`gtfdeer.training._filter`); None for linear
             state-space models.
         noise: `(N,)` standard deviation of the model's one-step errors on the training data, standardised.
         input_scaling: what was done to the external inputs, or None.
         dtype: of the data, in which results are returned.
-        column_names: of the training data, before an embedding, or (); a series whose columns are named is brought into
-            this order.
+        column_names: of the training data, before an embedding, or (); named columns are brought into this order.
         coarsened: rows of the recording that were averaged for each row of the training data.
     """
 
@@ -102,13 +96,11 @@ class Reconstruction:
             start: a `Series`, whose FIRST complete row is where the run begins (`forecast` goes on from its last), or
                 one observation `(N,)` in data units; None begins at the first training sample.
             u: `(steps, K)` external inputs for models that have them; `u[t]` enters the step that ends at row t.
-            noise: add Gaussian observation noise of the model's own size, `self.noise`: a recording as the training
-                data were. The orbit itself has none.
+            noise: add observation noise of the model's own size, `self.noise`, to the rows, as a recording has it.
             key: of that noise; by default `jax.random.key(0)`.
 
         Returns:
-            `(steps, N)` in the dtype of the data; row 0 is one step after the start. Fewer rows, and a warning, after
-            Ctrl-C.
+            `(steps, N)` in the dtype of the data; row 0 is one step after the start.
 
         Raises:
             ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
@@ -136,14 +128,12 @@ class Reconstruction:
         return self._in_data_units(self._add_noise(values, key) if noise else values)
 
     def filter(self, series: Series, u: Any = None) -> Float[np.ndarray, "time latent"]:
-        """Find the state behind every row of a series: the network, corrected by the gain (`training._filter`).
+        """Return the state behind every row of a series, `(T, M)`, by the gain (`gtfdeer.training._filter`).
 
         Args:
-            series: in data units or standardised; a missing cell (NaN) corrects nothing.
+            series: in data units or standardised; a missing cell (NaN) corrects nothing. An embedding loses its first
+                rows.
             u: `(T, K)` external inputs along the series, for models that have them.
-
-        Returns:
-            `(T, M)` latent states, in the model's units; an embedding loses its first rows.
         """
         standard, inputs = self._prepare_pair(series, u)
         return filter_series(self.model, standard.values, self.gain, inputs)[0]
@@ -158,7 +148,7 @@ class Reconstruction:
             steps: how many rows to forecast.
             u: `(T + steps, K)` external inputs along the series and the forecast, for models that have them.
             samples: size of an ensemble that shows how far to trust the forecast: each member starts from the series
-                with fresh observation noise, of the model's own size, and has such noise in its rows.
+                with fresh noise, as `simulate` adds it, and has such noise in its rows.
             key: of that noise; by default `jax.random.key(0)`.
 
         Returns:
@@ -211,11 +201,7 @@ class Reconstruction:
         return arrays | {"mean": scaling.mean, "std": scaling.std}
 
     def equations(self, *, latex: bool = False) -> str:
-        """Return one step of a PLRNN as text, or as LaTeX; small ones with all numbers (`training._equations`).
-
-        Raises:
-            TypeError: for another family, whose step has no such short form.
-        """
+        """Return one step of a PLRNN as text, or as LaTeX, small ones with all numbers; TypeError: another family."""
         return write_equations(self.model, latex=latex)
 
     def score(
@@ -229,15 +215,12 @@ class Reconstruction:
         """Judge free runs and short forecasts against a test series, or several trials; prints as a table.
 
         Args:
-            test: in data units or standardised (its scaling is known); of each its longest segment without a long gap
-                counts. Of several trials one set of scores is made, in which nothing straddles two.
+            test: in data units or standardised; of each its longest segment without a long gap counts. Of several
+                trials one set of scores is made, in which nothing straddles two.
             steps: n of the prediction error PE(n).
             floor: another recording of the same system, or several: their scores against `test` are what a perfect
                 model would get. By default the two halves of `test` are compared, which only approximates it.
             u: `(T, K)` external inputs along `test`, a row for each of its rows, gaps included; a list for several.
-
-        Returns:
-            `Scores` with D_stsp, D_H, PE, lambda_max and the floors.
 
         Raises:
             ValueError, TypeError: if columns or sampling step differ from the training data's, or `u` does not fit.

@@ -30,14 +30,13 @@ _BAR = {"delay": 2.0, "leave": False, "disable": None}  # after two seconds, and
 def rollout(
     model: Model, steps: int, start: Any = None, u: Any = None, *, z: Float[Array, " latent"] | None = None
 ) -> Float[np.ndarray, "time observed"]:
-    """Run a model freely from one observation or state; in the model's own units, not checked for divergence.
+    """Run a model freely, in its own units and not checked for divergence, from an observation or a state.
 
     Args:
         model: from `gtfdeer.models`.
         steps: how many; row 0 of the result is one step after the start.
-        start: `(N,)` the observation to start from.
+        start: `(N,)` the observation to start from, or `z`, `(M,)`, the state.
         u: `(steps, K)` external inputs, or None.
-        z: `(M,)` the state to start from instead.
 
     Returns:
         `(steps, N)` observations.
@@ -77,8 +76,8 @@ def rollout_for_comparison(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Run freely by the published protocol and return as many rows of the reference and of the run, to be compared.
 
-    floor(1.25 T) steps, the first quarter of T dropped as transient (public GTF code, arXiv
-    2306.04406). With external inputs no step may be dropped: T - 1 steps, beside rows 2..T of the reference.
+    floor(1.25 T) steps, the first quarter of T dropped (public GTF code, arXiv 2306.04406). With external inputs no
+    step may be dropped: T - 1 steps, beside rows 2..T of the reference.
 
     Args:
         model: from `gtfdeer.models`.
@@ -97,11 +96,9 @@ def require_bounded(values: Float[np.ndarray, "time ..."]) -> None:
     """Refuse a free run that left all bounds; the sentence says after how many steps."""
     finite = np.isfinite(values).reshape(len(values), -1).all(axis=1)
     if not finite.all():
-        raise ValueError(
-            f"the free run left all bounds after {int(finite.argmin())} of {len(values)} steps; start on the "
-            "attractor, train longer, or use ClippedShallowPLRNN, whose orbits stay bounded "
-            f"({docs_url('the-free-run-runs-away')})"
-        )
+        came = f"the free run left all bounds after {int(finite.argmin())} of {len(values)} steps"
+        advice = "start on the attractor, train longer, or use ClippedShallowPLRNN, whose orbits stay bounded"
+        raise ValueError(f"{came}; {advice} ({docs_url('the-free-run-runs-away')})")
 
 
 @partial(jax.jit, static_argnums=(0, 1))

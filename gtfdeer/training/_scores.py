@@ -35,7 +35,7 @@ _EXPONENT_STARTS, _EXPONENT_PERIODS = 8, 500  # orbits, and oscillations of the 
 _EXPONENT_STEPS = 50_000, 5_000_000  # the fewest and the most that they take together
 _VALID_STARTS, _HORIZON = 20, 5_000  # forecasts, and their longest length
 _SHORTEST = 100  # steps of a trial that is scored
-WARM_UP = 1_000  # rows that the filter takes to find units that are not observed, at most
+WARM_UP = 1_000
 _MAX_OUTSIDE = 0.05  # share of generated points, beyond that of true ones, above which the table says so (ours)
 
 
@@ -114,14 +114,11 @@ def score_model(
     floor: Sequence[Float[np.ndarray, "time2 observed"]] | None = None,
     u: Sequence[Float[np.ndarray, "time inputs"]] | None = None,
 ) -> Scores:
-    """Score `model` against standardised recordings; nothing is compared, or counted, across the end of one.
+    """Score `model` against standardised recordings, as `Reconstruction.score` does; too short ones are left out.
 
-    The arguments are those of `Reconstruction.score`. Where cells are missing (NaN), D_stsp is of the complete rows,
-    PE of the cells that are there, and D_H of values interpolated in time. D_H is a mean over trials, weighted by their
-    rows. Runs and forecasts begin with states found by `gain` (`gtfdeer.training._filter`).
-
-    Raises:
-        ValueError: if every trial is too short; shorter ones beside longer ones are left out with a warning.
+    Where cells are missing (NaN), D_stsp is of the complete rows, PE of the cells that are there, and D_H of values
+    interpolated in time. D_H is a mean over trials, weighted by their rows. Runs and forecasts begin with states found
+    by `gain` (`gtfdeer.training._filter`).
     """
     shortest = max(2 * steps, _SHORTEST)
     kept = [k for k, x in enumerate(trials) if len(x) >= shortest]
@@ -133,7 +130,7 @@ def score_model(
         warnings.warn(f"{short} of {len(trials)} trials are not scored: fewer than {shortest} steps", stacklevel=3)
     trials, inputs = [trials[k] for k in kept], [None if u is None else u[k] for k in kept]
     states = [filter_series(model, x, gain, v)[0] for x, v in zip(trials, inputs, strict=True)]
-    warm = [_warm_up(x) if u is None and gain is not None else 0 for x in trials]
+    warm = [warm_up(x) if u is None and gain is not None else 0 for x in trials]
     starts = [z[k] for z, k in zip(states, warm, strict=True)]
     seen, generated = zip(*map(partial(rollout_for_comparison, model), trials, inputs, starts), strict=True)
     bounded = all(bool(np.isfinite(run).all()) for run in generated)
@@ -160,8 +157,9 @@ def score_model(
     )
 
 
-def _warm_up(rows: np.ndarray) -> int:
-    return min(WARM_UP, len(rows) // 10)
+def warm_up(x: Float[np.ndarray, "time observed"]) -> int:
+    """Return how many rows the filter takes to find units that are not observed: a tenth, at most 1,000."""
+    return min(WARM_UP, len(x) // 10)
 
 
 def _compare_spaces(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
@@ -206,12 +204,12 @@ def _measure_valid_time(
     model: Model, trials: Sequence[np.ndarray], states: Sequence[np.ndarray], dt: float, steps: int
 ) -> measures.ValidTime | None:
     """Return how long forecasts from states evenly along the trials hold; None where one is too short or has gaps."""
-    horizon = min(_HORIZON, *((len(x) - _warm_up(x)) // 4 for x in trials))
+    horizon = min(_HORIZON, *((len(x) - warm_up(x)) // 4 for x in trials))
     if horizon < 2 * steps or any(np.isnan(x).any() for x in trials):
         return None
     truth, starts = [], []
     for x, z in zip(trials, states, strict=True):
-        for start in np.linspace(_warm_up(x), len(x) - horizon - 1, -(-_VALID_STARTS // len(trials))).astype(int):
+        for start in np.linspace(warm_up(x), len(x) - horizon - 1, -(-_VALID_STARTS // len(trials))).astype(int):
             truth.append(x[start + 1 : start + 1 + horizon])
             starts.append(z[start])
     forecasts = rollout_side_by_side(model, horizon, np.stack(starts))

@@ -4,17 +4,15 @@
 
 x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). A missing cell forces nothing and counts no
 error. A learned gain K (`gtfdeer.forcing.LearnedGain`) is trained by the same loss, until it is frozen. Where a solve
-fails, or loss or gradient are not finite, the same update is computed again by `Sequential`. One that is not finite
-even then is not applied. Both are counted. After k failures in a row what `Auto` chose is tried at every 2^k-th update
-only (at most every 64th), and the others go to `Sequential` at once.
-
-An update depends on the state before it and on its number, never on how many share a loop: the result does not depend
-on the speed of the machine.
+fails, or loss or gradient are not finite, the same update is computed again by `Sequential`; one that is not finite
+even then is not applied. After k failures in a row what `Auto` chose is tried at every 2^k-th update only (at most every
+64th), and the others go to `Sequential` at once. An update depends on the state before it and on its number, never on
+how many share a loop.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -38,7 +36,7 @@ _LONGEST_REST = 6  # failed solves in a row after which `Auto`'s choice is tried
 MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
 COUNTED = ("retried", "skipped")
 _DAMPING = 1e-2  # of the first Gauss-Newton step
-RECORDED = ("loss", "alpha", "iterations", *COUNTED)
+_FIRST_GAIN, _FREE_GAIN = 0.5, 0.02  # ours: observed units half corrected, the others hardly
 
 
 class Parameters(NamedTuple):
@@ -49,13 +47,9 @@ class Parameters(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The best model that validation has seen so far.
+    """The best model that validation has seen, which stood after `update` updates; before any, the first one.
 
-    Attributes:
-        parameters: its `Parameters`; the first ones before any validation.
-        update: after how many updates it stood; 0 before any validation.
-        misfit: D_stsp + D_H of its worst free run; inf before any validation.
-        validated: after how many updates the last validation was.
+    `misfit` is D_stsp + D_H of its worst free run; the last validation was after `validated` updates.
     """
 
     parameters: PyTree
@@ -74,13 +68,8 @@ class Best(NamedTuple):
 class TrainState(NamedTuple):
     """Everything that changes during training, all of it arrays.
 
-    Attributes:
-        parameters, optimiser, forcing: the states of model, optimiser and forcing schedule.
-        update: how many updates are done.
-        failures: updates in a row that were not finite.
-        unsolved: solves in a row that failed, by the solver that was tried.
-        best: the best model so far.
-        damping: mu of the Gauss-Newton steps (`gtfdeer.training._gauss_newton`).
+    `update` counts the updates that are done, `failures` those in a row that were not finite, `unsolved` the solves in
+    a row that failed; `damping` is mu of the Gauss-Newton steps (`gtfdeer.training._gauss_newton`).
     """
 
     parameters: PyTree
@@ -97,14 +86,13 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
     """Return the state before the first update. No type is weak: what comes back from a file has the same types."""
     gain = None
     if isinstance(config.forcing, LearnedGain):
+        given = config.forcing.gain
         if not isinstance(model, RecurrentModel):
+            came = f"forcing is a LearnedGain but {type(model).__name__} has its gain in its own transition"
             raise TypeError(
-                f"forcing is a LearnedGain but {type(model).__name__} has its gain in its own transition; leave "
-                "forcing out, or pass a nonlinear network such as gtfdeer.models.ShallowPLRNN(latent_dim=3, ...)"
+                f"{came}; leave forcing out, or pass a nonlinear network such as gtfdeer.models.ShallowPLRNN"
             )
-        sizes = model.latent_dim, model.observed_dim
-        given = config.forcing.gain is not None
-        gain = config.forcing.first_gain(model.encode, model.decode, sizes) if given else _first_gain(*nnx.split(model))
+        gain = _first_gain(*nnx.split(model)) if given is None else jnp.asarray(given, jnp.float32)
     parameters = Parameters(nnx.split(model, nnx.Param, ...)[1], gain)
     best = Best(parameters, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
     transformation: Any = config.build_optimiser()
@@ -116,36 +104,29 @@ def init_state(config: TrainConfig, model: Model) -> TrainState:
 
 
 @partial(jax.jit, static_argnums=0)  # one program in place of forty
-def _first_gain(graph: Any, state: Any) -> Array:
+def _first_gain(graph: Any, state: Any) -> Float[Array, "latent observed"]:
+    """Return half of C^+, and a small random correction of the units that are not observed."""
     model = nnx.merge(graph, state)
-    return LearnedGain().first_gain(model.encode, model.decode, (model.latent_dim, model.observed_dim))
+    M, N = model.latent_dim, model.observed_dim
+    pseudo_inverse, readout = jax.jacfwd(model.encode)(jnp.zeros(N)), jax.jacfwd(model.decode)(jnp.zeros(M))
+    noise = _FREE_GAIN * jax.random.normal(jax.random.key(0), (M, N))
+    seen = jnp.dot(pseudo_inverse, jnp.dot(readout, noise, precision="highest"), precision="highest")
+    return _FIRST_GAIN * pseudo_inverse + noise - seen
 
 
 def recorded(config: TrainConfig) -> tuple[str, ...]:
     """Return the names of what is recorded of every update: with a learned gain also "gain", s |K|."""
-    return (*RECORDED, "gain") if isinstance(config.forcing, LearnedGain) else RECORDED
+    return ("loss", "alpha", "iterations", *COUNTED, *["gain"] * isinstance(config.forcing, LearnedGain))
 
 
 def run_updates(
-    update: Callable,
-    config: TrainConfig,
-    gaps: bool,
-    graph,
-    mesh: Mesh | None,
-    rest,
-    values,
-    u,
-    starts,
-    key,
-    state: TrainState,
-    count,
+    update: Callable, names: Sequence[str], state: TrainState, count: Array
 ) -> tuple[TrainState, dict[str, Array]]:
     """Do up to `count` updates, fewer where too many fail; one program for all counts up to `CAPACITY`.
 
-    `update` is `update_parameters` or, after the last of these, `gtfdeer.training._gauss_newton.polish`; `gaps` says
-    whether any of the values is missing.
+    `update` takes a state to the next and to a record under these `names`.
     """
-    records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in recorded(config)}
+    records = {name: jnp.zeros(CAPACITY, jnp.float32) for name in names}
     first = state.update
 
     def unfinished(carry: tuple[TrainState, dict]) -> Bool[Array, ""]:
@@ -154,7 +135,7 @@ def run_updates(
 
     def body(carry: tuple[TrainState, dict]) -> tuple[TrainState, dict]:
         state, records = carry
-        after, record = update(config, gaps, graph, mesh, rest, values, u, starts, key, state)
+        after, record = update(state)
         now = {name: jnp.asarray(record[name], jnp.float32) for name in records}
         return after, {name: records[name].at[state.update - first].set(now[name]) for name in records}
 
@@ -162,8 +143,9 @@ def run_updates(
 
 
 def update_parameters(
-    config: TrainConfig, gaps: bool, graph, mesh, rest, values, u, starts, key, state: TrainState
-) -> tuple:
+    config: TrainConfig, gaps: bool, graph, mesh: Mesh | None, rest, values, u, starts, key, state: TrainState
+) -> tuple[TrainState, dict]:
+    """Do one update; `gaps` says whether any of the values is missing."""
     key_starts, key_noise = jax.random.split(jax.random.fold_in(key, state.update))
     chosen = jax.random.choice(key_starts, starts, (config.batch,))
     x = shard_batch(cut_windows(values, chosen, config.window), mesh)

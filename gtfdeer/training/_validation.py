@@ -1,17 +1,14 @@
 """Which model of a training run is kept: the one whose free run is most like the training data.
 
 The loss looks a few dozen steps ahead; it cannot tell a model that draws the attractor from one that, after a while,
-spirals into a fixed point. So a few times in the second half of training the model is run freely, for as long as the
-training data are, and D_stsp + D_H are computed against them; the parameters with the lowest sum are kept. Test data
-play no part. Choosing by D_stsp on the training data is what the public AL-RNN code does (arXiv 2410.14240).
+spirals into a fixed point. So the model is run freely for as long as the training data are, and the parameters with the
+lowest D_stsp + D_H against these are kept, as the public AL-RNN code does by D_stsp (arXiv 2410.14240).
 
-A model's orbit is clean, a recording is not. Gaussian noise of the model's own size, the standard deviation of its
-one-step errors in each column, is added to the free run before the two are compared (ours).
-
-One run does not detect chaos that is only a long transient, so a model counts as much as its worst run from many
-samples of the training data, and one that is already worse is not run again. (With five runs, one in ten shallow PLRNNs
-trained on Lorenz-63 came to rest in the run that scored it.) State-space models, of which a step costs 10 to 100 times
-as much, have five.
+A model's orbit is clean, a recording is not: Gaussian noise of the model's own size, the standard deviation of its
+one-step errors in each column, is added to the free run first (ours). One run does not detect chaos that is only a long
+transient, so the worst of many counts, and a model that is already worse is not run again. (With five runs, one in ten
+shallow PLRNNs came to rest in the run that scored it on Lorenz-63.) State-space models, of which a step costs 10 to 100
+times as much, have five.
 """
 
 from __future__ import annotations
@@ -24,7 +21,7 @@ import numpy as np
 
 from .. import measures
 from ..models import StateSpaceModel
-from ._filter import filter_windows, observer_gain, one_step_noise
+from ._filter import filter_series, observer_gain, one_step_noise
 from ._rollout import rollout_side_by_side
 from ._scores import WARM_UP, complete_rows, interpolate
 
@@ -43,8 +40,8 @@ _TOGETHER = 8  # runs in one program: hardly slower than four, 16 a half (2 CPU 
 class BestCheckpoint:
     """Compares the free runs of a model with the longest gap-free segment of the training data, standardised.
 
-    `validation_steps` are the numbers of updates after which it does, evenly through the second half of training; where
-    Gauss-Newton steps follow (`polish`), evenly through these, half as often.
+    `validation_steps` are the numbers of updates after which it does: evenly through the second half of training, or
+    half as often through the Gauss-Newton steps that follow (`polish`).
     """
 
     def __init__(
@@ -64,10 +61,11 @@ class BestCheckpoint:
         length = min(WARM_UP, len(self.reference))
         ends = np.linspace(length, len(self.reference), count).astype(int)
         windows = np.stack([self.reference[end - length : end] for end in ends])
-        starts, predicted = filter_windows(model, windows, observer_gain(model, gain))
+        states, predicted = filter_series(model, windows, observer_gain(model, gain))
         warm = (part[:, length // 2 :].reshape(-1, windows.shape[-1]) for part in (windows, predicted))
         size = one_step_noise(*warm)
         noise = (size * np.random.default_rng(0).standard_normal(self.reference.shape)).astype(np.float32)
+        starts = states[:, -1]
         if isinstance(model, StateSpaceModel):  # begins at rest, as in training
             starts = np.asarray([model.initial_state(model.decode(z)) for z in starts])
         worst = 0.0
