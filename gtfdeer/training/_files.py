@@ -100,14 +100,20 @@ def check_checkpoint(path: Path, run: TrainRun) -> None:
 
 
 def save_checkpoint(path: Path, rec: Reconstruction, run: TrainRun) -> None:
-    """Write a checkpoint; where that fails, warn and let the run go on. Of several processes, the first one writes."""
-    if jax.process_index() != 0:
-        return
-    try:
-        save(path, rec, run)
-    except OSError as error:
-        done = int(run.state.update)
-        warnings.warn(f"no checkpoint after update {done}: {error}; training goes on", RuntimeWarning, stacklevel=2)
+    """Write a checkpoint; where that fails, warn and let the run go on.
+
+    Of several processes, the first one writes, and the others wait until the file is there.
+    """
+    if jax.process_index() == 0:
+        try:
+            save(path, rec, run)
+        except OSError as error:
+            done = int(run.state.update)
+            warnings.warn(f"no checkpoint after update {done}: {error}; training goes on", RuntimeWarning, stacklevel=2)
+    if jax.process_count() > 1:
+        from jax.experimental import multihost_utils
+
+        multihost_utils.sync_global_devices(path.name)
 
 
 def load_run(path: Path) -> TrainRun:

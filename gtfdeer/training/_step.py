@@ -5,9 +5,9 @@
 x_pred are the unforced outputs of the forced recurrence (`gtfdeer.models`). A missing cell forces nothing and counts no
 error. A learned gain K (`gtfdeer.forcing.LearnedGain`) is trained by the same loss, until it is frozen. Where a solve
 fails, or loss or gradient are not finite, the same update is computed again by `Sequential`; one that is not finite
-even then is not applied. After k failures in a row what `Auto` chose is tried at every 2^k-th update only (at most every
-64th), and the others go to `Sequential` at once. An update depends on the state before it and on its number, never on
-how many share a loop.
+even then is not applied. After k failures in a row what `Auto` chose is tried at every 2^k-th update only (at most
+every 64th), and the others go to `Sequential` at once. An update depends on the state before it and on its number,
+never on how many share a loop.
 """
 
 from __future__ import annotations
