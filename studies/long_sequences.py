@@ -117,7 +117,6 @@ CLOCK = "Lorenz-63, hidden clock"
 PLAN = [
     (CLOCK, "GRU", (100, 1000, 10_000), 5),
     (CLOCK, "rotations", (100, 1000), 3),
-    (NEURON, "GRU", (100, 20_000), 5),
     *(
         (name, setting, (100, 2000, 20_000), slow.seeds)
         for name, slow in SYSTEMS.items()
