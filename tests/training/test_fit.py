@@ -158,7 +158,7 @@ def test_what_auto_chose_is_tried_ever_more_rarely_where_it_fails(lorenz):
     history = quick(model, lorenz, solver=auto, **settings).history
     np.testing.assert_array_equal(history["retried"], [1, 0, 1, 0, 1, 0, 0, 0, 1, 0])
     exact = quick(model, lorenz, solver=gd.solvers.Sequential(), **settings).history
-    np.testing.assert_array_equal(history["loss"], exact["loss"])
+    np.testing.assert_allclose(history["loss"], exact["loss"], rtol=1e-6)  # roundings of two programs
 
 
 def test_auto_knows_how_many_sequences_share_the_memory():
