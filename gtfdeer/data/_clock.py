@@ -138,7 +138,9 @@ def find_clock(table: Table, data: list[int] | None, apart: Sequence[int] = ()) 
         if data is None and not counters:
             what = f"column {_label(names, even)} counts up evenly and is kept as data"
             warnings.warn(f"{what}; choose others by columns=", stacklevel=4)
-    rising = [p for p in left if p not in even and (_rises(table.values[:, p]) or _rises(-table.values[:, p]))]
+    rising = [
+        p for p in left if p not in even and (_rises(table.values[:, p]) or _rises(table.values[:, p], falls=True))
+    ]
     if rising and data is None:
         what = f"column {_label(names, rising[:1])} rises or falls in every row, as a clock does, but unevenly"
         warnings.warn(f"{what}, and is kept as data; choose others by columns=, or call it time", stacklevel=4)
@@ -188,9 +190,10 @@ def _numbers_rows(stamps: np.ndarray) -> bool:
     return bool((np.rint(stamps) == stamps).all() and (stamps[1:] == stamps[:-1] + 1).any())
 
 
-def _rises(column: Float[np.ndarray, " time"], fewest: int = 4 * FEWEST) -> bool:
-    early = column[:50]  # most columns fall soon
-    return len(column) >= fewest and bool((early[1:] > early[:-1]).all() and (column[1:] > column[:-1]).all())
+def _rises(column: Float[np.ndarray, " time"], fewest: int = 4 * FEWEST, falls: bool = False) -> bool:
+    compare = np.less if falls else np.greater
+    parts = column[:50], column  # most columns turn soon
+    return len(column) >= fewest and all(compare(part[1:], part[:-1]).all() for part in parts)
 
 
 def _counts_evenly(column: Float[np.ndarray, " time"]) -> bool:
