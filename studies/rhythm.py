@@ -55,10 +55,7 @@ def band_amplitude(reference: np.ndarray, generated: np.ndarray, period: float) 
         return np.nan
     frequency = np.fft.rfftfreq(len(reference)) * period
     inside = (frequency > 0.5) & (frequency < 1.5)
-    true, found = (
-        np.sqrt(np.sum(np.abs(np.fft.rfft(x - x.mean(axis=0), axis=0)[inside]) ** 2, axis=0))
-        for x in (np.asarray(reference, np.float64), np.asarray(generated, np.float64))
-    )
+    true, found = (np.sqrt(np.sum(_power(np.asarray(x, np.float64))[inside], axis=0)) for x in (reference, generated))
     return float(np.mean(found / true))
 
 
@@ -74,7 +71,7 @@ def steepness(values: np.ndarray) -> np.ndarray:
 
 def _band(x: np.ndarray, period: float) -> np.ndarray:
     """Shares of the power at the low frequencies, smoothed, and in the last row the share of all others."""
-    power = np.abs(np.fft.rfft(x - x.mean(axis=0), axis=0)) ** 2
+    power = _power(x)
     shares = power / power.sum(axis=0)
     bins = min(len(shares), max(2, round(_BAND * len(x) / period)))
     width = max(1.0, len(x) / period / 5)
@@ -82,3 +79,7 @@ def _band(x: np.ndarray, period: float) -> np.ndarray:
     kernel = np.exp(-0.5 * (distance / width) ** 2)
     low = (kernel / kernel.sum(axis=1, keepdims=True)).T @ shares[:bins]  # rows sum to 1: no power is lost or won
     return np.concatenate([low, np.maximum(0, 1 - low.sum(axis=0, keepdims=True))])
+
+
+def _power(x: np.ndarray) -> np.ndarray:
+    return np.abs(np.fft.rfft(x - x.mean(axis=0), axis=0)) ** 2

@@ -166,19 +166,16 @@ def _look_at_bytes(path: Path) -> tuple[str, bool]:
     if not path.stat().st_size:
         raise ValueError(f"{path.name!r} holds no line of numbers; pass a file with one line per time step")
     with path.open("rb") as raw:
-
-        def holds(mark: bytes) -> bool:
-            raw.seek(0)
-            return any(mark in block for block in iter(lambda: raw.read(2**22), b""))
-
         start = raw.read(64).lstrip()
+        raw.seek(0)
+        marks = {mark for block in iter(lambda: raw.read(2**22), b"") for mark in (b"\0", b"#") if mark in block}
         utf16 = start.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
-        if start.startswith((b"<", b"%PDF", b"PK\3\4", b"\x1f\x8b")) or (not utf16 and holds(b"\0")):
+        if start.startswith((b"<", b"%PDF", b"PK\3\4", b"\x1f\x8b")) or (not utf16 and b"\0" in marks):
             header = path.with_suffix(".hea")
             advice = f"pass {header.name!r}" if header.is_file() else "export it as CSV UTF-8, or as .npy"
             raise ValueError(f"{path.name!r} is not text: it begins with {start[:8]!r}; {advice}")
         encoding = "utf-16" if utf16 else "utf-8-sig"
-        if not holds(b"#"):
+        if b"#" not in marks:
             return encoding, False
         with mmap.mmap(raw.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return encoding, not NO_COMMENT.search(content)

@@ -92,7 +92,9 @@ def warn_of_unused(recordings: Sequence[Series], window: int) -> None:
     """Warn of segments in which no window fits, and of recordings too short to judge a free run by."""
     lengths = [b - a for s in recordings for a, b in segments_between_gaps(s, window // 4)]
     unused = [length for length in lengths if length < window]
-    if 0 < len(unused) < len(lengths):  # where all are, no window fits, and the sentence about that comes next
+    if len(unused) == len(lengths):
+        return  # no window fits at all, which is refused in a moment
+    if unused:
         came = f"{len(unused)} of {len(lengths)} segments, {sum(unused):,} of {sum(lengths):,} rows, are shorter than"
         advice = f"pass window={max(2, min(unused))} to use them"
         warnings.warn(f"{came} window={window} and are not used; {advice}", stacklevel=3)

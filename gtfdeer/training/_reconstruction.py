@@ -100,7 +100,8 @@ class Reconstruction:
             key: of that noise; by default `jax.random.key(0)`.
 
         Returns:
-            `(steps, N)` in the dtype of the data; row 0 is one step after the start.
+            `(steps, N)` in the dtype of the data; row 0 is one step after the start. Fewer rows, and a warning, after
+            Ctrl-C.
 
         Raises:
             ValueError: if shapes do not fit, or if the run leaves all bounds (the sentence says after how many steps).
@@ -201,7 +202,11 @@ class Reconstruction:
         return arrays | {"mean": scaling.mean, "std": scaling.std}
 
     def equations(self, *, latex: bool = False) -> str:
-        """Return one step of a PLRNN as text, or as LaTeX, small ones with all numbers; TypeError: another family."""
+        """Return one step of a PLRNN as text, or as LaTeX; small ones with all numbers (`training._equations`).
+
+        Raises:
+            TypeError: for another family, whose step has no such short form.
+        """
         return write_equations(self.model, latex=latex)
 
     def score(
@@ -221,6 +226,9 @@ class Reconstruction:
             floor: another recording of the same system, or several: their scores against `test` are what a perfect
                 model would get. By default the two halves of `test` are compared, which only approximates it.
             u: `(T, K)` external inputs along `test`, a row for each of its rows, gaps included; a list for several.
+
+        Returns:
+            `Scores` with D_stsp, D_H, PE, valid time, lambda_max and the floors.
 
         Raises:
             ValueError, TypeError: if columns or sampling step differ from the training data's, or `u` does not fit.
