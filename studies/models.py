@@ -1,10 +1,10 @@
 """What does every family learn of Lorenz-63 in a few minutes?
 
-Every family as it comes: its own size, `gd.fit`'s own settings but for half of the updates, on 100,000 steps with 5 % noise; the linear state-space models get a third of that or, where each
-costs more, fewer (`WIDTHS`), and the full setting searches them over learning rate and width, with the first seed.
-Which of those settings is shown is decided by the training data, on which a free run of every model is judged, too
-(`train_misfit`); one that is not the first of its family has one seed only. Scores: a free run against a clean,
-independent run; a row "truth" is a second exact run.
+Every family as it comes: its own size, `gd.fit`'s own settings but for half of the updates, on 100,000 steps with 5 %
+noise; the linear state-space models get a third of that or, where each costs more, fewer (`WIDTHS`), and the full
+setting searches them over learning rate and width, with the first seed. Which of those settings is shown is decided by
+the training data, on which a free run of every model is judged, too (`train_misfit`); one that is not the first of its
+family has one seed only. Scores: a free run against a clean, independent run; a row "truth" is a second exact run.
 
 On a CPU windows of 200 steps are solved step by step. What a solver in parallel over time would have to do is probed on
 windows of 2000 steps of the network that is kept, under its learned gain: median iterations of DEER (`newton`) and of
