@@ -52,12 +52,12 @@ def build_binned(reference: Table, bins: int = 30, pseudocount: float = 1e-5) ->
 
     def count(points: Float[np.ndarray, "time observed"]) -> tuple[np.ndarray, np.ndarray]:
         """Return the cells of all points inside, bins read as the digits of one number in base `bins`, and counts."""
-        points = points[np.isfinite(points).all(axis=1)]
-        with np.errstate(over="ignore"):  # to infinity, which is outside all the same
-            place = np.floor(bins * ((points - low) / (high - low)))
-        place = np.clip(place, -1, bins).astype(np.int64)  # unclipped, a huge number would wrap round
-        inside = ((place >= 0) & (place < bins)).all(axis=1)
-        return np.unique(place[inside] @ (bins ** np.arange(dimension, dtype=np.int64)), return_counts=True)
+        cell, inside = np.zeros(len(points), np.int64), np.ones(len(points), bool)
+        with np.errstate(over="ignore", invalid="ignore"):  # to infinity or NaN, which are outside all the same
+            for column, place in enumerate(np.floor(bins * ((points - low) / (high - low))).T):
+                inside &= (place >= 0) & (place < bins)
+                cell += np.where(inside, place, 0).astype(np.int64) * bins**column
+        return np.unique(cell[inside], return_counts=True)
 
     known, known_counts = count(reference)
 

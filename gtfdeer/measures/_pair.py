@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 def read_reference(values: Table, name: str = "reference") -> Float[np.ndarray, "time observed"]:
-    """Return it as float64; one that is not finite is refused."""
-    return array(values, name, ("T", "N")).astype(np.float64)
+    """Return it as float64, column by column in memory; one that is not finite is refused."""
+    return array(values, name, ("T", "N")).astype(np.float64, order="F")
 
 
 def read_generated(generated: Table, columns: int) -> Float[np.ndarray, "steps observed"]:
     """Return it as float64; it has the columns of the reference, and may have diverged."""
-    return array(generated, "generated", ("T'", columns), finite=False).astype(np.float64)
+    return array(generated, "generated", ("T'", columns), finite=False).astype(np.float64, order="F")
 
 
 def require_motion(

@@ -21,7 +21,7 @@ from .._checks import real
 from ._pair import read_generated, read_reference, require_motion
 
 if TYPE_CHECKING:
-    from jaxtyping import Bool, Float, Shaped
+    from jaxtyping import Bool, Float
 
     from ._pair import Table
 
@@ -52,7 +52,7 @@ class Spectrum:
 
     def __init__(self, reference: Table, smoothing: float = 20.0) -> None:
         true = read_reference(reference)
-        require_motion(true, _stands_still(np.asarray(reference)))
+        require_motion(true, _stands_still(true, np.asarray(reference).dtype))
         self._shape, self._smoothing = true.shape, smoothing
         self._amplitude = np.sqrt(_normalised_spectrum(true, smoothing))
 
@@ -65,7 +65,7 @@ class Spectrum:
             advice = f"pass reference[:{shorter}] and generated[:{shorter}]"
             raise ValueError(f"{came}, but spectra compare at equal lengths only; {advice}")
         diverged = ~(np.abs(model) < _LARGEST).all(axis=0)
-        comparable = ~(diverged | _stands_still(np.asarray(generated)))
+        comparable = ~(diverged | _stands_still(model, np.asarray(generated).dtype))
         amplitude = np.sqrt(_normalised_spectrum(model[:, comparable], self._smoothing))
         # 1 - sum sqrt(f g) written as half a sum of squares: the same number, without losing digits near 0
         distances = np.sqrt(0.5 * np.sum((self._amplitude[:, comparable] - amplitude) ** 2, axis=0))
@@ -85,7 +85,7 @@ def power_spectrum(values: Table, smoothing: float = 20.0) -> Float[np.ndarray, 
     ((51, 1), 10)
     """
     x = read_reference(values, "values")
-    require_motion(x, _stands_still(np.asarray(values)), name="values")
+    require_motion(x, _stands_still(x, np.asarray(values).dtype), name="values")
     return _normalised_spectrum(x, smoothing)
 
 
@@ -110,15 +110,13 @@ def _normalised_spectrum(
     x: Float[np.ndarray, "time observed"], sigma: float
 ) -> Float[np.ndarray, "frequency observed"]:
     """Return f of the module's equation, for columns that move."""
-    x = np.asfortranarray(x)  # a column at a time
     z = (x - x.mean(axis=0)) / x.std(axis=0)
     power = smooth(np.abs(np.fft.rfft(z, axis=0)) ** 2, sigma)
     return power / power.sum(axis=0)
 
 
-def _stands_still(values: Shaped[np.ndarray, "time observed"]) -> Bool[np.ndarray, " observed"]:
-    """Mark the columns that vary by no more than rounding of their own dtype: a fixed point, not a signal."""
-    precision = float(jnp.finfo(values.dtype).eps) if jnp.issubdtype(values.dtype, jnp.floating) else 0.0
-    values = values.astype(np.float64)
+def _stands_still(values: Float[np.ndarray, "time observed"], came_as: np.dtype) -> Bool[np.ndarray, " observed"]:
+    """Mark the columns that vary by no more than rounding of the dtype they came in: a fixed point, not a signal."""
+    precision = float(jnp.finfo(came_as).eps) if jnp.issubdtype(came_as, jnp.floating) else 0.0
     with np.errstate(invalid="ignore"):  # infinity less infinity: not still, and caught as diverged
         return np.ptp(values, axis=0) <= 4 * precision * np.abs(values).max(axis=0)
