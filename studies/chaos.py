@@ -88,7 +88,7 @@ def _setup(system: str, updates: int, steps: int, seed: int) -> tuple[Any, Array
     else:
         network = _network(seed, updates)
         step = network.step
-        bounds["parameter"] = float(gd.forcing.optimal_alpha(gd.forcing.jacobian_upper_bound(network)))
+        bounds["parameter"] = float(gd.forcing.optimal_alpha(_bound_jacobians(network)))
 
     @jax.jit
     def solve(teacher: Array, alpha: Array, guess: Array) -> tuple[gd.Solution, Array, Any]:
@@ -109,11 +109,17 @@ def _setup(system: str, updates: int, steps: int, seed: int) -> tuple[Any, Array
         return {
             "average": jnp.maximum(0, 1 - jnp.exp(-free.exponent)),
             "geometric": gd.forcing.optimal_alpha(gd.forcing.product_upper_bound(J)),
-            "supremum": gd.forcing.optimal_alpha(gd.forcing.batch_maximum(J)),
+            "supremum": gd.forcing.optimal_alpha(jnp.max(gd.forcing.spectral_norm(J))),
         }
 
     found = {name: float(value) for name, value in find_bounds(jnp.asarray(clean.values), teacher).items()}
     return solve, teacher, {**found, **bounds}
+
+
+def _bound_jacobians(network: Any) -> Array:
+    """`max |A| + ||W1|| ||W2||`, which the parameters of a shallow PLRNN bound its Jacobians by, whatever the state."""
+    W1, W2 = gd.forcing.spectral_norm(network.W1[...].T), gd.forcing.spectral_norm(network.W2[...])
+    return jnp.max(jnp.abs(network.A[...])) + W1 * W2
 
 
 @lru_cache(maxsize=1)

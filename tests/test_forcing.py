@@ -86,9 +86,7 @@ def _norm(J):
 
 ESTIMATORS = {  # over (batch, time, M, M): the largest of a batch
     forcing.product_upper_bound: lambda J: np.max(np.exp(np.mean(np.log(_norm(J)), axis=-1))),
-    forcing.batch_maximum: lambda J: np.max(_norm(J)),
     forcing.arithmetic_mean: lambda J: np.max(_norm(np.mean(J, axis=-3))),
-    forcing.explog_approx: lambda J: np.max(_norm(np.exp(np.mean(np.log(np.abs(J)), axis=-3)))),
 }
 
 

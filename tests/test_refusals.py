@@ -297,7 +297,6 @@ ROWS = [
         )
         for shape in ((3,), (7, 3), (1, 1, 1))
     ),
-    (lambda: forcing.jacobian_upper_bound(lstm()), T, "came to LSTM; pass an estimator of Jacobians, such as"),
     # --- a reconstruction ---
     (lambda: rec().simulate(0), V, "steps is 0 | at least 1"),
     (lambda: rec().simulate(True), T, "True"),

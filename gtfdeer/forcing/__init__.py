@@ -12,13 +12,9 @@ Chaotic Dynamics", ICML 2023, arXiv 2306.04406.
 """
 
 from ._contraction import (
-    Bounded,
     Contraction,
     arithmetic_mean,
-    batch_maximum,
     contraction,
-    explog_approx,
-    jacobian_upper_bound,
     optimal_alpha,
     product_upper_bound,
     spectral_norm,
@@ -29,7 +25,6 @@ from ._steps import Corrected, Forced, correct, correct_jacobian, fill_gaps, for
 __all__ = [
     "Adaptive",
     "Annealed",
-    "Bounded",
     "Constant",
     "Contraction",
     "Corrected",
@@ -37,15 +32,12 @@ __all__ = [
     "LearnedGain",
     "Schedule",
     "arithmetic_mean",
-    "batch_maximum",
     "contraction",
     "correct",
     "correct_jacobian",
-    "explog_approx",
     "fill_gaps",
     "force",
     "force_jacobian",
-    "jacobian_upper_bound",
     "optimal_alpha",
     "product_upper_bound",
     "sparse",

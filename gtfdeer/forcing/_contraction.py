@@ -6,7 +6,6 @@ forced Jacobians to one, and a good alpha is no larger (Hess et al., ICML 2023, 
 
 from __future__ import annotations
 
-import abc
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -47,42 +46,9 @@ def product_upper_bound(jacobians: Float[Array, "*batch time latent latent"]) ->
     return jnp.max(jnp.exp(jnp.mean(jnp.log(spectral_norm(jacobians)), axis=-1)))
 
 
-def batch_maximum(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
-    """The largest norm at any time: with it every single forced step contracts."""
-    return jnp.max(spectral_norm(jacobians))
-
-
 def arithmetic_mean(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
     """The norm of the mean Jacobian."""
     return jnp.max(spectral_norm(jnp.mean(jacobians, axis=-3)))
-
-
-def explog_approx(jacobians: Float[Array, "*batch time latent latent"]) -> Float[Array, ""]:
-    """The norm of the elementwise geometric mean of the absolute Jacobians."""
-    tiny = jnp.finfo(jacobians.dtype).tiny
-    return jnp.max(spectral_norm(jnp.exp(jnp.mean(jnp.log(jnp.abs(jacobians) + tiny), axis=-3))))
-
-
-class Bounded(abc.ABC):
-    """A model whose parameters alone say how large its Jacobian can become."""
-
-    @abc.abstractmethod
-    def jacobian_bound(self) -> Float[Array, ""]:
-        """No smaller than the norm of the step's Jacobian at any state."""
-
-
-def jacobian_upper_bound(model: Any) -> Float[Array, ""]:
-    """What the parameters alone bound the Jacobians by, whatever the state: `max |A| + ||W1|| ||W2||`.
-
-    The one estimator that takes a model, a shallow PLRNN (public GTF code), in place of Jacobians; the loosest.
-
-    Raises:
-        TypeError: if the model is of another family, which has no such bound.
-    """
-    if not isinstance(model, Bounded):
-        came = f"jacobian_upper_bound is for shallow PLRNNs and came to {type(model).__name__}"
-        raise TypeError(f"{came}; pass an estimator of Jacobians, such as gtfdeer.forcing.product_upper_bound")
-    return model.jacobian_bound()
 
 
 def optimal_alpha(size: Float[Array, ""]) -> Float[Array, ""]:

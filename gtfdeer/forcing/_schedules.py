@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 
 from .._checks import array, real, whole
-from ._contraction import arithmetic_mean, jacobian_upper_bound, optimal_alpha
+from ._contraction import arithmetic_mean, optimal_alpha
 
 if TYPE_CHECKING:
     from jaxtyping import Array, PyTree
@@ -32,13 +32,10 @@ class Schedule(abc.ABC):
         """The forcing strength now: `()`, `(T,)` or `(T, M)`."""
 
     @abc.abstractmethod
-    def advance(
-        self, state: PyTree, update: Array, updates: int, jacobians: Callable[[], Array], model: Any = None
-    ) -> PyTree:
+    def advance(self, state: PyTree, update: Array, updates: int, jacobians: Callable[[], Array]) -> PyTree:
         """The state for this update, number `update` (from 0) of `updates`.
 
         `jacobians()` gives the model's Jacobians at the batch's teacher states, `(B, T, M, M)`; costly, on demand.
-        `model` is the model as it is before this update.
         """
 
 
@@ -65,7 +62,7 @@ class Constant(_Strength):
     def start(self) -> Array:
         return jnp.asarray(self.strength)
 
-    def advance(self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
         return state
 
 
@@ -99,7 +96,7 @@ class Annealed(_Strength):
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)
 
-    def advance(self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any) -> Array:
         progress = update / jnp.maximum(jnp.maximum(updates, self.least_updates) - 1, 1)
         return jnp.asarray(self.first * (self.last / self.first) ** progress, jnp.float32)
 
@@ -117,7 +114,7 @@ class Adaptive(_Strength):
         decay: memory from one estimate to the next; published 0.999 for 250,000 updates, a time constant of 5,000
             updates. `None` keeps the same share of the run: a time constant of a fiftieth of all updates, or of 500.
         estimator: the size of a batch of Jacobians. GTF's authors took `arithmetic_mean` for Lorenz-63 and the EEG; in
-            general `product_upper_bound`, which forces a little harder; `jacobian_upper_bound` forces hardest.
+            general `product_upper_bound`, which forces a little harder.
 
     >>> Adaptive().alpha(Adaptive().start())
     Array(1., dtype=float32)
@@ -137,11 +134,9 @@ class Adaptive(_Strength):
     def start(self) -> Array:
         return jnp.asarray(self.first, jnp.float32)
 
-    def advance(
-        self, state: Array, update: Array, updates: int, jacobians: Callable[[], Array], model: Any = None
-    ) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Callable[[], Array]) -> Array:
         def estimate() -> Array:
-            size = self.estimator(model if self.estimator is jacobian_upper_bound else jacobians())
+            size = self.estimator(jacobians())
             best = optimal_alpha(size).astype(state.dtype)
             decay = jnp.exp(-self.every / jnp.maximum(updates / 50, 500.0)) if self.decay is None else self.decay
             return jnp.maximum(best, decay * state + (1 - decay) * best)
@@ -192,9 +187,7 @@ class LearnedGain(_Strength):
     def start(self) -> Array:
         return jnp.asarray(1.0, jnp.float32)
 
-    def advance(
-        self, state: Array, update: Array, updates: int, jacobians: Any, model: Any = None, *, gain: Any = None
-    ) -> Array:
+    def advance(self, state: Array, update: Array, updates: int, jacobians: Any, *, gain: Any = None) -> Array:
         falling = self._shrink(gain, update, updates)
         return jnp.where(self.learns(update, updates), 1, falling).astype(jnp.float32)
 

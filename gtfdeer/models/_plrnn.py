@@ -35,7 +35,6 @@ import jax.numpy as jnp
 from flax import nnx
 
 from .._checks import whole
-from ..forcing import Bounded, spectral_norm
 from ._base import RecurrentModel, check_state, glorot
 from ._observation import IdentityObservation, Observation
 from ._product import product
@@ -47,7 +46,7 @@ _PERIODS = (100.0, 6_000.0)  # time steps: first periods of units that are not r
 _RADIUS = math.log(0.999 / 0.001)  # their first damping, 0.999 a step, as a sigmoid has it
 
 
-class _Shallow(RecurrentModel, Bounded):
+class _Shallow(RecurrentModel):
     """What the two have in common: parameters, linear part, and how a hidden layer enters step and Jacobian."""
 
     grows_by: ClassVar[str] = "hidden_dim"
@@ -106,11 +105,6 @@ class _Shallow(RecurrentModel, Bounded):
         pairs = (W1.T[:, :, None] * W2[:, None, :]).reshape(self.hidden_dim, -1)
         through = jnp.dot(slopes, pairs, precision="highest")
         return self._linear_matrix(z.dtype) + through.reshape(self.latent_dim, self.latent_dim)
-
-    def jacobian_bound(self) -> Float[Array, ""]:
-        W1, W2 = (p[...] for p in (self.W1, self.W2))
-        linear = jnp.concatenate([jnp.abs(self.A[...]), jax.nn.sigmoid(self.radius[...])])
-        return jnp.max(linear) + spectral_norm(W1.T) * spectral_norm(W2)
 
     def config(self) -> dict[str, Any]:
         return {**self._sizes(), "hidden_dim": self.hidden_dim, "periods": self._periods}

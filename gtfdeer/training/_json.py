@@ -21,8 +21,7 @@ from ..models import Model
 from ._config import TrainConfig
 
 _UNSUSPICIOUS = 2**20  # numbers that a constructor may make before the arrays are compared
-_ESTIMATORS = ("arithmetic_mean", "batch_maximum", "explog_approx", "jacobian_upper_bound", "product_upper_bound")
-_FUNCTIONS = {name: getattr(forcing, name) for name in _ESTIMATORS}
+_FUNCTIONS = {name: getattr(forcing, name) for name in ("arithmetic_mean", "product_upper_bound")}
 _CLASSES: dict[str, Any] = {
     name: kind
     for room, base in ((forcing, forcing.Schedule), (solvers, solvers.Solver))

@@ -158,7 +158,7 @@ def update_parameters(
     def jacobians() -> Float[Array, "batch time latent latent"]:
         return jax.vmap(model.teacher_jacobians)(x_in[:, :-1], None if x_u is None else x_u[:, 1:])
 
-    schedule, moment = config.forcing, (state.forcing, state.update, config.updates, jacobians, model)
+    schedule, moment = config.forcing, (state.forcing, state.update, config.updates, jacobians)
     if isinstance(schedule, LearnedGain):
         forcing = schedule.advance(*moment, gain=state.parameters.gain)
         learns: Any = schedule.learns(state.update, config.updates)
