@@ -8,7 +8,7 @@ system would get.
 
 from ._attractor import build_divergence, state_space_divergence
 from ._binned import binned_divergence, outside_fraction
-from ._lyapunov import LyapunovSpectrum, largest_exponent, lyapunov_spectrum
+from ._lyapunov import LyapunovSpectrum, lyapunov_spectrum
 from ._mixture import mixture_divergence
 from ._prediction import ValidTime, prediction_error, valid_prediction_time
 from ._rhythm import interval_error, intervals
@@ -22,7 +22,6 @@ __all__ = [
     "build_divergence",
     "interval_error",
     "intervals",
-    "largest_exponent",
     "lyapunov_spectrum",
     "mixture_divergence",
     "outside_fraction",

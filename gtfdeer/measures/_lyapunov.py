@@ -100,18 +100,6 @@ def lyapunov_spectrum(
     return LyapunovSpectrum(exponents=history[..., -1, :], history=history, times=times, dt=dt)
 
 
-def largest_exponent(
-    step: Step, z0: Float[Array | np.ndarray, " latent"], *, steps: int, dt: float, **options: Any
-) -> float:
-    """Return lambda_1 per unit of time, positive for chaos: `lyapunov_spectrum`, whose options it takes, for K = 1.
-
-    >>> logistic = lambda z: 4.0 * z * (1 - z)                                             # ln 2 = 0.693
-    >>> round(largest_exponent(logistic, jnp.array([0.3]), steps=20_000, dt=1.0), 2)
-    0.69
-    """
-    return float(lyapunov_spectrum(step, z0, steps=steps, dt=dt, exponents=1, **options).exponents[0])
-
-
 def _log_growth(
     step: Step, every: int, rounds: int, z: Float[Array, " latent"], tangents: Float[Array, "exponents latent"]
 ) -> tuple[Float[Array, "rounds exponents"], Int[Array, ""]]:
