@@ -31,10 +31,10 @@ _LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "max
 
 
 class Control:
-    """A widget above the picture, which `make` makes for each panel."""
+    """A widget above the picture, which each panel makes for itself."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
+    def __init__(self, kind: Callable[..., Any], **given: Any) -> None:
+        self.make = partial(kind, **given)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -50,7 +50,7 @@ class Turn(Control):
     """A slider below the picture, which answers while it is dragged; without stops it points at rows of arrays."""
 
     def __init__(self, label: str, stops: Sequence[float] = (), value: float = 0) -> None:
-        super().__init__(lambda: {"name": self.name, "label": label} | ({"stops": [*stops]} if stops else {}))
+        super().__init__(dict, label=label, **({"stops": [*stops]} if stops else {}))
         self.value, self._ends = value, (stops[0], stops[-1]) if stops else (0, np.inf)
 
     def __get__(self, panel: Any, owner: type | None = None) -> Any:
@@ -63,16 +63,15 @@ class Turn(Control):
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> Control:
     """A slider with its number box; it answers when it is let go, not while it moves."""
-    whole = all(isinstance(x, int) for x in (value, low, high, step))
-    kind, more = (widgets.IntSlider, {}) if whole else (widgets.FloatSlider, {"readout_format": ".3g"})
-    given = {"value": value, "min": low, "max": high, "step": step, "description": label, "continuous_update": False}
-    return Control(lambda: kind(**given, **more, **_LOOK))
+    kind, form = (widgets.IntSlider, "d") if isinstance(step, int) else (widgets.FloatSlider, ".3g")
+    given = {"value": value, "min": low, "max": high, "step": step, "readout_format": form, "continuous_update": False}
+    return Control(kind, description=label, **given, **_LOOK)
 
 
 def menu(label: str, options: Iterable[Any], value: Any = None) -> Control:
     """A drop-down, at its first option unless told otherwise."""
-    given: dict[str, Any] = {"options": [*options], "description": label} | ({} if value is None else {"value": value})
-    return Control(lambda: widgets.Dropdown(**given, **_LOOK))
+    options = [*options]
+    return Control(widgets.Dropdown, options=options, value=value or options[0], description=label, **_LOOK)
 
 
 class Panel:
@@ -113,7 +112,7 @@ class Panel:
         self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
         known = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
         turns = {name: each for name, each in known.items() if isinstance(each, Turn)}
-        self._canvas.spec = {"sliders": [turn.make() for turn in turns.values()]}
+        self._canvas.spec = {"sliders": [turn.make(name=name) for name, turn in turns.items()]}
         self._canvas.values = {name: turn.value for name, turn in turns.items()}
         self._canvas.observe(self._on_change, names="values")
         chosen = {name: e.make() for name, e in known.items() if isinstance(e, Control) and name not in turns}
@@ -161,7 +160,6 @@ class Panel:
         """One at a time; however this block ends, the status says so."""
         with self._lock:
             before, self._worker = self._worker, threading.get_ident()
-            self.error, self._trouble.value = None, ""
             try:
                 with self._keeping(strict):
                     yield
@@ -171,12 +169,13 @@ class Panel:
     @contextmanager
     def _keeping(self, strict: bool = False) -> Iterator[None]:
         """Keep an error and show it; if strict, raise it, too."""
+        self.error, self._trouble.value = None, ""
         try:
             yield
         except Exception as problem:
             short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
             self._say(f"{'out of memory' if short else 'failed'}: {problem}")
-            if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
+            if problem not in self.errors:  # not yet kept further inside
                 self.errors = [*self.errors, problem][-_REMEMBERED:]
             self.error = problem
             story = html.escape("".join(traceback.format_exception(problem)))
@@ -231,7 +230,7 @@ class Panel:
             start_thread(self._to_the_end, work)
 
     def _to_the_end(self, work: Callable[[], str]) -> None:
-        self.error, self._trouble.value, ending = None, "", None
+        ending = None
         with self._keeping():
             ending = work()
         with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
@@ -283,7 +282,8 @@ class Panel:
     @property
     def summary(self) -> str:
         """What the picture shows, in one or two sentences."""
-        return self._canvas.text()
+        row = round(self._canvas.values.get(self._canvas.spec.get("text") or "", 0))
+        return self._canvas.texts[min(row, len(self._canvas.texts) - 1)] if self._canvas.texts else ""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.status}. {self.summary}"
