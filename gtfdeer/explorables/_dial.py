@@ -21,7 +21,7 @@ import numpy as np
 from .. import forcing, solvers
 from ._canvas import ALPHA, ALPHAS, PREPARED, axis, hline, line, plot, vline
 from ._panel import Turn, menu
-from ._sweep import SweepPanel, choose_steps
+from ._sweep import SweepPanel
 from ._task import COMPILE_FAST, SYSTEMS, Task, compile_fast
 
 LENGTHS = (300, 1000)
@@ -62,7 +62,8 @@ class Run:
             return "idle: neither: the exponent is 0 within its error, errors neither grow nor fade"
         return "idle: chaotic, errors grow" if self.exponent > 0 else "idle: contracting, errors are forgotten"
 
-    def describe(self) -> list[str]:
+    @property
+    def texts(self) -> list[str]:
         return [
             f"{self.task.name}, alpha {self.alpha:.3g}, T {len(self.growth)}: exponent of the forced map "
             f"{self.exponent:.2f} ± {self.error:.2f} per {self.task.unit}; an error of the start "
@@ -71,8 +72,9 @@ class Run:
 
     def draw(self, most: int) -> list[dict[str, Any]]:
         """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
-        shown, teacher = choose_steps(len(self.growth), most), self.task.teacher[:, 0]
-        size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(self.growth)))
+        length, teacher = len(self.growth), self.task.teacher[:, 0]
+        shown = np.arange(0, length, -(-length // most))
+        size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, length))
         return [
             plot(
                 *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),

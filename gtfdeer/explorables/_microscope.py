@@ -15,7 +15,7 @@ import numpy as np
 from .. import Status, solvers
 from ._canvas import ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
 from ._panel import Turn, menu, plural
-from ._sweep import SweepPanel, choose_steps
+from ._sweep import SweepPanel
 from ._task import COMPILE_FAST, SYSTEMS, compile_fast
 
 if TYPE_CHECKING:
@@ -57,10 +57,6 @@ class Trace:
         return len(self.states) - 1
 
     @property
-    def numbers(self) -> tuple[int]:
-        return (self.iterations if self.status is Status.CONVERGED else -1,)
-
-    @property
     def status(self) -> Status:
         last, residual = self.states[-1], self.residuals[-1]
         if not (np.isfinite(last).all() and np.isfinite(residual)):
@@ -68,13 +64,16 @@ class Trace:
         return Status.CONVERGED if residual <= TOLERANCE * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS
 
     @property
+    def numbers(self) -> tuple[int]:
+        return (self.iterations if self.status is Status.CONVERGED else -1,)
+
+    @property
     def verdict(self) -> str:
-        count = plural(self.iterations, "iteration")
-        good = self.status is Status.CONVERGED
+        count, good = plural(self.iterations, "iteration"), self.status is Status.CONVERGED
         return f"converged in {count}" if good else f"did not converge in {count}: {self.status.advice}"
 
-    def describe(self) -> list[str]:
-        """One sentence or two for every iterate."""
+    @property
+    def texts(self) -> list[str]:
         sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in self.residuals]
         return [
             f"{self.name}, alpha {self.alpha:.3g}, T {len(self.truth)}: iteration {k} of {self.iterations}; "
@@ -86,7 +85,7 @@ class Trace:
     def draw(self, most: int) -> list[dict[str, Any]]:
         """The iterates, their residuals and errors; values beyond the axes stay at their edge."""
         length, size = len(self.truth), np.abs(self.truth[:, 0]).max()
-        shown = choose_steps(length, most)
+        shown = np.arange(0, length, -(-length // most))
         with np.errstate(invalid="ignore"):
             states = np.clip(self.states[:, shown, 0], -1.55 * size, 1.55 * size)
         finite = self.residuals[np.isfinite(self.residuals)].max(initial=1.0)

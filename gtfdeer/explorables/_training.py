@@ -28,7 +28,7 @@ from ..training import Progress, TrainConfig, fit
 from ._canvas import ALPHAS
 from ._live import MOST, Growth
 from ._panel import Panel, Turn, menu, plural, slider
-from ._task import SYSTEMS
+from ._task import SYSTEMS, record
 
 _FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
@@ -45,17 +45,13 @@ SCHEDULES = ("annealed", "adaptive", "learned gain", "constant")
 _RECORDED = 20_000  # samples
 
 
-def _noisy(system: data.System) -> data.Series:
-    return data.simulate(system, length=_RECORDED, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
-
-
 def _heart() -> data.Series:
     whole = data.electrocardiogram()
     return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
 
 
 RECORDINGS: dict[str, Callable[[], data.Series]] = {
-    **{f"{name}, 5 % noise": partial(_noisy, system) for name, system in SYSTEMS.items()},
+    **{f"{name}, 5 % noise": partial(record, system, _RECORDED) for name, system in SYSTEMS.items()},
     "electrocardiogram, 5 delays": _heart,
 }
 
