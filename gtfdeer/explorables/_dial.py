@@ -21,7 +21,7 @@ import numpy as np
 from .. import forcing, solvers
 from ._canvas import ALPHA, ALPHAS, PREPARED, axis, hline, line, plot, vline
 from ._panel import Turn, menu
-from ._sweep import SweepPanel
+from ._sweep import SweepPanel, choose_steps
 from ._task import COMPILE_FAST, SYSTEMS, Task, compile_fast
 
 LENGTHS = (300, 1000)
@@ -70,11 +70,11 @@ class Run:
             f"is below 1 % after {self.memory} of {len(self.growth)} steps."
         ]
 
-    def draw(self, most: int) -> list[dict[str, Any]]:
+    @property
+    def plots(self) -> list[dict[str, Any]]:
         """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
-        length, teacher = len(self.growth), self.task.teacher[:, 0]
-        shown = np.arange(0, length, -(-length // most))
-        size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, length))
+        shown, teacher = choose_steps(len(self.growth)), self.task.teacher[:, 0]
+        size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(self.growth)))
         return [
             plot(
                 *(0, 0, time, axis("first variable (s.d.)", (-1.6 * size, 1.6 * size))),

@@ -13,9 +13,9 @@ import jax
 import numpy as np
 
 from .. import Status, solvers
-from ._canvas import ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
+from ._canvas import ALPHAS, axis, heat, hline, line, plot, vline
 from ._panel import Turn, menu, plural
-from ._sweep import SweepPanel
+from ._sweep import SweepPanel, choose_steps
 from ._task import COMPILE_FAST, SYSTEMS, compile_fast
 
 if TYPE_CHECKING:
@@ -82,10 +82,11 @@ class Trace:
             for k, (front, size) in enumerate(zip(self.front, sizes, strict=True))
         ]
 
-    def draw(self, most: int) -> list[dict[str, Any]]:
+    @property
+    def plots(self) -> list[dict[str, Any]]:
         """The iterates, their residuals and errors; values beyond the axes stay at their edge."""
         length, size = len(self.truth), np.abs(self.truth[:, 0]).max()
-        shown = np.arange(0, length, -(-length // most))
+        shown = choose_steps(length)
         with np.errstate(invalid="ignore"):
             states = np.clip(self.states[:, shown, 0], -1.55 * size, 1.55 * size)
         finite = self.residuals[np.isfinite(self.residuals)].max(initial=1.0)
@@ -140,12 +141,6 @@ class NewtonMicroscope(SweepPanel):
     def iterations(self) -> int:
         """K, how many iterations the solve took."""
         return self.found.iterations
-
-    @property
-    def sweep(self) -> dict[float, int | None]:
-        """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
-        counts = self.prepare()[:, 0]
-        return {float(a): int(k) if k >= 0 else None for a, k in zip(PREPARED, counts, strict=True)}
 
     def _make_program(self, subject: str, length: int, solver: str) -> Callable[[str, float], Trace]:
         self._say("compiling: a new system, length or solver takes some seconds")

@@ -23,6 +23,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+from IPython import get_ipython
 
 from ._canvas import Canvas, hline, pack, vline
 
@@ -110,17 +111,16 @@ class Panel:
         self._busy, self._paused = False, False
         self._halt, self._due = threading.Event(), threading.Event()  # stop; draw
         self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
-        known = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
-        turns = {name: each for name, each in known.items() if isinstance(each, Turn)}
+        declared = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
+        turns = {name: each for name, each in declared.items() if isinstance(each, Turn)}
+        chosen = {name: e.make() for name, e in declared.items() if isinstance(e, Control) and name not in turns}
+        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
         self._canvas.spec = {"sliders": [turn.make(name=name) for name, turn in turns.items()]}
         self._canvas.values = {name: turn.value for name, turn in turns.items()}
-        self._canvas.observe(self._on_change, names="values")
-        chosen = {name: e.make() for name, e in known.items() if isinstance(e, Control) and name not in turns}
         for name, values in options.items():
             chosen[name].options = values
-        for control in chosen.values():
-            control.observe(self._on_change, names="value")
-        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
+        for each in (self._canvas, *chosen.values()):
+            each.observe(self._on_change, names=["value", "values"])
         for name, button in clicked.items():
             button.on_click(partial(self._on_click, name))
         self.controls: dict[str, Any] = chosen | clicked
@@ -299,9 +299,7 @@ class Panel:
 
 def threads_show() -> bool:
     """Whether widgets that a thread changes are redrawn: in a Jupyter kernel, but not on Colab."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
+    return getattr(get_ipython(), "kernel", None) is not None and "google.colab" not in sys.modules
 
 
 def start_thread(*work: Any) -> None:

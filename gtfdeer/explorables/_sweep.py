@@ -16,7 +16,6 @@ from ._panel import Panel, start_thread, threads_show
 from ._task import SYSTEMS, task_of
 
 KEPT = 2  # tasks and compiled programs, at 10 to 30 MB; older ones make room
-_FINE, _COARSE = 1500, 500  # time steps that are sent of the answer at hand, and of those prepared for dragging
 
 
 class SweepPanel(Panel, abc.ABC):
@@ -24,8 +23,8 @@ class SweepPanel(Panel, abc.ABC):
 
     The browser draws answers for 62 values of alpha, prepared in the background, while alpha is dragged; when it is let
     go, this very alpha is answered. A subclass declares `alpha` and menus, and makes a function of alpha of what the
-    menus say. Its answers have a `verdict` for the status, `draw(most)` for plots of at most so many time steps,
-    `texts`, and `numbers`: iterations, -1 where they did not converge, and others.
+    menus say. Its answers have a `verdict` for the status, `plots`, `texts`, and `numbers`: iterations (-1: they did not
+    converge), and others.
 
     Args:
         reconstruction: a trained model to look at, beside the known systems.
@@ -67,7 +66,7 @@ class SweepPanel(Panel, abc.ABC):
                 self._asked, self._solve, self._numbers = asked, solve, {}  # what is prepared for others ends
                 self._send({})
                 if threads_show():
-                    start_thread(self._prepare_ahead)
+                    start_thread(self._keeping()(self.prepare))
             self._redraw()
             self._say(self.found.verdict)
 
@@ -86,10 +85,6 @@ class SweepPanel(Panel, abc.ABC):
                 self._redraw()
         return numbers
 
-    def _prepare_ahead(self) -> None:
-        with self._keeping():
-            self.prepare()
-
     def _prepare(self, asked: tuple, solve: Callable[[float], Any]) -> None:
         """Answer every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
         answers: dict[float, tuple] = {}
@@ -97,7 +92,7 @@ class SweepPanel(Panel, abc.ABC):
             if asked != self._asked or asked in self._numbers:
                 return
             found = solve(alpha)
-            answers[alpha] = pack(found.draw(_COARSE))[1], found.texts, found.numbers
+            answers[alpha] = pack(found.plots)[1], found.texts, found.numbers
             if len(answers) % 20 == 0 or len(answers) == len(PREPARED):
                 self._send(answers)
         self._numbers = {asked: np.array([numbers for *_, numbers in answers.values()])[::-1]}
@@ -117,4 +112,9 @@ class SweepPanel(Panel, abc.ABC):
             line(0 * alphas[~good] + self.most + 1, "truth", alphas[~good], "no convergence", marker="x", line=False),
             vline("alpha", "model", strong=True),
         )
-        self._draw(label, columns, [*self.found.draw(_FINE), *plots, swept], self.found.texts, **values)
+        self._draw(label, columns, [*self.found.plots, *plots, swept], self.found.texts, **values)
+
+
+def choose_steps(length: int) -> np.ndarray:
+    """The indices of the time steps that are drawn, about as many as a plot has pixels."""
+    return np.arange(0, length, -(-length // 600))

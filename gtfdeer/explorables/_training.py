@@ -42,17 +42,9 @@ def _concrete(room: Any, base: type) -> dict[str, Any]:
 
 MODELS, SOLVERS = _concrete(models, models.Model), _concrete(solvers, solvers.Solver)
 SCHEDULES = ("annealed", "adaptive", "learned gain", "constant")
-_RECORDED = 20_000  # samples
-
-
-def _heart() -> data.Series:
-    whole = data.electrocardiogram()
-    return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
-
-
 RECORDINGS: dict[str, Callable[[], data.Series]] = {
-    **{f"{name}, 5 % noise": partial(record, system, _RECORDED) for name, system in SYSTEMS.items()},
-    "electrocardiogram, 5 delays": _heart,
+    **{f"{name}, 5 % noise": partial(record, system, 20_000) for name, system in SYSTEMS.items()},
+    "electrocardiogram, 5 delays": lambda: data.electrocardiogram().split(0.2)[0].delay_embed(5),  # a minute
 }
 
 
@@ -92,17 +84,17 @@ class TrainingPanel(Panel):
         """As `Reconstruction.history`, over all stretches of training."""
         return self.growth.history
 
-    def start(self, until: int | None = None) -> None:
-        """Train a new model with what the controls say; pause after `until` updates where that is given."""
+    def start(self, until: float = np.inf) -> None:
+        """Train a new model with what the controls say; pause after `until` updates."""
         if not self.running:
             self._end()
-            self._until = np.inf if until is None else until
+            self._until = until
             self._launch(self._train)
 
-    def resume(self, until: int | None = None) -> None:
+    def resume(self, until: float = np.inf) -> None:
         """Go on with a run that was stopped."""
         if self._paused:
-            self._until = np.inf if until is None else until
+            self._until = until
             self._halt.clear()
             self._enable(False)
             self._paused = False
@@ -163,6 +155,7 @@ class TrainingPanel(Panel):
             self._report("compiling: some seconds")
             self._before, self._now, done = self.history, self._stretch(), self.growth.updates
             window, solver, cap, kind = self._now
+            limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[solver]).parameters)
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
             rec = fit(
                 model,
@@ -171,7 +164,7 @@ class TrainingPanel(Panel):
                 updates=total - done,
                 learning_rate=float(rate),
                 forcing=self._schedule(kind, done, total),
-                solver=cap_iterations(solver, cap),
+                solver=SOLVERS[solver](**dict.fromkeys(limits, cap)),
                 validations=0,  # what is seen is what is kept
                 polish=0,  # one such step takes as long as some hundred updates: Stop would wait for it
                 callbacks=[self._look],
@@ -256,16 +249,6 @@ class LiveAlpha(forcing.Schedule):
         shape = jax.ShapeDtypeStruct((), jnp.float32)
         hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)
         return jnp.where(jnp.isnan(hand), annealed, hand)
-
-
-def cap_iterations(name: str, cap: int) -> solvers.Solver:
-    """A solver with at most `cap` iterations; those that do not iterate have no cap.
-
-    >>> cap_iterations("DEER", 3).max_iterations, cap_iterations("Shooting", 3).max_sweeps
-    (3, 3)
-    """
-    limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[name]).parameters)
-    return SOLVERS[name](**dict.fromkeys(limits, cap))
 
 
 def build_model(name: str, columns: int, hidden_dim: int) -> models.Model:

@@ -23,12 +23,12 @@ def panel(training):
     return training
 
 
-def train(panel, until=None):
+def train(panel, until=np.inf):
     panel.start(until)
     panel.wait(300)
 
 
-def go_on(panel, until=None):
+def go_on(panel, until=np.inf):
     panel.resume(until)
     panel.wait(300)
 
