@@ -120,7 +120,8 @@ class SpeedLab(Panel):
         note = f" {failed} did not converge and are not drawn." if failed else ""
         return (
             f"{where}: {last.solver} at T {last.length} took {1e3 * last.seconds:.2f} ms, "
-            f"{plural(last.iterations, 'iteration')}; largest relative difference from step by step: {worst:.0e}.{note}{beside}"
+            f"{plural(last.iterations, 'iteration')}; "
+            f"largest relative difference from step by step: {worst:.0e}.{note}{beside}"
         )
 
 
