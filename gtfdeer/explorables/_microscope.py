@@ -58,10 +58,10 @@ class Trace:
 
     @property
     def status(self) -> Status:
-        last, residual = self.states[-1], self.residuals[-1]
-        if not (np.isfinite(last).all() and np.isfinite(residual)):
+        if not np.isfinite(self.residuals[-1]):  # then neither are the states
             return Status.NONFINITE
-        return Status.CONVERGED if residual <= TOLERANCE * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS
+        solved = self.residuals[-1] <= TOLERANCE * (1 + np.abs(self.states[-1]).max())
+        return Status.CONVERGED if solved else Status.OUT_OF_ITERATIONS
 
     @property
     def numbers(self) -> tuple[int]:

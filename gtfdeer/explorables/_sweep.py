@@ -23,8 +23,8 @@ class SweepPanel(Panel, abc.ABC):
 
     The browser draws answers for 62 values of alpha, prepared in the background, while alpha is dragged; when it is let
     go, this very alpha is answered. A subclass declares `alpha` and menus, and makes a function of alpha of what the
-    menus say. Its answers have a `verdict` for the status, `plots`, `texts`, and `numbers`: iterations, or -1 where there
-    was no convergence, and others.
+    menus say. Its answers have a `verdict` for the status, `plots`, `texts`, and `numbers`: iterations, or -1 where it
+    did not converge, and others.
 
     Args:
         reconstruction: a trained model to look at, beside the known systems.

@@ -35,9 +35,8 @@ _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
 
 
 def _concrete(room: Any, base: type) -> dict[str, Any]:
-    found = {name: getattr(room, name) for name in room.__all__}
-    kinds = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, base)}
-    return {name: kind for name, kind in kinds.items() if not inspect.isabstract(kind)}
+    kinds = inspect.getmembers(room, lambda each: inspect.isclass(each) and issubclass(each, base))
+    return {name: kind for name, kind in kinds if not inspect.isabstract(kind)}
 
 
 MODELS, SOLVERS = _concrete(models, models.Model), _concrete(solvers, solvers.Solver)
