@@ -90,7 +90,6 @@ class Panel:
         buttons: names of methods that a click calls.
         locked: names of controls that long work disables.
         controls: the widgets above the picture by name.
-        status: what the panel is doing.
         error: what went wrong in the latest piece of work, or None; shown in the panel.
         errors: the last 20 of them, oldest first; later successes do not remove any.
         guesses: of `Predict`, by the name of the axis on which they are drawn.
@@ -105,7 +104,7 @@ class Panel:
         self.error: Exception | None = None
         self.errors: list[Exception] = []
         self.guesses: dict[str, float] = {}
-        self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the end of long work
+        self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the status
         self._worker: int | None = None  # the thread that works under the lock
         self._changed = False  # a control that nobody has begun to answer
         self._busy, self._paused = False, False
@@ -196,9 +195,7 @@ class Panel:
     def stop(self) -> None:
         """End long work at its next stop, a fraction of a second away once it is compiled; what was done is kept."""
         self._halt.set()
-        with self._telling:
-            if self.running:
-                self._say("stopping")
+        self._say()
 
     def wait(self, timeout: float = 600.0) -> None:
         """Block until long work has ended; a keyboard interrupt stops it; with `strict`, raise what went wrong in it.
@@ -226,26 +223,14 @@ class Panel:
         if not self._busy:
             self._busy = True
             self._halt.clear()
-            self._enable(False)
+            self._say()
             start_thread(self._to_the_end, work)
 
     def _to_the_end(self, work: Callable[[], str]) -> None:
-        ending = None
         with self._keeping():
-            ending = work()
-        with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
-            self._say(ending or self.status)
-            self._enable(True)
-            self._busy = False
-
-    def _enable(self, on: bool) -> None:
-        for name in self.locked:
-            self.controls[name].disabled = not on
-
-    def _report(self, words: str) -> None:
-        """What long work says of itself."""
-        with self._telling:
-            self._say("stopping" if self._halt.is_set() else words)
+            self._say(work())
+        self._busy = False
+        self._say()
 
     def _show(self) -> None:
         """Draw while work runs, or ask who waits to do so, where threads cannot."""
@@ -256,9 +241,19 @@ class Panel:
 
     # --- what is seen ---
 
-    def _say(self, status: str) -> None:
-        self.status = status
-        self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {html.escape(status)}</span>'
+    @property
+    def status(self) -> str:
+        """What the panel is doing."""
+        return "stopping" if self.running and self._halt.is_set() else self._words
+
+    def _say(self, words: str = "") -> None:
+        """Show another status, or another state of long work."""
+        with self._telling:  # so that what is shown last is what is true then
+            self._words = words or self._words
+            shown = html.escape(self.status)
+            self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {shown}</span>'
+            for name in self.locked:
+                self.controls[name].disabled = self.running
 
     def _draw(self, label: str, columns: Sequence[float], plots: Any, texts: Sequence[str], **values: Any) -> None:
         """Show a picture with the guesses drawn in, one text, or one for each row of the slider that `values` set."""

@@ -78,10 +78,10 @@ class SpeedLab(Panel):
         for k, (length, name) in enumerate(jobs):
             what = f"{k + 1} of {len(jobs)}: {name} at T {length}"
             if (name, length) not in self._programs:
-                self._report(f"compiling {what}")
+                self._say(f"compiling {what}")
                 self._programs[name, length] = _compile(name, length, self._hidden_dim)
             left = (time.perf_counter() - began) / max(k, 1) * (len(jobs) - k)
-            self._report(f"running {what}" + (f", about {left:.0f} s left" if k else ""))
+            self._say(f"running {what}" + (f", about {left:.0f} s left" if k else ""))
             if self._halt.is_set():
                 return f"stopped: {k} of {len(jobs)} measured"
             found = solvers.benchmark({name: self._programs[name, length]}, alpha, repeats=_REPEATS)[name]

@@ -95,8 +95,8 @@ class TrainingPanel(Panel):
         if self._paused:
             self._until = until
             self._halt.clear()
-            self._enable(False)
             self._paused = False
+            self._say("running")
         elif not self.running:
             done = "finished: nothing left to resume; press Start for a new run"
             self._say("idle: nothing to resume; press Start" if self.reconstruction is None else done)
@@ -151,7 +151,7 @@ class TrainingPanel(Panel):
         model = build_model(self.model, recording.columns, self._hidden_dim)
         self._drawn = 0.0
         while ending == "stopped by a callback" and not self._over:
-            self._report("compiling: some seconds")
+            self._say("compiling: some seconds")
             self._before, self._now, done = self.history, self._stretch(), self.growth.updates
             window, solver, cap, kind = self._now
             limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[solver]).parameters)
@@ -186,7 +186,7 @@ class TrainingPanel(Panel):
         """What `fit` calls a few times a second."""
         done, left = len(self._before.get("loss", ())) + moment.update, moment.updates - moment.update
         pause = moment.update > 0 and (self._halt.is_set() or done >= self._until)
-        self._report(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
+        self._say(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
         now = time.monotonic()
         if moment.update and (pause or now - self._drawn > _FRAME):
             recording = self.growth.recording
@@ -205,8 +205,8 @@ class TrainingPanel(Panel):
         """Wait for Resume or for the end, with everything kept as it is."""
         self.growth.show(self, whole=True)
         self._say(f"stopped after {plural(done, 'update')}")
-        self._enable(True)
         self._until, self._paused = np.inf, True
+        self._say()
         while self._paused and not self._over:
             time.sleep(0.01)
         self._paused = False
