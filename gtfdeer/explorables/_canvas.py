@@ -13,8 +13,6 @@ from typing import Any
 import anywidget
 import numpy as np
 import traitlets
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 
 from .. import plots as figures
 
@@ -109,33 +107,19 @@ class Canvas(anywidget.AnyWidget):
         found = np.frombuffer(packed["data"], np.float32).reshape(packed["shape"])
         return found[min(round(self.values.get(row, 0)), len(found) - 1)] if row and len(found) else found
 
-    def text(self) -> str:
-        """The summary for the sliders as they stand."""
-        row = round(self.values.get(self.spec.get("text") or "", 0))
-        return self.texts[min(row, len(self.texts) - 1)] if self.texts else ""
-
     def png(self) -> bytes:
         """The same picture, by matplotlib."""
-        return figures.png(_figure(self), dpi=80) if self.spec.get("plots") else b""
-
-
-# --- the PNG ---
-
-
-def _figure(canvas: Canvas) -> Figure:
-    spec = canvas.spec
-    rows = max(p["row"] + p.get("rows", 1) for p in spec["plots"])
-    sheet = Figure(figsize=(10.6, 3.0 * rows), facecolor="white")
-    FigureCanvasAgg(sheet)
-    sheet.subplots_adjust(left=0.075, right=0.97, bottom=0.28 / rows, top=1 - 0.14 / rows, wspace=0.42, hspace=0.42)
-    grid = sheet.add_gridspec(rows, len(spec["columns"]), width_ratios=spec["columns"])
-    for p in spec["plots"]:
-        place = grid[p["row"] : p["row"] + p.get("rows", 1), p["column"] : p["column"] + p.get("columns", 1)]
-        if p["kind"] == "orbit":
-            _draw_orbit(canvas, sheet.add_subplot(place, projection="3d"), p)
-        else:
-            _draw_plot(canvas, sheet.add_subplot(place), p)
-    return sheet
+        spec = self.spec
+        if not spec.get("plots"):
+            return b""
+        rows = max(p["row"] + p.get("rows", 1) for p in spec["plots"])
+        sheet = figures.figure(10.6, 3.0 * rows)
+        grid = sheet.add_gridspec(rows, len(spec["columns"]), width_ratios=spec["columns"])
+        for p in spec["plots"]:
+            place = grid[p["row"] : p["row"] + p.get("rows", 1), p["column"] : p["column"] + p.get("columns", 1)]
+            draw, projection = (_draw_orbit, "3d") if p["kind"] == "orbit" else (_draw_plot, None)
+            draw(self, sheet.add_subplot(place, projection=projection), p)
+        return figures.png(sheet, dpi=80)
 
 
 def _look(item: Description, points: int = 1) -> dict[str, Any]:
@@ -170,19 +154,18 @@ def _draw_plot(canvas: Canvas, ax: Any, p: Description) -> None:
             if isinstance(at, dict):
                 at = canvas.array(at["array"], at["slider"]) if "array" in at else canvas.values[at["slider"]]
             (ax.axvline if item["type"] == "vline" else ax.axhline)(float(at), **{**_look(item), "marker": None})
-    for which in ("x", "y"):
-        a = p[which]
-        drawn = [canvas.array(i[which], i.get("row") if which == "y" else None) for i in lines if i[which]]
-        positive = a["range"] or any((values > 0).any() for values in drawn)  # else matplotlib has no ticks
+    least = ax.dataLim.minpos  # of both axes, infinite where nothing is positive: then a logarithm has no ticks
+    sides = (p["x"], ax.xaxis, ax.set_xscale, ax.set_xlim), (p["y"], ax.yaxis, ax.set_yscale, ax.set_ylim)
+    for (a, ticks, set_scale, set_limits), positive in zip(sides, np.isfinite(least), strict=True):
         if a["kind"] == "symlog" or a.get("zero"):
-            getattr(ax, f"set_{which}scale")("symlog", linthresh=1e-3 if a.get("zero") else 1)
-        elif a["kind"] == "log" and positive:
-            getattr(ax, f"set_{which}scale")("log")
+            set_scale("symlog", linthresh=1e-3 if a.get("zero") else 1)
+        elif a["range"] or positive:
+            set_scale(a["kind"])
         if a.get("whole"):
-            getattr(ax, f"{which}axis").get_major_locator().set_params(integer=True)
+            ticks.get_major_locator().set_params(integer=True)
         if a["range"] and lines:
-            getattr(ax, f"set_{which}lim")(-2e-4 if a.get("zero") else a["range"][0], a["range"][1])
+            set_limits(-2e-4 if a.get("zero") else a["range"][0], a["range"][1])
     if any(item.get("label") for item in p["items"] if item["type"] != "heat"):
         ax.legend(loc="lower left", bbox_to_anchor=(0, 0.98), ncols=3, frameon=False, fontsize=9)
     ax.set_title(p.get("note", ""), loc="right", fontsize=9, color=figures.INK)
-    figures.dress(ax, p["x"]["label"], p["y"]["label"])
+    figures.dress(ax, p["x"]["label"], p["y"]["label"]).grid(bool(lines))

@@ -62,16 +62,18 @@ class Run:
             return "idle: neither: the exponent is 0 within its error, errors neither grow nor fade"
         return "idle: chaotic, errors grow" if self.exponent > 0 else "idle: contracting, errors are forgotten"
 
-    def describe(self) -> list[str]:
+    @property
+    def texts(self) -> list[str]:
         return [
             f"{self.task.name}, alpha {self.alpha:.3g}, T {len(self.growth)}: exponent of the forced map "
             f"{self.exponent:.2f} ± {self.error:.2f} per {self.task.unit}; an error of the start "
             f"is below 1 % after {self.memory} of {len(self.growth)} steps."
         ]
 
-    def draw(self, most: int) -> list[dict[str, Any]]:
+    @property
+    def plots(self) -> list[dict[str, Any]]:
         """Forced run and error of the start; what has grown or shrunk beyond the axes stays at their edge."""
-        shown, teacher = choose_steps(len(self.growth), most), self.task.teacher[:, 0]
+        shown, teacher = choose_steps(len(self.growth)), self.task.teacher[:, 0]
         size, time = np.abs(teacher).max(), axis("time step t (samples)", (1, len(self.growth)))
         return [
             plot(

@@ -129,29 +129,28 @@ class AttractorExplorer(Panel):
         self.run()
 
     def _respond(self) -> None:
-        """Start over; of another system with a slider for each of its parameters, at its own value."""
+        """Start over; of another system with a slider for each parameter, a real number: whole ones give its shape."""
         if self.system == self._name:
             return self._start_over()
-        self._name = self.system
-        self.sliders: dict[str, Any] = {
-            parameter: slider(parameter.replace("_", " "), value, *_range(self._name, parameter, value)).make()
-            for parameter, value in _parameters(self._systems[self._name]).items()
-        }
-        for control in self.sliders.values():
-            control.observe(self._on_change, names="value")
+        self._name, self.sliders = self.system, {}
+        for parameter, value in vars(self._systems[self._name]).items():
+            if isinstance(value, float):
+                low, high = sorted((0.0, 2 * value)) if value else (-1.0, 1.0)
+                span = RANGES.get(self._name, {}).get(parameter, (low, high, (high - low) / 100))
+                self.sliders[parameter] = slider(parameter.replace("_", " "), value, *span).make()
+                self.sliders[parameter].observe(self._on_change, names="value")
         self.widget.children[0].children = (self.controls["system"], *self.sliders.values())
-        self._ghost, self._limits = np.zeros((0, 3)), {}
+        self._ghost, self._limits = None, {}
         self.reset()
 
-    def _make_advance(self, name: str) -> Callable[[Any, Any], tuple[Any, Any]]:
+    def _make_advance(self, name: str) -> Callable[[Any, dict[str, Any]], tuple[Any, Any]]:
         """2,000 samples; the parameters are arguments, so that sliders do not compile."""
         self._say("compiling: a new system takes some seconds")
-        default = self._systems[name]
 
-        def advance(state: Any, values: Any) -> tuple[Any, Any]:
-            system = copy.copy(default)
-            for field, value in zip(_parameters(default), values, strict=True):
-                object.__setattr__(system, field, value)  # not through its constructor, whose checks need numbers
+        def advance(state: Any, parameters: dict[str, Any]) -> tuple[Any, Any]:
+            system = copy.copy(self._systems[name])
+            for parameter, value in parameters.items():
+                object.__setattr__(system, parameter, value)  # not through its constructor, whose checks need numbers
             step = system.step()
             return jax.lax.scan(lambda z, _: (z := step(z), z), state, None, length=_RUN)
 
@@ -160,12 +159,11 @@ class AttractorExplorer(Panel):
     def _walk(self) -> np.ndarray:
         """2,000 samples more; the state moves on only if they are all numbers."""
         self._say("running")
-        parameters, system = self.parameters, self._systems[self._name]
-        if parameters:
-            dataclasses.replace(system, **parameters)  # raises what the compiled step leaves out  # pyright: ignore
-        state, orbit = self._advance(self._name)(self._state, np.asarray([*parameters.values()], np.float32))
+        if self.parameters:  # raise what the compiled step leaves out
+            dataclasses.replace(self._systems[self._name], **self.parameters)  # pyright: ignore
+        state, orbit = self._advance(self._name)(self._state, self.parameters)
         if not np.isfinite(orbit).all():
-            raise ValueError(f"the orbit left all bounds at {parameters}; move a slider back, or press Reset")
+            raise ValueError(f"the orbit left all bounds at {self.parameters}; move a slider back, or press Reset")
         self._state = state
         return np.asarray(orbit)
 
@@ -180,7 +178,7 @@ class AttractorExplorer(Panel):
         name, unit = self._name, "ms" if self._name == "Bursting neuron" else "time unit"
         dt, shown, space, maxima = self._systems[name].default_dt, self.orbit[-_RUN:], _to_3d(self.orbit), self.maxima
         overlay = self._model if name == self._home else None
-        self._ghost = self._ghost if len(self._ghost) else space
+        self._ghost = space if self._ghost is None else self._ghost
         time, sizes = dt * np.arange(len(shown)), [self._grow(f"space {d}", space[:, d]) for d in range(3)]
         variable, peak = self._grow("first", shown[:, 0]), self._grow("maxima", maxima)
         moving = np.ptp(shown[:, 0]) > 1e-3 * (1 + np.abs(shown[:, 0]).max())
@@ -212,23 +210,6 @@ class AttractorExplorer(Panel):
         text += "" if overlay is None else " Beside it the model, running free."
         self._draw(f"Attractor explorer: {name}", [1.15, 1, 1], plots, [text])
         self._say(f"idle: {len(self.orbit)} samples shown")
-
-
-def _parameters(system: data.System) -> dict[str, float]:
-    """The fields of a system that are real numbers; whole ones, such as a dimension, are part of its shape."""
-    fields = dataclasses.fields(system) if dataclasses.is_dataclass(system) else ()
-    values = {field.name: getattr(system, field.name) for field in fields}
-    return {name: value for name, value in values.items() if isinstance(value, float)}
-
-
-def _range(system: str, parameter: str, value: float) -> tuple[float, float, float]:
-    """Low, high and step of a slider.
-
-    >>> _range("your system", "growth", 3.0), _range("your system", "tilt", 0.0)
-    ((0.0, 6.0, 0.06), (-1.0, 1.0, 0.02))
-    """
-    low, high = sorted((0.0, 2 * value)) if value else (-1.0, 1.0)
-    return RANGES.get(system, {}).get(parameter, (low, high, (high - low) / 100))
 
 
 def _to_3d(orbit: np.ndarray) -> np.ndarray:

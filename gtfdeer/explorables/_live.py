@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -72,7 +73,7 @@ class Growth:
     def show(self, panel: Panel, whole: bool) -> None:
         """Draw it in a panel: all snapshots for the replay, or the newest alone."""
         kept = self.snapshots if whole else self.snapshots[-1:]
-        shown = [done for done, *_ in kept]
+        shown, runs, errors = zip(*kept, strict=True) if kept else ((), (), ())
         updates, forcing = axis("update", (0, max(10, self.updates))), self.forcing
         loss, strength, iterations = (
             plots.thinned(self.history.get(name, np.zeros(0)), 1000) for name in ("loss", forcing, "iterations")
@@ -80,36 +81,33 @@ class Growth:
         most = max(2.0, 1.1 * float(np.nanmax(iterations[1], initial=0)))
         size = axis("size |K| of the gain", (1e-3, 2), "log") if forcing == "gain" else axis("alpha", (1e-3, 1), "log")
         at, norm, exponent = self.measured.T
-        marked = shown and vline(np.array(shown), "model", row="snapshot")
+        marked = kept and vline(np.array(shown), "model", row="snapshot")
         curves = (
             (axis("loss", kind="log"), line(loss[1], "error", loss[0])),
             (size, line(strength[1], "forced", strength[0])),
             (axis("iterations", (0, most), whole=True), line(iterations[1], "error", iterations[0])),
             (axis("gradient norm", kind="log"), line(norm, "error", at)),
         )
-        exponents = line(exponent, "error", at), marked, hline(0)
-        look: dict[str, Any] = {"rows": 2, "note": "forced map; below 0 it forgets"}
+        exponents = axis("exponent (1/time)", kind="symlog"), line(exponent, "error", at), marked, hline(0)
         drawn = [
             *(plot(row, 0, updates, y, curve, marked) for row, (y, curve) in enumerate(curves)),
-            plot(2, 2, updates, axis("exponent (1/time)", kind="symlog"), *exponents, **look),
-            *self._draw_orbits([run for _, run, _ in kept]),
-            _draw_errors([errors for *_, errors in kept]),
+            plot(2, 2, updates, *exponents, rows=2, note="forced map; below 0 it forgets"),
+            *self._draw_orbits(runs),
+            _draw_errors(errors),
         ]
         texts = [f"Replay: after {self._describe_updates(done)}. Now: {self.describe()}" for done in shown[:-1]]
         texts.append(self.describe())
         panel._draw(f"Training: {self.recording.name}", [1, 1.1, 1.1], drawn, texts, snapshot=len(texts) - 1)
 
-    def _draw_orbits(self, runs: list[np.ndarray]) -> list[dict[str, Any]]:
+    def _draw_orbits(self, runs: Sequence[np.ndarray]) -> list[dict[str, Any]]:
         """Data and free run, in space, or in the plane where there are fewer than three columns."""
         columns = min(3, self.recording.columns)
-        truth, kept = self.recording.values[:DRAWN, :columns], [np.clip(run[:, :columns], -20, 20) for run in runs]
+        truth, common = self.recording.values[:DRAWN, :columns], {"rows": 2, "flat": columns < 3}
         low, high = np.nanmin(truth, axis=0), np.nanmax(truth, axis=0)
         limits = [*zip(low - 0.15 * (high - low), high + 0.15 * (high - low), strict=True), *[(-1, 1)] * (3 - columns)]
-        common = {"rows": 2, "flat": columns < 3}
-        return [
-            orbit(0, 1, limits, line(truth, "data", label=f"data: {self.recording.name}"), **common),
-            orbit(0, 2, limits, kept and line(kept, "model", label="free run", row="snapshot"), **common),
-        ]
+        grown = runs and line(np.clip(runs, -20, 20)[..., :columns], "model", label="free run", row="snapshot")
+        known = line(truth, "data", label=f"data: {self.recording.name}")
+        return [orbit(0, 1, limits, known, **common), orbit(0, 2, limits, grown, **common)]
 
     def describe(self) -> str:
         if not self.history:
@@ -128,7 +126,7 @@ class Growth:
         return f"{plural(done, 'update')}: loss {loss:.4f}, {self.forcing} {strength:.3f}"
 
 
-def _draw_errors(kept: list[np.ndarray]) -> dict[str, Any]:
+def _draw_errors(kept: Sequence[np.ndarray]) -> dict[str, Any]:
     """Newton's method on a window, up to the first iterate that is solved."""
     time, k = axis("time in a window of the batch (%)", (0, 100)), axis("iteration k", whole=True)
     if not kept:

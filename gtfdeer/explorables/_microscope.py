@@ -13,7 +13,7 @@ import jax
 import numpy as np
 
 from .. import Status, solvers
-from ._canvas import ALPHAS, PREPARED, axis, heat, hline, line, plot, vline
+from ._canvas import ALPHAS, axis, heat, hline, line, plot, vline
 from ._panel import Turn, menu, plural
 from ._sweep import SweepPanel, choose_steps
 from ._task import COMPILE_FAST, SYSTEMS, compile_fast
@@ -57,24 +57,23 @@ class Trace:
         return len(self.states) - 1
 
     @property
+    def status(self) -> Status:
+        if not np.isfinite(self.residuals[-1]):  # then neither are the states
+            return Status.NONFINITE
+        solved = self.residuals[-1] <= TOLERANCE * (1 + np.abs(self.states[-1]).max())
+        return Status.CONVERGED if solved else Status.OUT_OF_ITERATIONS
+
+    @property
     def numbers(self) -> tuple[int]:
         return (self.iterations if self.status is Status.CONVERGED else -1,)
 
     @property
-    def status(self) -> Status:
-        last, residual = self.states[-1], self.residuals[-1]
-        if not (np.isfinite(last).all() and np.isfinite(residual)):
-            return Status.NONFINITE
-        return Status.CONVERGED if residual <= TOLERANCE * (1 + np.abs(last).max()) else Status.OUT_OF_ITERATIONS
-
-    @property
     def verdict(self) -> str:
-        count = plural(self.iterations, "iteration")
-        good = self.status is Status.CONVERGED
+        count, good = plural(self.iterations, "iteration"), self.status is Status.CONVERGED
         return f"converged in {count}" if good else f"did not converge in {count}: {self.status.advice}"
 
-    def describe(self) -> list[str]:
-        """One sentence or two for every iterate."""
+    @property
+    def texts(self) -> list[str]:
         sizes = [f"{r:.1e}" if np.isfinite(r) else "overflow" for r in self.residuals]
         return [
             f"{self.name}, alpha {self.alpha:.3g}, T {len(self.truth)}: iteration {k} of {self.iterations}; "
@@ -83,10 +82,11 @@ class Trace:
             for k, (front, size) in enumerate(zip(self.front, sizes, strict=True))
         ]
 
-    def draw(self, most: int) -> list[dict[str, Any]]:
+    @property
+    def plots(self) -> list[dict[str, Any]]:
         """The iterates, their residuals and errors; values beyond the axes stay at their edge."""
         length, size = len(self.truth), np.abs(self.truth[:, 0]).max()
-        shown = choose_steps(length, most)
+        shown = choose_steps(length)
         with np.errstate(invalid="ignore"):
             states = np.clip(self.states[:, shown, 0], -1.55 * size, 1.55 * size)
         finite = self.residuals[np.isfinite(self.residuals)].max(initial=1.0)
@@ -141,12 +141,6 @@ class NewtonMicroscope(SweepPanel):
     def iterations(self) -> int:
         """K, how many iterations the solve took."""
         return self.found.iterations
-
-    @property
-    def sweep(self) -> dict[float, int | None]:
-        """Iterations for each alpha that is prepared for dragging; None where the solve did not converge."""
-        counts = self.prepare()[:, 0]
-        return {float(a): int(k) if k >= 0 else None for a, k in zip(PREPARED, counts, strict=True)}
 
     def _make_program(self, subject: str, length: int, solver: str) -> Callable[[str, float], Trace]:
         self._say("compiling: a new system, length or solver takes some seconds")

@@ -23,6 +23,7 @@ from typing import Any
 
 import ipywidgets as widgets
 import numpy as np
+from IPython import get_ipython
 
 from ._canvas import Canvas, hline, pack, vline
 
@@ -31,10 +32,10 @@ _LOOK = {"style": {"description_width": "9em"}, "layout": {"width": "30em", "max
 
 
 class Control:
-    """A widget above the picture, which `make` makes for each panel."""
+    """A widget above the picture, which each panel makes for itself."""
 
-    def __init__(self, make: Callable[[], Any]) -> None:
-        self.make = make
+    def __init__(self, kind: Callable[..., Any], **given: Any) -> None:
+        self.make = partial(kind, **given)
 
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
@@ -50,7 +51,7 @@ class Turn(Control):
     """A slider below the picture, which answers while it is dragged; without stops it points at rows of arrays."""
 
     def __init__(self, label: str, stops: Sequence[float] = (), value: float = 0) -> None:
-        super().__init__(lambda: {"name": self.name, "label": label} | ({"stops": [*stops]} if stops else {}))
+        super().__init__(dict, label=label, **({"stops": [*stops]} if stops else {}))
         self.value, self._ends = value, (stops[0], stops[-1]) if stops else (0, np.inf)
 
     def __get__(self, panel: Any, owner: type | None = None) -> Any:
@@ -63,16 +64,15 @@ class Turn(Control):
 
 def slider(label: str, value: float, low: float, high: float, step: float) -> Control:
     """A slider with its number box; it answers when it is let go, not while it moves."""
-    whole = all(isinstance(x, int) for x in (value, low, high, step))
-    kind, more = (widgets.IntSlider, {}) if whole else (widgets.FloatSlider, {"readout_format": ".3g"})
-    given = {"value": value, "min": low, "max": high, "step": step, "description": label, "continuous_update": False}
-    return Control(lambda: kind(**given, **more, **_LOOK))
+    kind, form = (widgets.IntSlider, "d") if isinstance(step, int) else (widgets.FloatSlider, ".3g")
+    given = {"value": value, "min": low, "max": high, "step": step, "readout_format": form, "continuous_update": False}
+    return Control(kind, description=label, **given, **_LOOK)
 
 
 def menu(label: str, options: Iterable[Any], value: Any = None) -> Control:
     """A drop-down, at its first option unless told otherwise."""
-    given: dict[str, Any] = {"options": [*options], "description": label} | ({} if value is None else {"value": value})
-    return Control(lambda: widgets.Dropdown(**given, **_LOOK))
+    options = [*options]
+    return Control(widgets.Dropdown, options=options, value=value or options[0], description=label, **_LOOK)
 
 
 class Panel:
@@ -90,7 +90,6 @@ class Panel:
         buttons: names of methods that a click calls.
         locked: names of controls that long work disables.
         controls: the widgets above the picture by name.
-        status: what the panel is doing.
         error: what went wrong in the latest piece of work, or None; shown in the panel.
         errors: the last 20 of them, oldest first; later successes do not remove any.
         guesses: of `Predict`, by the name of the axis on which they are drawn.
@@ -105,23 +104,22 @@ class Panel:
         self.error: Exception | None = None
         self.errors: list[Exception] = []
         self.guesses: dict[str, float] = {}
-        self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the end of long work
+        self._lock, self._telling = threading.RLock(), threading.Lock()  # of handlers; of the status
         self._worker: int | None = None  # the thread that works under the lock
         self._changed = False  # a control that nobody has begun to answer
         self._busy, self._paused = False, False
         self._halt, self._due = threading.Event(), threading.Event()  # stop; draw
         self._status, self._trouble, self._canvas = widgets.HTML(), widgets.HTML(), Canvas()
-        known = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
-        turns = {name: each for name, each in known.items() if isinstance(each, Turn)}
-        self._canvas.spec = {"sliders": [turn.make() for turn in turns.values()]}
+        declared = {name: each for kind in reversed(type(self).__mro__) for name, each in vars(kind).items()}
+        turns = {name: each for name, each in declared.items() if isinstance(each, Turn)}
+        chosen = {name: e.make() for name, e in declared.items() if isinstance(e, Control) and name not in turns}
+        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
+        self._canvas.spec = {"sliders": [turn.make(name=name) for name, turn in turns.items()]}
         self._canvas.values = {name: turn.value for name, turn in turns.items()}
-        self._canvas.observe(self._on_change, names="values")
-        chosen = {name: e.make() for name, e in known.items() if isinstance(e, Control) and name not in turns}
         for name, values in options.items():
             chosen[name].options = values
-        for control in chosen.values():
-            control.observe(self._on_change, names="value")
-        clicked = {name: widgets.Button(description=name.capitalize()) for name in self.buttons}
+        for each in (self._canvas, *chosen.values()):
+            each.observe(self._on_change, names=["value", "values"])
         for name, button in clicked.items():
             button.on_click(partial(self._on_click, name))
         self.controls: dict[str, Any] = chosen | clicked
@@ -161,7 +159,6 @@ class Panel:
         """One at a time; however this block ends, the status says so."""
         with self._lock:
             before, self._worker = self._worker, threading.get_ident()
-            self.error, self._trouble.value = None, ""
             try:
                 with self._keeping(strict):
                     yield
@@ -171,12 +168,13 @@ class Panel:
     @contextmanager
     def _keeping(self, strict: bool = False) -> Iterator[None]:
         """Keep an error and show it; if strict, raise it, too."""
+        self.error, self._trouble.value = None, ""
         try:
             yield
         except Exception as problem:
             short = isinstance(problem, MemoryError) or "RESOURCE_EXHAUSTED" in str(problem)  # XLA's name for it
             self._say(f"{'out of memory' if short else 'failed'}: {problem}")
-            if not (self.errors and self.errors[-1] is problem):  # not yet kept further inside
+            if problem not in self.errors:  # not yet kept further inside
                 self.errors = [*self.errors, problem][-_REMEMBERED:]
             self.error = problem
             story = html.escape("".join(traceback.format_exception(problem)))
@@ -197,9 +195,7 @@ class Panel:
     def stop(self) -> None:
         """End long work at its next stop, a fraction of a second away once it is compiled; what was done is kept."""
         self._halt.set()
-        with self._telling:
-            if self.running:
-                self._say("stopping")
+        self._say()
 
     def wait(self, timeout: float = 600.0) -> None:
         """Block until long work has ended; a keyboard interrupt stops it; with `strict`, raise what went wrong in it.
@@ -227,26 +223,14 @@ class Panel:
         if not self._busy:
             self._busy = True
             self._halt.clear()
-            self._enable(False)
+            self._say()
             start_thread(self._to_the_end, work)
 
     def _to_the_end(self, work: Callable[[], str]) -> None:
-        self.error, self._trouble.value, ending = None, "", None
         with self._keeping():
-            ending = work()
-        with self._telling:  # a Stop that comes now finds nothing running, so that these words are the last
-            self._say(ending or self.status)
-            self._enable(True)
-            self._busy = False
-
-    def _enable(self, on: bool) -> None:
-        for name in self.locked:
-            self.controls[name].disabled = not on
-
-    def _report(self, words: str) -> None:
-        """What long work says of itself."""
-        with self._telling:
-            self._say("stopping" if self._halt.is_set() else words)
+            self._say(work())
+        self._busy = False
+        self._say()
 
     def _show(self) -> None:
         """Draw while work runs, or ask who waits to do so, where threads cannot."""
@@ -257,9 +241,19 @@ class Panel:
 
     # --- what is seen ---
 
-    def _say(self, status: str) -> None:
-        self.status = status
-        self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {html.escape(status)}</span>'
+    @property
+    def status(self) -> str:
+        """What the panel is doing."""
+        return "stopping" if self.running and self._halt.is_set() else self._words
+
+    def _say(self, words: str = "") -> None:
+        """Show another status, or another state of long work."""
+        with self._telling:  # so that what is shown last is what is true then
+            self._words = words or self._words
+            shown = html.escape(self.status)
+            self._status.value = f'<span role="status" aria-live="polite"><b>status:</b> {shown}</span>'
+            for name in self.locked:
+                self.controls[name].disabled = self.running
 
     def _draw(self, label: str, columns: Sequence[float], plots: Any, texts: Sequence[str], **values: Any) -> None:
         """Show a picture with the guesses drawn in, one text, or one for each row of the slider that `values` set."""
@@ -283,7 +277,8 @@ class Panel:
     @property
     def summary(self) -> str:
         """What the picture shows, in one or two sentences."""
-        return self._canvas.text()
+        row = round(self._canvas.values.get(self._canvas.spec.get("text") or "", 0))
+        return self._canvas.texts[min(row, len(self._canvas.texts) - 1)] if self._canvas.texts else ""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: {self.status}. {self.summary}"
@@ -299,9 +294,7 @@ class Panel:
 
 def threads_show() -> bool:
     """Whether widgets that a thread changes are redrawn: in a Jupyter kernel, but not on Colab."""
-    ipython = sys.modules.get("IPython")
-    shell = None if ipython is None else ipython.get_ipython()
-    return getattr(shell, "kernel", None) is not None and "google.colab" not in sys.modules
+    return getattr(get_ipython(), "kernel", None) is not None and "google.colab" not in sys.modules
 
 
 def start_thread(*work: Any) -> None:

@@ -47,7 +47,7 @@ class Predict(Panel):
     ) -> None:
         super().__init__(strict=strict)
         self.question, self.panel, self.guess, self._result, self._axis = question, panel, None, result, axis
-        self._verdict = ""
+        self._verdict, self._canvas = "", self._canvas if panel is None else panel._canvas
         if isinstance(answers, int | float):
             given, kind = {"value": answers}, widgets.IntText if isinstance(answers, int) else widgets.FloatText
         else:
@@ -75,7 +75,7 @@ class Predict(Panel):
                 self.panel.guesses[self._axis] = float(guess)
                 self.panel._redraw()
             if self.panel is not None and self.panel.widget not in self.widget.children:
-                self.panel._canvas.observe(self._compare, names="arrays")
+                self._canvas.observe(self._compare, names="arrays")
                 self.widget.children = [*self.widget.children, self.panel.widget]
             self._compare()
             self.controls["answer"].description = "Answer again"
@@ -90,7 +90,3 @@ class Predict(Panel):
     @property
     def summary(self) -> str:
         return f"{self.question} {self._verdict}".strip()
-
-    @property
-    def png(self) -> bytes:
-        return b"" if self.panel is None else self.panel.png

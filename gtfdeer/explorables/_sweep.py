@@ -16,7 +16,6 @@ from ._panel import Panel, start_thread, threads_show
 from ._task import SYSTEMS, task_of
 
 KEPT = 2  # tasks and compiled programs, at 10 to 30 MB; older ones make room
-_FINE, _COARSE = 1500, 500  # time steps that are sent of the answer at hand, and of those prepared for dragging
 
 
 class SweepPanel(Panel, abc.ABC):
@@ -24,8 +23,8 @@ class SweepPanel(Panel, abc.ABC):
 
     The browser draws answers for 62 values of alpha, prepared in the background, while alpha is dragged; when it is let
     go, this very alpha is answered. A subclass declares `alpha` and menus, and makes a function of alpha of what the
-    menus say. Its answers have a `verdict` for the status, `draw(most)` for plots of at most so many time steps,
-    `describe()` for texts, and `numbers`: iterations, -1 where they did not converge, and others.
+    menus say. Its answers have a `verdict` for the status, `plots`, `texts`, and `numbers`: iterations, or -1 where it
+    did not converge, and others.
 
     Args:
         reconstruction: a trained model to look at, beside the known systems.
@@ -61,13 +60,13 @@ class SweepPanel(Panel, abc.ABC):
         with self._settled():
             self._say("running")
             asked = tuple(control.value for control in self.controls.values())
-            self._solve = partial(self._program(*asked[:3]), *asked[3:])  # another first guess does not compile
-            self.found = self._solve(self.alpha)
+            solve = partial(self._program(*asked[:3]), *asked[3:])  # another first guess does not compile
+            self.found = solve(self.alpha)
             if asked != self._asked:
-                self._asked, self._numbers = asked, {}  # what is being prepared for others ends
-                self._canvas.frames = pack_frames({})
+                self._asked, self._solve, self._numbers = asked, solve, {}  # what is prepared for others ends
+                self._send({})
                 if threads_show():
-                    start_thread(self._prepare_ahead, asked, self._solve)
+                    start_thread(self._keeping()(self.prepare))
             self._redraw()
             self._say(self.found.verdict)
 
@@ -79,32 +78,29 @@ class SweepPanel(Panel, abc.ABC):
 
     def prepare(self) -> np.ndarray:
         """`(62, n)`, the numbers of the answers for all prepared alphas; waits until they are there."""
-        self._prepare(self._asked, self._solve)
-        return self._numbers[self._asked]
-
-    def _prepare_ahead(self, *question: Any) -> None:
-        with self._keeping():
-            self._prepare(*question)
+        while (numbers := self._numbers.get(self._asked)) is None:
+            with self._preparing:
+                self._prepare(self._asked, self._solve)
+            with self._lock:
+                self._redraw()
+        return numbers
 
     def _prepare(self, asked: tuple, solve: Callable[[float], Any]) -> None:
-        """Answer every alpha of `PREPARED`, the quick ones first, send what is drawn of it, and draw."""
-        frames: dict[float, Any] = {}
-        numbers: list[tuple] = []
-        with self._preparing:
-            if asked in self._numbers:
+        """Answer every alpha of `PREPARED`, the quick ones first, and send what is drawn of it."""
+        answers: dict[float, tuple] = {}
+        for alpha in map(float, PREPARED[::-1]):
+            if asked != self._asked or asked in self._numbers:
                 return
-            for alpha in map(float, PREPARED[::-1]):
-                if asked != self._asked:
-                    return
-                found = solve(alpha)
-                numbers.insert(0, found.numbers)
-                frames[alpha] = found.draw(_COARSE), found.describe()
-                if len(numbers) % 20 == 0 or len(numbers) == len(PREPARED):
-                    self._canvas.frames = pack_frames(frames)
-            self._numbers = {asked: np.array(numbers)}
-        with self._lock:
-            if asked == self._asked:
-                self._redraw()
+            found = solve(alpha)
+            answers[alpha] = pack(found.plots)[1], found.texts, found.numbers
+            if len(answers) % 20 == 0 or len(answers) == len(PREPARED):
+                self._send(answers)
+        self._numbers = {asked: np.array([numbers for *_, numbers in answers.values()])[::-1]}
+
+    def _send(self, answers: dict[float, tuple]) -> None:
+        """What the browser draws while alpha is dragged."""
+        arrays, texts = [arrays for arrays, *_ in answers.values()], [texts for _, texts, _ in answers.values()]
+        self._canvas.frames = {"by": "alpha", "at": [*answers], "arrays": arrays, "texts": texts}
 
     def _draw_answer(self, label: str, columns: list[float], *plots: Any, **values: Any) -> None:
         """The answer, and below on the right the iterations for all alphas; a cross stands for no convergence."""
@@ -116,15 +112,9 @@ class SweepPanel(Panel, abc.ABC):
             line(0 * alphas[~good] + self.most + 1, "truth", alphas[~good], "no convergence", marker="x", line=False),
             vline("alpha", "model", strong=True),
         )
-        self._draw(label, columns, [*self.found.draw(_FINE), *plots, swept], self.found.describe(), **values)
+        self._draw(label, columns, [*self.found.plots, *plots, swept], self.found.texts, **values)
 
 
-def pack_frames(frames: dict[float, tuple[Any, list[str]]]) -> dict[str, Any]:
-    """What the browser draws while alpha is dragged: plots and texts for each value."""
-    arrays, texts = [pack(plots)[1] for plots, _ in frames.values()], [texts for _, texts in frames.values()]
-    return {"by": "alpha", "at": [*frames], "arrays": arrays, "texts": texts}
-
-
-def choose_steps(length: int, most: int) -> np.ndarray:
-    """The indices of at most so many of the time steps, at equal distances."""
-    return np.unique(np.linspace(0, length - 1, min(length, most)).astype(int))
+def choose_steps(length: int) -> np.ndarray:
+    """The indices of the time steps that are drawn, about as many as a plot has pixels."""
+    return np.arange(0, length, -(-length // 600))

@@ -30,7 +30,6 @@ SYSTEMS: dict[str, data.System] = {
     "Bursting neuron": data.BurstingNeuron(),
 }
 COMPILE_FAST = {"xla_backend_optimization_level": 0}  # half the time to compile; ten times that of a run, 10 ms
-_NOISE = 0.05
 _RECORDED = 4000
 
 
@@ -107,19 +106,19 @@ def task_of(subject: data.System | Reconstruction, series: Any = None, *, length
     """So many time steps of a system, or of the reconstruction of a recurrent model, which `series` teaches."""
     if isinstance(subject, Reconstruction):
         return _of_reconstruction(subject, series, length)
-    scaling, dt, noisy = _record(subject, max(_RECORDED, length))
-    mean, scale = (np.asarray(part, np.float32) for part in (scaling.mean, scaling.std))
-    flow, name = subject.step(dt), type(subject).__name__
+    noisy = record(subject, max(_RECORDED, length))  # one for all lengths, whose scaling must not depend on them
+    mean, scale = (np.asarray(part, np.float32) for part in (noisy.scaling.mean, noisy.scaling.std))  # pyright: ignore
+    flow, name = subject.step(noisy.dt), type(subject).__name__
     ones, unit = np.ones(subject.dimension, np.float32), "ms" if name == "BurstingNeuron" else "unit of time"
     step = lambda z, u=None: (flow(z * scale + mean) - mean) / scale  # noqa: E731
-    return Task(name, step, noisy[0], noisy[:length], ones, dt, unit)
+    return Task(name, step, noisy.values[0], noisy.values[:length], ones, noisy.dt, unit)
 
 
 @lru_cache(maxsize=8)
-def _record(system: data.System, length: int) -> tuple[Any, float, np.ndarray]:
-    """One recording for all lengths: its scaling, too, must not depend on the length that is looked at."""
+def record(system: data.System, length: int) -> data.Series:
+    """A standardised recording of a system, with 5 % noise."""
     series = data.simulate(system, length=length, key=jax.random.key(0)).standardise()
-    return series.scaling, series.dt, series.with_noise(_NOISE, key=jax.random.key(1)).values
+    return series.with_noise(0.05, key=jax.random.key(1))
 
 
 def _of_reconstruction(rec: Reconstruction, series: Any, length: int) -> Task:

@@ -28,35 +28,22 @@ from ..training import Progress, TrainConfig, fit
 from ._canvas import ALPHAS
 from ._live import MOST, Growth
 from ._panel import Panel, Turn, menu, plural, slider
-from ._task import SYSTEMS
+from ._task import SYSTEMS, record
 
 _FRAME, _SCORED = 0.15, 2.0  # seconds between two pictures, and between two scores
 _FIRST_RATE, _LAST_RATE = 1e-2, 1e-5
 
 
 def _concrete(room: Any, base: type) -> dict[str, Any]:
-    found = {name: getattr(room, name) for name in room.__all__}
-    kinds = {name: kind for name, kind in found.items() if isinstance(kind, type) and issubclass(kind, base)}
-    return {name: kind for name, kind in kinds.items() if not inspect.isabstract(kind)}
+    kinds = inspect.getmembers(room, lambda each: inspect.isclass(each) and issubclass(each, base))
+    return {name: kind for name, kind in kinds if not inspect.isabstract(kind)}
 
 
 MODELS, SOLVERS = _concrete(models, models.Model), _concrete(solvers, solvers.Solver)
 SCHEDULES = ("annealed", "adaptive", "learned gain", "constant")
-_RECORDED = 20_000  # samples
-
-
-def _noisy(system: data.System) -> data.Series:
-    return data.simulate(system, length=_RECORDED, key=jax.random.key(0)).with_noise(0.05, key=jax.random.key(1))
-
-
-def _heart() -> data.Series:
-    whole = data.electrocardiogram()
-    return replace(whole, values=whole.values[:_RECORDED]).delay_embed(5)
-
-
 RECORDINGS: dict[str, Callable[[], data.Series]] = {
-    **{f"{name}, 5 % noise": partial(_noisy, system) for name, system in SYSTEMS.items()},
-    "electrocardiogram, 5 delays": _heart,
+    **{f"{name}, 5 % noise": partial(record, system, 20_000) for name, system in SYSTEMS.items()},
+    "electrocardiogram, 5 delays": lambda: data.electrocardiogram().split(0.2)[0].delay_embed(5),  # a minute
 }
 
 
@@ -96,20 +83,20 @@ class TrainingPanel(Panel):
         """As `Reconstruction.history`, over all stretches of training."""
         return self.growth.history
 
-    def start(self, until: int | None = None) -> None:
-        """Train a new model with what the controls say; pause after `until` updates where that is given."""
+    def start(self, until: float = np.inf) -> None:
+        """Train a new model with what the controls say; pause after `until` updates."""
         if not self.running:
             self._end()
-            self._until = np.inf if until is None else until
+            self._until = until
             self._launch(self._train)
 
-    def resume(self, until: int | None = None) -> None:
+    def resume(self, until: float = np.inf) -> None:
         """Go on with a run that was stopped."""
         if self._paused:
-            self._until = np.inf if until is None else until
+            self._until = until
             self._halt.clear()
-            self._enable(False)
             self._paused = False
+            self._say("running")
         elif not self.running:
             done = "finished: nothing left to resume; press Start for a new run"
             self._say("idle: nothing to resume; press Start" if self.reconstruction is None else done)
@@ -164,9 +151,10 @@ class TrainingPanel(Panel):
         model = build_model(self.model, recording.columns, self._hidden_dim)
         self._drawn = 0.0
         while ending == "stopped by a callback" and not self._over:
-            self._report("compiling: some seconds")
+            self._say("compiling: some seconds")
             self._before, self._now, done = self.history, self._stretch(), self.growth.updates
             window, solver, cap, kind = self._now
+            limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[solver]).parameters)
             rate = _LAST_RATE + (_FIRST_RATE - _LAST_RATE) * (1 + np.cos(np.pi * done / total)) / 2
             rec = fit(
                 model,
@@ -175,7 +163,7 @@ class TrainingPanel(Panel):
                 updates=total - done,
                 learning_rate=float(rate),
                 forcing=self._schedule(kind, done, total),
-                solver=cap_iterations(solver, cap),
+                solver=SOLVERS[solver](**dict.fromkeys(limits, cap)),
                 validations=0,  # what is seen is what is kept
                 polish=0,  # one such step takes as long as some hundred updates: Stop would wait for it
                 callbacks=[self._look],
@@ -198,7 +186,7 @@ class TrainingPanel(Panel):
         """What `fit` calls a few times a second."""
         done, left = len(self._before.get("loss", ())) + moment.update, moment.updates - moment.update
         pause = moment.update > 0 and (self._halt.is_set() or done >= self._until)
-        self._report(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
+        self._say(f"running {done} of {done + left}, about {left * moment.pace:.0f} s left")
         now = time.monotonic()
         if moment.update and (pause or now - self._drawn > _FRAME):
             recording = self.growth.recording
@@ -217,8 +205,8 @@ class TrainingPanel(Panel):
         """Wait for Resume or for the end, with everything kept as it is."""
         self.growth.show(self, whole=True)
         self._say(f"stopped after {plural(done, 'update')}")
-        self._enable(True)
         self._until, self._paused = np.inf, True
+        self._say()
         while self._paused and not self._over:
             time.sleep(0.01)
         self._paused = False
@@ -260,16 +248,6 @@ class LiveAlpha(forcing.Schedule):
         shape = jax.ShapeDtypeStruct((), jnp.float32)
         hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)
         return jnp.where(jnp.isnan(hand), annealed, hand)
-
-
-def cap_iterations(name: str, cap: int) -> solvers.Solver:
-    """A solver with at most `cap` iterations; those that do not iterate have no cap.
-
-    >>> cap_iterations("DEER", 3).max_iterations, cap_iterations("Shooting", 3).max_sweeps
-    (3, 3)
-    """
-    limits = {"max_iterations", "max_sweeps"} & set(inspect.signature(SOLVERS[name]).parameters)
-    return SOLVERS[name](**dict.fromkeys(limits, cap))
 
 
 def build_model(name: str, columns: int, hidden_dim: int) -> models.Model:

@@ -124,13 +124,16 @@ def exponents(
     if len(t) != len(estimates):
         raise ValueError(f"history has {len(estimates)} rows but times has {len(t)}; pass one row a time")
     ax = figure(7.2, 4.0).add_subplot() if ax is None else ax
-    for curve in estimates.T:
-        ax.plot(t, curve, color=MODEL.colour, linewidth=MODEL.width)
     known = np.empty(0) if truth is None else np.atleast_1d(np.asarray(truth, dtype=float))
+    curves = ax.plot(t, estimates, color=MODEL.colour, linewidth=MODEL.width)
+    ends = [f"$\\lambda_{{{number}}} = {value:.3g}$" for number, value in enumerate(estimates[-1], start=1)]
+    beside = [f"{end}  (truth ${value:.3g}$)" for end, value in zip(ends, known, strict=False)] + ends[len(known) :]
+    place = {"loc": "center left", "bbox_to_anchor": (1, 0.5), "handlelength": 0, "labelspacing": 1}
+    more = [f"and {len(ends) - 6} more"] if len(ends) > 6 else []
+    ax.legend(curves[:7], beside[:6] + more, **place, frameon=False, fontsize=9, labelcolor=INK)
     for level in known:
         ax.axhline(level, **TRUTH.line())
     _bend(ax, np.concatenate([estimates[-1], known]))
-    _list_values(ax, estimates[-1], known)
     ax.margins(x=0.01)
     return dress(ax, f"time averaged over $t$ ({time_unit})", f"Lyapunov exponent $\\lambda$ (1/{time_unit})")
 
@@ -212,18 +215,6 @@ def _bend(ax: Axes, levels: Float[np.ndarray, " levels"]) -> None:
         ax.yaxis.set_major_locator(SymmetricalLogLocator(base=10, linthresh=expansion, subs=(1, 2, 5)))
         ax.yaxis.set_major_formatter("{x:g}")
         ax.margins(y=0.08)
-
-
-def _list_values(ax: Axes, last: Float[np.ndarray, " exponents"], known: Float[np.ndarray, " known"]) -> None:
-    """The last estimates, top to bottom, beside the axes; six at most."""
-    rows = []
-    for number, value in enumerate(last[:6], start=1):
-        truth = f"  (truth ${known[number - 1]:.3g}$)" if number <= len(known) else ""
-        rows.append(f"$\\lambda_{{{number}}} = {value:.3g}${truth}")
-    if len(last) > 6:
-        rows.append(f"and {len(last) - 6} more")
-    style = {"fontsize": 9, "color": INK, "linespacing": 1.8, "va": "center"}
-    ax.annotate("\n".join(rows), (1.02, 0.5), xycoords="axes fraction", **style)
 
 
 def _summarise(ax: Axes, values: Float[np.ndarray, " updates"], role: Role) -> None:

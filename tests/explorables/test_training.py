@@ -23,12 +23,12 @@ def panel(training):
     return training
 
 
-def train(panel, until=None):
+def train(panel, until=np.inf):
     panel.start(until)
     panel.wait(300)
 
 
-def go_on(panel, until=None):
+def go_on(panel, until=np.inf):
     panel.resume(until)
     panel.wait(300)
 
@@ -62,9 +62,9 @@ def test_resume_goes_on_where_it_stopped_and_snapshots_replay_how_it_grew(panel)
     assert len(orbits) == len(errors) == len(at) == len(panel._canvas.texts) >= 2
     assert [*at] == sorted(at)
     assert errors[-1, -1].max() < 1e-4 < errors[-1, 0].max()  # Newton's method solved the window
-    assert panel._canvas.text().startswith("300 updates: loss")
+    assert panel.summary.startswith("300 updates: loss")
     panel.snapshot = 0
-    assert panel._canvas.text().startswith(f"Replay: after {plural(int(at[0]), 'update')}: loss")
+    assert panel.summary.startswith(f"Replay: after {plural(int(at[0]), 'update')}: loss")
     assert np.isfinite(panel.growth.measured).all()
     assert panel.growth.measured[-1, 2] < 0  # alpha is near 1: the forced map contracts
     assert f"{panel.growth.floor:.2f}" in panel.summary
