@@ -34,7 +34,7 @@ ONLY_IN = {
     "optax": {"training"},
     "anywidget": {"explorables"},
     "ipywidgets": {"explorables"},
-    "matplotlib": {"plots", "explorables"},
+    "matplotlib": {"plots"},
     "jax": MAY_IMPORT.keys() | LEAVES - {"plots"},
     "jaxtyping": set(),  # for type checkers only: Colab lacks it
 }

@@ -137,13 +137,6 @@ def test_heat_map_keeps_the_worst_error_of_a_long_trajectory():
     assert plots.newton_heatmap(errors).images[0].get_array().max() == 0.0
 
 
-def test_every_solver_of_the_bench_has_a_look_of_its_own():
-    solvers = ["Auto", "Sequential", "Shooting", "QuasiDEER", "DEER", "textbook DEER", "ELK"]
-    ax = plots.speedup(["T 200"], {name: [2.0] for name in solvers})
-    markers = [line for line in ax.lines if line.get_label() in solvers]
-    assert len({line.get_marker() for line in markers}) == len({line.get_color() for line in markers}) == len(solvers)
-
-
 @pytest.mark.parametrize(("count", "points"), [(0, 0), (1, 1), (7, 7), (10, 10), (11, 10), (1005, 10)])
 def test_a_thinned_curve_spans_the_whole_run_and_leaves_out_what_is_not_finite(count, points):
     numbers, values = plots.thinned(np.arange(1.0, count + 1), 10)

@@ -13,7 +13,7 @@ b'PNG'
 """
 
 from ._canvas import DATA, ERROR, FORCED, INK, MODEL, TRUTH, Role, dress, figure, png
-from ._learning import exponents, newton_heatmap, speedup, thinned, training
+from ._learning import exponents, newton_heatmap, thinned, training
 from ._orbits import attractor, attractors
 from ._series import forecast, spectra, time_series
 
@@ -34,7 +34,6 @@ __all__ = [
     "newton_heatmap",
     "png",
     "spectra",
-    "speedup",
     "thinned",
     "time_series",
     "training",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
 
 SMALL_TO_LARGE = "cividis"  # made for colour-blind readers: Nunez, Anderton and Renslow (2018)
 SOLVER = Role("solver", "#555555", "-", 1.4, "v")  # neither data nor model: grey
-# of solvers side by side: colours of Okabe and Ito; a marker for each says the same again
-_COLOURS = ["#000000", "#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9"]
-_MARKERS = "osD^vPX"
 
 
 def training(history: Mapping[str, ArrayLike]) -> Figure:
@@ -166,42 +163,6 @@ def newton_heatmap(errors: ArrayLike, *, unit: str = "state units", ax: Axes | N
     dress(ax, "time step $t$ (samples)", "Newton iteration $k$ (count)").grid(False)
     if np.ma.is_masked(worst):
         note(ax, "white: not finite")
-    return ax
-
-
-def speedup(
-    tasks: Sequence[str], ratios: Mapping[str, ArrayLike], *, baseline: str = "lax.scan", ax: Axes | None = None
-) -> Axes:
-    """Draw how many times faster than a baseline each solver is, tasks as rows, solvers as markers.
-
-    Args:
-        tasks: what was timed, K names from top to bottom.
-        ratios: for each solver (K,) ratios `time of baseline / time of solver`, NaN where it was not run.
-        baseline: the name of what stands at 1.
-        ax: as for all of `gtfdeer.plots`.
-
-    Raises:
-        ValueError: a solver has another number of ratios than there are tasks.
-
-    >>> speedup(["T 200", "T 8192"], {"DEER": [0.5, 2.0], "Shooting": [0.8, 5.0]}).get_xscale()
-    'log'
-    """
-    ax = figure(7.0, 1.4 + 0.5 * len(tasks)).add_subplot() if ax is None else ax
-    rows = np.arange(len(tasks))
-    for place, (solver, values) in enumerate(ratios.items()):
-        found = np.asarray(values, float)
-        if found.shape != (len(tasks),):
-            raise ValueError(f"{solver} has ratios of shape {found.shape} for {len(tasks)} tasks; pass one for each")
-        shift, place = 0.1 * (place - (len(ratios) - 1) / 2), place % len(_COLOURS)
-        style = {"color": _COLOURS[place], "marker": _MARKERS[place], "linestyle": "", "markersize": 7}
-        ax.plot(found, rows + shift, **style, label=solver)
-    ax.axvline(1, color=INK, linewidth=1, linestyle=(0, (4, 3)))
-    ax.set_xscale("log")
-    ax.xaxis.set_major_formatter("{x:g}")
-    ax.set_yticks(rows, tasks)
-    ax.invert_yaxis()
-    dress(ax, f"times as fast as {baseline} (above 1: faster)")
-    ax.legend(frameon=False, fontsize=9, labelcolor=INK, loc="upper left", bbox_to_anchor=(1.01, 1))
     return ax
 
 
