@@ -486,20 +486,3 @@ def test_huge_and_tiny_units_are_as_good_as_any(scale):
     plain, scaled = series(TABLE), series(scale * TABLE)
     np.testing.assert_allclose(scaled.standardise().values, plain.standardise().values, rtol=1e-6)  # float64
     np.testing.assert_allclose(scaled.standardise().unscaled().values, scale * TABLE, rtol=1e-6, atol=1e-6 * scale)
-
-
-@pytest.mark.parametrize("digits", ["%.6g", "%.7g", "%.4f", "%.17g"])
-def test_a_clock_may_be_written_with_few_digits(digits, tmp_path):
-    clock = np.arange(40_000) / 360  # 111 seconds: six digits leave a thousandth, a third of a step
-    path = tmp_path / "x.csv"
-    path.write_text("t,x\n" + "".join(f"{digits % t},{k % 7}\n" for k, t in enumerate(clock)))
-    assert gd.data.read_series(path).dt == pytest.approx(1 / 360, rel=1e-5)
-
-
-@pytest.mark.parametrize("gone", [100, 20_000, 39_990])
-def test_a_missing_row_is_seen_however_few_the_digits(gone, tmp_path):
-    clock = np.delete(np.arange(40_000) / 360, gone)
-    path = tmp_path / "x.csv"
-    path.write_text("t,x\n" + "".join(f"{t:.6g},{k % 7}\n" for k, t in enumerate(clock)))
-    with pytest.warns(UserWarning, match="1 of 40000 rows are missing"):
-        assert gd.data.read_series(path).segments() == [(0, gone), (gone + 1, 40_000)]

@@ -33,13 +33,6 @@ def test_values_cannot_be_changed_by_accident():
         series.values[0, 0] = 0.0
 
 
-def test_the_short_description_says_what_was_done():
-    values = walk()
-    values[7, 1] = np.nan
-    text = repr(Series(values, dt=0.1, name="walk").standardise().delay_embed(2, 3))
-    assert text == "Series('walk', 197 x 6, dt=0.1, embedded in 2 lags of 3, standardised, 2 rows missing)"
-
-
 def test_standardising_is_the_z_score_of_scipy():
     values = walk()
     values[5, 0] = np.nan

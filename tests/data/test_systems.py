@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gtfdeer import measures
-from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, simulate
+from gtfdeer.data import BurstingNeuron, Lorenz96, Rossler, SlowFastLorenz, simulate
 
 
 def upward_crossings(values, level):
@@ -18,12 +18,11 @@ def upward_crossings(values, level):
 LORENZ96 = 1.181, 0.701, 0.089, 0.0, -0.435, -0.874, -1.319, -1.942, -2.810, -4.592
 
 
-# Tolerances: three times the scatter over starts of a mean over this many steps (.015, .004, .056, .03); for the
+# Tolerances: three times the scatter over starts of a mean over this many steps (.004, .056, .03); for the
 # neuron, whose orbit is closed, what the ends of a period add; of the sum, which is constant, the error of Runge-Kutta.
 @pytest.mark.parametrize(
     ("system", "dt", "steps", "known", "tolerance"),
     [
-        (Lorenz63(), 0.01, 20_000, {0: 0.9056, 1: 0.0, 2: -14.572}, 0.045),
         (Rossler(), 0.08, 25_000, {0: 0.071, 1: 0.0, 2: -5.394}, 0.012),
         (Lorenz96(), 0.04, 20_000, dict(enumerate(LORENZ96)), 0.17),
         (BurstingNeuron(), 0.5, 2_960, {0: 0.0, 1: -0.070}, 1e-3),
@@ -72,11 +71,6 @@ def test_the_neuron_is_bistable():
     state = jnp.array([-50.0, 0.1, 0.05])
     _, orbit = jax.lax.scan(lambda z, _: (step(z), z), state, None, length=4000)
     assert np.asarray(orbit)[2000:, 2].std() == pytest.approx(7e-4, abs=1e-4)  # tonic; bursting has .0062
-
-
-def test_neurons_started_by_other_keys_are_in_other_phases():
-    starts = jax.jit(jax.vmap(BurstingNeuron().initial_state))(jax.random.split(jax.random.key(0), 8))
-    assert np.asarray(starts)[:, 2].std() > 0.003
 
 
 def test_the_slow_clock_keeps_its_period():

@@ -76,19 +76,6 @@ def test_spectrum_is_sorted_even_when_the_average_is_too_short_to_align():
         assert (np.diff(run.exponents) <= 0).all()
 
 
-def test_dtype_follows_the_state():
-    seen = []
-
-    def step(z):
-        seen.append(z.dtype)
-        return 0.5 * z
-
-    lyapunov_spectrum(step, jnp.zeros(2), steps=2, dt=1.0)
-    with enable_x64(True):
-        lyapunov_spectrum(step, jnp.zeros(2), steps=2, dt=1.0)
-    assert {np.dtype(dtype) for dtype in seen} == {np.dtype(np.float32), np.dtype(np.float64)}
-
-
 def test_model_that_learnt_between_two_calls_is_judged_anew():
     class Model:
         slope = 2.0
