@@ -29,6 +29,9 @@ V, T, MISSING = ValueError, TypeError, FileNotFoundError
 KEY = jax.random.key(0)
 TABLE = np.random.default_rng(0).normal(size=(200, 3)).cumsum(axis=0)
 EYE, MOVING = np.eye(3), np.arange(6.0)[:, None] ** 2
+CAPS = {kind: "max_iterations" for kind in (solvers.DEER, solvers.QuasiDEER, solvers.ELK, solvers.Auto)}
+CAPS |= {solvers.Shooting: "max_sweeps"}
+KEEP = "or keep flax.nnx.state(rec.model)"
 
 
 def series(values=TABLE, dt=0.1, **more):
@@ -228,14 +231,7 @@ ROWS = [
     (lambda: fit(batch=0.5), V, "batch is 0.5"),
     (lambda: fit(forcing=forcing.LearnedGain(gain=np.zeros((2, 3)))), V, "gain has shape (2, 3) | (3, 3)"),
     (lambda: forcing.LearnedGain(last=1.5), V, "last is 1.5 | pass"),
-    (
-        lambda: fit(
-            model=models.LRU(latent_dim=4, width=4, depth=1, observed_dim=3, rngs=nnx.Rngs(0)),
-            forcing=forcing.LearnedGain(),
-        ),
-        T,
-        "LearnedGain | LRU | ShallowPLRNN",
-    ),
+    (lambda: fit(model=linear(), forcing=forcing.LearnedGain()), T, "LearnedGain | LRU | ShallowPLRNN"),
     (lambda: fit(forcing=0.2), T, "0.2 | Constant(0.15)"),
     (lambda: fit(forcing=forcing.Constant), T, "Constant(0.15)"),
     (lambda: fit(solver=solvers.DEER), T, "Auto()"),
@@ -270,10 +266,9 @@ ROWS = [
     (lambda: fit(checkpoint="run.previous.npz"), V, "run.npz"),
     (lambda: fit(polish=3, forcing=forcing.Constant(0.2)), V, "pass polish=0, or a LearnedGain"),
     # --- forcing ---
-    *(
-        (lambda n=n, k=k: forcing.sparse(n, k), V, f"length is {n} and interval {k}; pass positive")
-        for n, k in ((0, 3), (5, 0), (5, -1))
-    ),
+    (lambda: forcing.sparse(0, 3), V, "length is 0 and interval 3; pass positive"),
+    (lambda: forcing.sparse(5, 0), V, "length is 5 and interval 0; pass positive"),
+    (lambda: forcing.sparse(5, -1), V, "length is 5 and interval -1; pass positive"),
     *(
         (lambda refused=refused, bad=bad: refused(bad), V, f"pass a number in  | 0, 1] | {bad}")
         for refused in (
@@ -285,10 +280,8 @@ ROWS = [
         )
         for bad in (-0.1, 1.1, float("nan"), float("inf"))
     ),
-    *(
-        (lambda n=n: forcing.Annealed(least_updates=n), V, "least_updates | pass a whole number of at least 0")
-        for n in (-1, 2.5)
-    ),
+    (lambda: forcing.Annealed(least_updates=-1), V, "least_updates | pass a whole number of at least 0"),
+    (lambda: forcing.Annealed(least_updates=2.5), V, "least_updates | pass a whole number of at least 0"),
     *(
         (
             lambda shape=shape: forcing.contraction(lambda z: z, jnp.zeros((7, 2)), np.full(shape, 0.5)),
@@ -322,11 +315,7 @@ ROWS = [
     (lambda: gd.load("missing.npz"), MISSING, "no file"),
     (lambda: write_equations(lstm()), T, "no short equations"),
     *(
-        (
-            lambda own=own: rec(own).save("own.npz"),
-            T,
-            f"a class of your own, {name}, | , or keep flax.nnx.state(rec.model)",
-        )
+        (lambda own=own: rec(own).save("own.npz"), T, f"a class of your own, {name}, | , {KEEP}")
         for own, name in (
             (own(), "Own"),
             (own("ShallowPLRNN"), "ShallowPLRNN"),
@@ -402,6 +391,28 @@ ROWS = [
         for n, kind in ((0, V), (-3, V), (2.5, V), (True, T))
     ),
     (lambda: solvers.benchmark({}, repeats=0), V, "repeats is 0; pass at least 1"),
+    *(
+        (lambda kind=kind, tol=tol: kind(tol=tol), error, f"tol is {tol!r}; pass a positive number")
+        for kind in CAPS
+        for tol, error in ((0.0, V), (float("inf"), V), ("1e-5", T), (True, T))
+    ),
+    *(
+        (
+            lambda kind=kind, n=n: kind(**{CAPS[kind]: n}),
+            error,
+            f"{CAPS[kind]} is {n!r}; pass a whole number of at least 1",
+        )
+        for kind in CAPS
+        for n, error in ((0, V), (2.5, V), ("3", T))
+    ),
+    (lambda: solvers.Shooting(length=0), V, "length is 0; pass a"),
+    (lambda: solvers.ELK(damping=0.0), V, "damping is 0"),
+    (lambda: solvers.ELK(damping=float("inf")), V, "damping is inf"),
+    (lambda: solvers.ELK(damping="1e-8"), T, "damping is '1e-8'"),
+    (lambda: solvers.ELK(change=1.0), V, "change is 1.0"),
+    (lambda: solvers.DEER(method="associative"), T, "'associative'; pass gtfdeer.scan"),
+    (lambda: solvers.QuasiDEER(method="blocked"), T, "'blocked'; pass gtfdeer.scan"),
+    (lambda: solvers.Auto(batch=0.5), V, "batch is 0.5; pass a whole number"),
     # --- measures ---
     (lambda: M.binned_divergence(np.zeros(5), EYE), V, "reference has shape (5,) | reference[:, None]"),
     (lambda: M.state_space_divergence(np.ones((2, 3, 4)), EYE), V, "one at a time | [0]"),

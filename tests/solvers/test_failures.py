@@ -143,8 +143,3 @@ def test_one_bad_member_leaves_the_rest_of_a_batch_right(solver):
             z = 0.5 * np.tanh(z) + u
             exact.append(z)
         np.testing.assert_allclose(found.states[member, :, 0], exact, atol=1e-4)  # residual 3e-5, halved every step
-
-
-def test_sequential_ignores_the_guess_altogether():
-    found = [_run(Sequential())(GUESS * factor).states for factor in (0, jnp.nan)]
-    np.testing.assert_array_equal(*found)
