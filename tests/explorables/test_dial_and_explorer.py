@@ -107,16 +107,6 @@ def test_a_system_of_ones_own_gets_sliders():
         explorables.AttractorExplorer(system=3)  # pyright: ignore
 
 
-def test_every_system_of_the_package_can_be_explored(explorer):
-    explorer.system = "Slow-fast Lorenz"
-    assert [*explorer.sliders] == ["period", "depth", "rho", "sigma", "beta"]
-    np.testing.assert_allclose(np.linalg.norm(explorer.orbit[:, 3:], axis=1), 1, atol=1e-3)  # its clock, on its circle
-    explorer.system = "Lorenz-96"
-    explorer.set(forcing=0.5)  # below 8 / 9 the steady state x_i = F is stable
-    np.testing.assert_allclose(explorer.orbit[-1], 0.5, atol=1e-3)
-    explorer.system = "Lorenz-63"
-
-
 def test_a_reconstruction_lies_only_over_its_own_system(series, explorer):
     model = gd.models.ShallowPLRNN(latent_dim=3, hidden_dim=5, rngs=nnx.Rngs(0))
     rec = gd.Reconstruction(

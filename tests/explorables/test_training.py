@@ -96,22 +96,6 @@ def test_alpha_turns_while_it_trains(panel):
     np.testing.assert_allclose(panel.history["alpha"][-1], 0.03 ** (199 / 1999), rtol=1e-3)
 
 
-def test_a_learned_gain_is_drawn_and_told_in_place_of_alpha(panel):
-    panel.updates = 150
-    train(panel, until=1)
-    alpha = panel.history["alpha"].copy()
-    panel.schedule = "learned gain"
-    go_on(panel)
-    assert panel.status == "finished after 150 updates"
-    size = panel.history["gain"]
-    assert len(size) == 150
-    np.testing.assert_array_equal(size[: len(alpha)], alpha)  # until then it was alpha times the pseudo-inverse
-    assert 0 < size[-1] <= 0.15 * (1 + 1e-5)  # the bound of the last update, and rounding
-    assert panel._canvas.spec["plots"][1]["y"]["label"] == "size |K| of the gain"
-    np.testing.assert_allclose(panel._canvas.array("10.0.y")[-1], size[-1], rtol=1e-6)
-    assert f"gain {size[-1]:.3f}; " in panel.summary
-
-
 def test_another_length_solver_or_cap_begins_a_new_stretch(panel):
     panel.updates = 200
     train(panel, until=1)
@@ -140,15 +124,6 @@ def test_stop_in_the_background_keeps_what_was_learned(panel):
     assert 0 < len(panel.history["loss"]) < 30_000
     assert np.isfinite(panel.reconstruction.rollout(10, panel.growth.recording.values[0])).all()
     assert not any(control.disabled for control in panel.controls.values())
-
-
-def test_reset_forgets(panel):
-    panel.controls["reset"].click()
-    assert (panel.reconstruction, panel.history) == (None, {})
-    assert panel.status == "idle: press Start"
-    assert panel.download() == b""
-    panel.controls["resume"].click()
-    assert "nothing to resume" in panel.status
 
 
 def test_an_error_in_the_thread_is_kept_shown_raised_and_reset(panel, monkeypatch):

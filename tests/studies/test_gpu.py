@@ -2,8 +2,6 @@
 
 import json
 
-import pandas as pd
-
 from studies import gpu
 
 
@@ -15,12 +13,3 @@ def test_without_time_it_still_leaves_a_record(tmp_path, monkeypatch):
     assert facts["training"]["window"] == 100
     assert 1 <= facts["training"]["updates"] < 2000
     assert not (tmp_path / "gpu.csv").exists()
-
-
-def test_the_figure_stands_beside_the_stored_results():
-    solved = {"latent_dim": 3, "status": "CONVERGED"}
-    rows = [{**solved, "solver": "DEER", "length": T, "gradient": T / 1e6, "gradient_ratio": T / 20} for T in (10, 100)]
-    assert gpu.compare_longest(pd.DataFrame(rows)) == {"DEER": 5}
-    (ax,) = gpu.draw(pd.DataFrame(rows), "an abacus").axes
-    assert len(ax.lines) == 1 + 1
-    assert {(run["latent_dim"], run["length"]) for run in gpu.plan(10_000)} == {(3, 10_000), (30, 10_000)}
