@@ -43,12 +43,7 @@ def export():
 @pytest.fixture(scope="module")
 def page(export, tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
-    code = [
-        SETUP,
-        "widgets.VBox([level, words, picture])",
-        WATCHED,
-        "assert level.value == 2",
-    ]
+    code = [SETUP, "widgets.VBox([level, words, picture])", WATCHED, "assert level.value == 2"]
     cells = [nbformat.v4.new_markdown_cell(LINKS), *map(nbformat.v4.new_code_cell, code)]
     cells[-1].metadata["tags"] = ["ci"]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "01_small.ipynb")

@@ -161,10 +161,7 @@ def test_dates_are_read_in_seconds(write):
 @pytest.mark.parametrize(
     ("text", "sentence"),
     [
-        (
-            "x,y\n1,2\n3,oops\n",
-            "line 3, column 1 'y' of 'x.csv' holds 'oops', which is not a number; correct it",
-        ),
+        ("x,y\n1,2\n3,oops\n", "line 3, column 1 'y' of 'x.csv' holds 'oops', which is not a number; correct it"),
         ("1,2\n3,oops\n", "line 2, column 1 of 'x.csv' holds 'oops'"),
         ("1,oops\n3,4\n", "line 1, column 1 of 'x.csv' holds 'oops'"),
         ("x,y\nmV,mV\n1,2\n", "line 2, column 1 'y' of 'x.csv' holds 'mV'.*; if it is a line of units, delete it"),

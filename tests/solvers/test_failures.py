@@ -11,18 +11,7 @@ import pytest
 from gtfdeer.solvers import DEER, Auto, Sequential, Shooting
 from gtfdeer.solvers._solve import Status, solve
 
-from .maps import (
-    STEPS,
-    cap_of,
-    enable_x64,
-    every_solver,
-    images,
-    lorenz_orbit,
-    name_of,
-    parameters,
-    problem,
-    walk,
-)
+from .maps import STEPS, cap_of, enable_x64, every_solver, images, lorenz_orbit, name_of, parameters, problem, walk
 
 ITERATIVE = [s for s in every_solver() if not isinstance(s, Auto | Sequential)]  # with a cap of its own
 

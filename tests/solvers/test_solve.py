@@ -173,16 +173,6 @@ def test_iterates_of_elk_are_those_it_accepted():
     assert repeated[DEER] == 0
 
 
-def test_iterates_of_shooting_show_its_newton_corrections():
-    """A slow unit, windows of 16: a plain sweep carries a start one window on, a corrected one all the way."""
-    us = inputs(600)[:, :1]
-    pictures = iterates(lambda z, u: 0.999 * z + u, jnp.zeros(1), us, Shooting(length=16), jnp.zeros((600, 1)))
-    exact = solve(lambda z, u: 0.999 * z + u, jnp.zeros(1), us, solver=Sequential()).states
-    errors = np.max(np.abs(pictures - exact), axis=(1, 2))
-    assert errors[2] > 0.5 * errors[1]
-    assert errors[3] < 1e-3 * errors[2]
-
-
 def test_iterates_of_auto_are_those_of_its_choice_and_then_the_way_out():
     def logistic(z, u):
         return 3.9 * z * (1 - z)
@@ -214,11 +204,6 @@ def test_iterates_default_to_deer_and_to_the_repeated_start():
     np.testing.assert_array_equal(pictures[0], np.broadcast_to(np.float32([0.1, 0.2]), (40, 2)))
     expected = solve(step, jnp.array([0.1, 0.2]), inputs(), solver=DEER())
     assert len(pictures) == int(expected.iterations) + 1
-
-
-def test_a_perfect_guess_needs_no_iteration():
-    exact = solve(step, jnp.zeros(2), inputs(), solver=Sequential()).states
-    assert len(iterates(step, jnp.zeros(2), inputs(), guess=exact)) == 1
 
 
 # --- what is refused: what came, what was expected, what to type ---
