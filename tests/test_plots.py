@@ -116,13 +116,6 @@ def test_training_shows_three_panels_and_counts_updates_without_a_loss():
     plots.png(plots.training({name: values[:1] for name, values in HISTORY.items()}), dpi=50)
 
 
-def test_bold_line_is_the_median_not_the_spike():
-    loss = np.ones(400)
-    loss[200] = 1e6
-    bold = plots.training({"loss": loss, "alpha": loss * 0, "iterations": loss}).axes[0].lines[1]
-    np.testing.assert_array_equal(bold.get_ydata(), 1.0)
-
-
 def test_heat_map_keeps_the_worst_error_of_a_long_trajectory():
     errors = np.full((2, 10_000), 1e-12)
     errors[1, 4321] = 1.0

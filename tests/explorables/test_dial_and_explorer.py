@@ -38,20 +38,6 @@ def test_the_dial_judges_with_the_error_of_its_estimate(dial):
     dial.subject = "Lorenz-63"
 
 
-def test_a_dying_spiral_dies_in_the_picture(explorer):
-    """The axes do not follow it, and the first orbit stays beside it."""
-    explorer.system = "Rossler"
-    explorer.system = "Lorenz-63"
-    before, ghost = explorer._canvas.spec["plots"][0]["range"], explorer._canvas.array("00.0.y")
-    explorer.sliders["rho"].value = 0.5  # below 1 everything falls asleep
-    assert np.abs(explorer.orbit[-1]).max() < 1e-2
-    assert "stands still" in explorer.summary
-    for (low, high), (low_before, high_before) in zip(explorer._canvas.spec["plots"][0]["range"], before, strict=True):
-        assert low <= low_before < high_before <= high
-    np.testing.assert_array_equal(explorer._canvas.array("00.0.y"), ghost)
-    assert np.ptp(ghost[:, 0]) > 20
-
-
 def test_run_reset_and_the_return_map_of_lorenz_is_a_tent(explorer, caplog):
     explorer.system = "Rossler"
     explorer.system = "Lorenz-63"

@@ -81,7 +81,7 @@ def test_too_low_a_cap_is_out_of_iterations_and_the_residual_is_the_largest_viol
         assert found.status is Status.OUT_OF_ITERATIONS
         assert int(found.iterations) == 1
     states = np.asarray(found.states)
-    by_hand = np.max(np.abs(states - images("tanh", parameters(), *problem("tanh", 70)[:2], states)))
+    by_hand = np.max(np.abs(states - images(STEPS["tanh"], parameters(), *problem("tanh", 70)[:2], states)))
     # float32 rounding of a state of size 1 through one step: a few units of 6e-8
     assert float(found.residual) == pytest.approx(by_hand, abs=5e-7)
 
@@ -90,7 +90,7 @@ def test_too_low_a_cap_is_out_of_iterations_and_the_residual_is_the_largest_viol
 def test_a_guess_of_nan_is_never_called_converged_with_nan(solver):
     found = _run(solver)(jnp.full_like(GUESS, jnp.nan))
     if found.status is Status.CONVERGED:
-        expected = walk("tanh", parameters(), *problem("tanh", 70)[:2])
+        expected = walk(STEPS["tanh"], parameters(), *problem("tanh", 70)[:2])
         np.testing.assert_allclose(found.states, expected, atol=1e-4)  # residual 2e-5, forgotten at a rate below 0.9
     else:
         assert found.status is Status.NONFINITE
@@ -106,9 +106,8 @@ def test_unforced_chaos_is_admitted_or_solved(solver):
     if isinstance(solver, Auto):
         assert found.status is Status.CONVERGED
     if found.status is Status.CONVERGED:
-        error = np.max(
-            np.abs(states - images("lorenz", parameters(), z0.astype("float32"), {"u": np.zeros((5000, 3))}, states))
-        )
+        start, inputs = z0.astype("float32"), {"u": np.zeros((5000, 3))}
+        error = np.max(np.abs(states - images(STEPS["lorenz"], parameters(), start, inputs, states)))
         # the documented tolerance 1e-5 relative to 1 + max |z|, and float32 rounding inside the step
         assert error <= 2e-5 * (1 + np.max(np.abs(states)))
     else:
