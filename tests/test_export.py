@@ -43,12 +43,7 @@ def export():
 @pytest.fixture(scope="module")
 def page(export, tmp_path_factory):
     folder = tmp_path_factory.mktemp("course")
-    code = [
-        SETUP,
-        "widgets.VBox([level, words, picture])",
-        WATCHED,
-        "assert level.value == 2",
-    ]
+    code = [SETUP, "widgets.VBox([level, words, picture])", WATCHED, "assert level.value == 2"]
     cells = [nbformat.v4.new_markdown_cell(LINKS), *map(nbformat.v4.new_code_cell, code)]
     cells[-1].metadata["tags"] = ["ci"]
     nbformat.write(nbformat.v4.new_notebook(cells=cells), folder / "01_small.ipynb")
@@ -62,9 +57,8 @@ def test_every_position_of_the_slider_has_a_picture_and_words_and_it_is_left_whe
     assert [frame["words"] for frame in level["frames"]] == [f"at {value}" for value in level["values"]]
     assert len({frame["picture"] for frame in level["frames"]}) == 5
     assert level["start"] == 2
-    assert page.count(f'src="data:image/png;base64,{level["frames"][2]["picture"]}"') == 2, (
-        "what a cell displayed has a picture"
-    )
+    # the slider's, and that of what a cell displayed
+    assert page.count(f'src="data:image/png;base64,{level["frames"][2]["picture"]}"') == 2
 
 
 def test_links_stay_on_the_site_and_checks_are_left_out(page):

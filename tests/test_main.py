@@ -95,25 +95,6 @@ def test_fit_tells_what_it_found_did_and_saved(run):
     assert (gd.load("one.npz").dt, gd.load("one.npz").embedding.delay) == (DT, 5)
 
 
-def test_options_reach_the_training(run, monkeypatch):
-    seen = {}
-
-    def spy(model, series, **settings):
-        seen.update(settings, model=model, series=series)
-        raise ValueError("seen enough")
-
-    monkeypatch.setattr(gd, "fit", spy)
-    spy.__signature__ = inspect.signature(gd.training.fit)
-    line = "fit IN/train.csv IN/test.csv --model clippedshallowplrnn --latent-dim 5 --hidden-dim 7 --window 30"
-    run(f"{line} --forcing Annealed(last=0.2) --solver deer --learning-rate 0.01 --no-standardise --quiet --out m.npz")
-    model = seen.pop("model")
-    assert (type(model).__name__, model.latent_dim, model.hidden_dim) == ("ClippedShallowPLRNN", 5, 7)
-    assert [series.name for series in seen.pop("series")] == ["train", "test"]
-    assert (seen["forcing"], seen["solver"]) == (gd.forcing.Annealed(last=0.2), gd.solvers.DEER())
-    given = {name: seen[name] for name in seen if name not in ("forcing", "solver", "key")}
-    assert given == {"window": 30, "learning_rate": 0.01, "standardise": False, "progress": False}
-
-
 @pytest.mark.skipif(sys.platform == "win32", reason="there is no SIGTERM")
 def test_a_batch_system_that_ends_a_run_in_time_loses_nothing(run, monkeypatch):
     """SIGTERM, as SLURM sends it at the time limit and a container when it stops."""
@@ -162,11 +143,18 @@ def test_a_run_goes_on_from_its_checkpoint_to_the_same_model_and_a_tilde_is_the_
     run, monkeypatch, tmp_path
 ):
     monkeypatch.setenv("HOME", str(tmp_path))
-    line = f"fit IN/train.csv --dt {DT} --coarsen 2 {TINY} --quiet"
+    settings = "--model clippedshallowplrnn --forcing Annealed(last=0.2) --learning-rate 0.01 --no-standardise"
+    line = f"fit IN/train.csv IN/test.csv --dt {DT} --coarsen 2 {TINY} --latent-dim 5 {settings} --quiet"
     assert run(f"{line} --checkpoint=~/run.npz --every 1 --out=~/first.npz")[0] == 0
+    with np.load(tmp_path / "run.npz") as kept:
+        asked = json.loads(kept["header"].tobytes())["run"]["config"]["fields"]
+    assert (asked["window"], asked["learning_rate"], asked["solver"]["class"]) == (20, 0.01, "Sequential")
+    assert (asked["forcing"]["class"], asked["forcing"]["fields"]["last"]) == ("Annealed", 0.2)
     assert run("resume ~/run.npz --out=~/second.npz --quiet")[0] == 0
     first, second = (gd.load(f"~/{name}.npz") for name in ("first", "second"))
     assert np.array_equal(first.model.W1[...], second.model.W1[...])
+    assert (type(first.model), first.model.latent_dim) == (gd.models.ClippedShallowPLRNN, 5)
+    assert (first.scaling, len(first.history["loss"])) == (None, 2)
     assert run("forecast ~/first.npz IN/test.csv --steps 9 --out=~/ahead.csv")[0] == 0  # coarsened as it was trained
     assert (first.dt, gd.data.read_series("~/ahead.csv").length) == (2 * DT, 9)
     first.save("~/copy.npz")

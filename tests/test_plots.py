@@ -93,14 +93,6 @@ def test_model_that_left_the_box_is_named_and_does_not_shrink_the_data():
     assert high - low < 3 * np.ptp(SPIRAL[:, 0])
 
 
-def test_time_series_share_one_time_axis_in_units_of_dt():
-    figure = plots.time_series(SPIRAL[:, :3], SPIRAL[:100, :3], dt=0.5, time_unit="s", unit="mV", names=["a", "b", "c"])
-    assert [ax.get_ylabel() for ax in figure.axes] == ["a (mV)", "b (mV)", "c (mV)"]
-    assert [ax.get_xlabel() for ax in figure.axes] == ["", "", "time $t$ (s)"]
-    assert len({ax.get_xlim() for ax in figure.axes}) == 1
-    assert figure.axes[0].lines[1].get_xdata()[-1] == pytest.approx(0.5 * 99)
-
-
 def test_many_columns_are_not_hidden():
     many = np.tile(SPIRAL, (1, 4))
     figures = plots.time_series(many, None, dt=1.0), plots.spectra(FREQUENCIES, *[np.tile(POWER, (1, 4))] * 2)
@@ -122,13 +114,6 @@ def test_training_shows_three_panels_and_counts_updates_without_a_loss():
     assert top.get_title(loc="right").endswith(": 2")
     assert bottom.get_shared_x_axes().joined(top, middle)
     plots.png(plots.training({name: values[:1] for name, values in HISTORY.items()}), dpi=50)
-
-
-def test_bold_line_is_the_median_not_the_spike():
-    loss = np.ones(400)
-    loss[200] = 1e6
-    bold = plots.training({"loss": loss, "alpha": loss * 0, "iterations": loss}).axes[0].lines[1]
-    np.testing.assert_array_equal(bold.get_ydata(), 1.0)
 
 
 def test_heat_map_keeps_the_worst_error_of_a_long_trajectory():

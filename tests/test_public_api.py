@@ -34,8 +34,3 @@ def test_importing_opens_no_window_and_loads_no_widgets():
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
     assert "pyplot" not in out
     assert "ipywidgets" not in out
-
-
-def test_status_advises():
-    for status in gd.Status:
-        assert len(status.advice.split()) > 4

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import sys
 import zipfile
 
 import jax
@@ -38,14 +37,6 @@ def test_numpy_files_come_back_as_they_were(tmp_path):
         assert series.name == "x"
     np.save(tmp_path / "fortran.npy", np.asfortranarray(TABLE))
     np.testing.assert_array_equal(read_series(str(tmp_path / "fortran.npy")).values, TABLE)
-
-
-def test_the_array_of_an_npz_file_is_chosen_by_field(tmp_path):
-    path = tmp_path / "x.npz"
-    np.savez_compressed(path, only=TABLE)
-    np.testing.assert_array_equal(read_series(path).values, TABLE)
-    np.savez(path, first=TABLE, second=-TABLE)
-    np.testing.assert_array_equal(read_series(path, field="second").values, -TABLE)
 
 
 def test_pickles_are_never_opened(tmp_path):
@@ -138,8 +129,3 @@ def test_frames_are_read_by_column():
     np.testing.assert_array_equal(read_series(frame["x"]).values[:, 0], [1, 2, 3])
     nullable = pandas.DataFrame({"x": pandas.array([1, None, 3], dtype="Int64")})
     assert read_series(nullable).segments() == [(0, 1), (2, 3)]
-
-
-def test_pandas_is_not_needed(monkeypatch):
-    monkeypatch.setitem(sys.modules, "pandas", None)
-    assert read_series(TABLE).columns == 3

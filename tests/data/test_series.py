@@ -20,24 +20,10 @@ def test_precision_is_kept_and_whole_numbers_become_float32():
             assert Series(np.array([[1], [0], [1]], dtype=dtype)).values.dtype == kept
 
 
-def test_length_columns_and_duration():
-    series = Series(walk(50, 2), dt=0.5)
-    assert (len(series), series.length, series.columns, series.duration) == (50, 50, 2, 25.0)
-    assert Series([1.0, 2.0, 3.0]).values.shape == (3, 1)
-    assert Series(np.ones((3, 1000)), wide=True).columns == 1000
-
-
 def test_values_cannot_be_changed_by_accident():
     series = Series(walk())
     with pytest.raises(ValueError, match="read-only"):
         series.values[0, 0] = 0.0
-
-
-def test_the_short_description_says_what_was_done():
-    values = walk()
-    values[7, 1] = np.nan
-    text = repr(Series(values, dt=0.1, name="walk").standardise().delay_embed(2, 3))
-    assert text == "Series('walk', 197 x 6, dt=0.1, embedded in 2 lags of 3, standardised, 2 rows missing)"
 
 
 def test_standardising_is_the_z_score_of_scipy():

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gtfdeer import measures
-from gtfdeer.data import BurstingNeuron, Lorenz63, Lorenz96, Rossler, SlowFastLorenz, simulate
+from gtfdeer.data import BurstingNeuron, Lorenz96, Rossler, SlowFastLorenz, simulate
 
 
 def upward_crossings(values, level):
@@ -18,12 +18,11 @@ def upward_crossings(values, level):
 LORENZ96 = 1.181, 0.701, 0.089, 0.0, -0.435, -0.874, -1.319, -1.942, -2.810, -4.592
 
 
-# Tolerances: three times the scatter over starts of a mean over this many steps (.015, .004, .056, .03); for the
+# Tolerances: three times the scatter over starts of a mean over this many steps (.004, .056, .03); for the
 # neuron, whose orbit is closed, what the ends of a period add; of the sum, which is constant, the error of Runge-Kutta.
 @pytest.mark.parametrize(
     ("system", "dt", "steps", "known", "tolerance"),
     [
-        (Lorenz63(), 0.01, 20_000, {0: 0.9056, 1: 0.0, 2: -14.572}, 0.045),
         (Rossler(), 0.08, 25_000, {0: 0.071, 1: 0.0, 2: -5.394}, 0.012),
         (Lorenz96(), 0.04, 20_000, dict(enumerate(LORENZ96)), 0.17),
         (BurstingNeuron(), 0.5, 2_960, {0: 0.0, 1: -0.070}, 1e-3),
@@ -44,12 +43,6 @@ def test_the_exponents_are_those_of_the_docstring(system, dt, steps, known, tole
         assert found.sum() == pytest.approx(-41 / 3 - 2, abs=1e-2)
 
 
-def test_rossler_turns_in_its_time():
-    x = simulate(Rossler(), 20_000, key=jax.random.key(0)).values[:, 0]
-    turn = np.diff(upward_crossings(x, 0.0)).mean() * 0.08
-    assert turn == pytest.approx(5.86, abs=0.05)  # 2 pi / 1.07, its mean frequency
-
-
 def test_the_vector_field_of_lorenz96_is_its_loop():
     z = np.random.default_rng(0).normal(size=9).astype(np.float32)
     loop = [(z[(i + 1) % 9] - z[i - 2]) * z[i - 1] - z[i] + 8 for i in range(9)]
@@ -67,18 +60,6 @@ def test_the_neuron_bursts_every_148_milliseconds():
     assert pauses.max() == pytest.approx(84, abs=4)  # silence, and pauses of 4 to 8 ms within the burst
 
 
-def test_the_neuron_is_bistable():
-    step = BurstingNeuron().step(0.5)
-    state = jnp.array([-50.0, 0.1, 0.05])
-    _, orbit = jax.lax.scan(lambda z, _: (step(z), z), state, None, length=4000)
-    assert np.asarray(orbit)[2000:, 2].std() == pytest.approx(7e-4, abs=1e-4)  # tonic; bursting has .0062
-
-
-def test_neurons_started_by_other_keys_are_in_other_phases():
-    starts = jax.jit(jax.vmap(BurstingNeuron().initial_state))(jax.random.split(jax.random.key(0), 8))
-    assert np.asarray(starts)[:, 2].std() > 0.003
-
-
 def test_the_slow_clock_keeps_its_period():
     system = SlowFastLorenz(period=25.0)
     values = simulate(system, 50_000, key=jax.random.key(0)).values
@@ -86,9 +67,3 @@ def test_the_slow_clock_keeps_its_period():
     # float32 rounding of the clock moves a crossing by less than a tenth of a sample.
     np.testing.assert_allclose(periods, 25.0, atol=2e-3)
     np.testing.assert_allclose(np.hypot(values[:, 3], values[:, 4]), 1.0, atol=1e-5)
-
-
-def test_the_fast_part_feels_the_clock():
-    values = simulate(SlowFastLorenz(), 100_000, key=jax.random.key(0)).values
-    high, low = values[values[:, 3] > 0.9, 2].mean(), values[values[:, 3] < -0.9, 2].mean()
-    assert high - low == pytest.approx(15.2, abs=2.0)  # the level of z is near rho - 4.4, u is +-0.95 on average

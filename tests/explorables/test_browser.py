@@ -94,11 +94,14 @@ def lab(tmp_path_factory):
 @pytest.fixture(scope="module")
 def page(browser, lab):
     """The notebook, open and with a kernel."""
-    page = browser.new_page(viewport={"width": 1400, "height": 1000})
+    page = browser.new_page(viewport={"width": 1400, "height": 1000}, device_scale_factor=2)
     page.set_default_timeout(PATIENCE)
+    problems = []
+    page.on("pageerror", lambda error: problems.append(error.stack))
     page.goto(f"{lab}/doc/tree/panels.ipynb?reset")
     wait_for_kernel(page)
-    return page
+    yield page
+    assert not [stack for stack in problems if "blob:" in stack]  # canvas.js; what JupyterLab says is its own
 
 
 def wait_for_kernel(page):
@@ -156,6 +159,7 @@ def drag_alpha_and_iteration(page, report):
     took = {"k": drag(page, "iteration k", [0.05 * i for i in range(15)])}
     page.mouse.up()
     took["alpha"] = drag(page, "forcing alpha", [0.7 + 0.01 * i for i in range(20)])
+    assert not page.evaluate("window.refined().length")  # while it is dragged Python hears nothing
     page.mouse.up()
     refined = []
     for _ in range(5):
@@ -182,6 +186,10 @@ def press_keys_and_hover(page):
     page.locator(".gd-canvas canvas").first.hover(position={"x": 300, "y": 100})
     page.wait_for_function("window.paints.length")
     shoot(page, "microscope-hover")
+    with page.expect_download() as found:
+        page.get_by_text("Save PNG").first.click()
+    assert Path(found.value.path()).read_bytes()[:4] == b"\x89PNG"
+    assert found.value.suggested_filename.endswith(".png")
 
 
 def choose_another_length_and_system(page, report):
@@ -214,11 +222,13 @@ def change_theme_and_width(page, theme):
     for width in (700, 360, 1400):
         page.set_viewport_size({"width": width, "height": 1000})
         page.wait_for_function(
-            """width => {
-                const box = document.querySelector(".gd-canvas canvas").getBoundingClientRect();
-                return box.width > 200 && box.right <= width && document.querySelector(".gd-canvas canvas").width > 0;
+            """([width, light]) => {
+                const canvas = document.querySelector(".gd-canvas canvas"), box = canvas.getBoundingClientRect();
+                const [red, green, blue] = canvas.getContext("2d").getImageData(0, 0, 1, 1).data;
+                return box.width > 200 && box.right <= width && canvas.width === Math.round(2 * box.width)
+                    && (red + green + blue < 120) !== light;
             }""",
-            arg=width,
+            arg=[width, theme == "Light"],
         )
         page.locator(".gd-canvas").first.scroll_into_view_if_needed()
         shoot(page, f"microscope-{theme}-{width}")
@@ -251,6 +261,11 @@ def test_three_panels_in_jupyterlab(page, record_testsuite_property):
 
 def turn_the_dial(page, report):
     show(page, "ForcingDial")
+    press(page, "forcing alpha", "Home")
+    wait_for_words(page, "alpha 0, T 1000")
+    page.locator("input[type=number][aria-label='forcing alpha, as a number']").fill("1")
+    page.keyboard.press("Enter")
+    wait_for_words(page, "alpha 1, T 1000")
     press(page, "forcing alpha", "Home")
     wait_for_words(page, "alpha 0, T 1000")
     wait_for_status(page, "idle: chaotic, errors grow")

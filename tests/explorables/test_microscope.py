@@ -38,17 +38,6 @@ def test_it_stops_where_solve_stops(microscope, name, solver):
     microscope.solver = "DEER"
 
 
-def test_after_k_iterations_the_first_k_steps_are_right_and_the_picture_follows(microscope):
-    microscope.alpha, microscope.guess = 0.05, "random numbers"
-    for k in range(1, microscope.iterations + 1):
-        assert microscope.found.front[k] >= k
-    pictures = []
-    for microscope.iteration in (0, 2):
-        pictures.append(microscope.png)
-        assert f"iteration {microscope.iteration} of {microscope.iterations}" in microscope.summary
-    assert pictures[0] != pictures[1]
-
-
 def test_alpha_and_iteration_never_compile(microscope, caplog):
     def turn(alphas):
         for alpha in alphas:

@@ -10,30 +10,10 @@ import numpy as np
 import pytest
 
 from gtfdeer.data import Lorenz63, simulate
-from gtfdeer.measures import outside_fraction, power_spectrum_error, prediction_error, state_space_divergence
+from gtfdeer.measures import power_spectrum_error, state_space_divergence
 
 LENGTH = 100_000
 MEAN, STD = np.array([0.0, 0.0, 23.55]), np.array([7.93, 9.01, 8.61])  # of the attractor
-
-
-def walk(state, steps, dt=0.01):
-    """Runge-Kutta in plain floats: one orbit, however a compiler rounds."""
-
-    def rate(x, y, z):
-        return 10 * (y - x), x * (28 - z) - y, x * y - 8 / 3 * z
-
-    def moved(rates, by):
-        return (a + by * b for a, b in zip(state, rates, strict=True))
-
-    orbit = []
-    for _ in range(steps):
-        orbit.append(state)
-        k1 = rate(*state)
-        k2 = rate(*moved(k1, dt / 2))
-        k3 = rate(*moved(k2, dt / 2))
-        k4 = rate(*moved(k3, dt))
-        state = tuple(moved((a + 2 * b + 2 * c + d for a, b, c, d in zip(k1, k2, k3, k4, strict=True)), dt / 6))
-    return np.array(orbit)
 
 
 @pytest.fixture(scope="module")
@@ -51,29 +31,9 @@ def test_true_system_scores_the_floor(runs):
     assert np.mean([power_spectrum_error(runs[0], run) for run in runs[1:]]) == pytest.approx(0.055, abs=0.015)
 
 
-def test_transient_in_the_reference_raises_the_floor_to_that_of_the_published_file(runs):
-    reference = (walk((1.0, 1.0, 1.0), LENGTH) - MEAN) / STD
-    # published: 0.123 +- 0.030; six starts near the origin: 0.097 to 0.175
-    assert np.mean([state_space_divergence(reference, run) for run in runs[1:]]) == pytest.approx(0.13, abs=0.06)
-
-
 def test_know_nothings_score_far_above_the_floor(runs):
     noise = np.random.default_rng(0).normal(size=runs[0].shape)
     # published: 16.4 and 3.48 for a reference with its transient; 16.3 and 3.7 without
     assert state_space_divergence(runs[0], np.zeros_like(noise)) == pytest.approx(16.4, abs=0.3)
     assert state_space_divergence(runs[0], noise) == pytest.approx(3.6, abs=0.3)
     assert power_spectrum_error(runs[0], noise) == pytest.approx(0.877, abs=0.005)  # published
-
-
-def test_escaped_run_scores_below_a_constant_one_and_only_the_outside_fraction_tells(runs):
-    escaped = runs[0] + 100.0
-    assert state_space_divergence(runs[0], escaped) < state_space_divergence(runs[0], 0 * escaped)
-    assert outside_fraction(runs[0], escaped) == 1.0
-    assert outside_fraction(runs[0], runs[1]) < 1e-3
-
-
-def test_persistence_errs_as_measured(runs):
-    x = runs[0]
-    # published; another run of the same length differs by a per cent
-    assert prediction_error(x, x[:-20]) == pytest.approx(1.340, rel=0.02)
-    assert prediction_error(x, x[:-1], steps=1) == pytest.approx(0.0055, rel=0.02)

@@ -2,7 +2,6 @@
 
 import math
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -66,26 +65,6 @@ def test_history_is_the_running_estimate_and_ends_with_the_exponents():
     np.testing.assert_allclose(run.times, 0.3 * np.arange(1, 101))
     np.testing.assert_array_equal(run.history[-1], run.exponents)
     np.testing.assert_allclose(run.history[49], shorter.exponents, rtol=1e-12)
-
-
-def test_spectrum_is_sorted_even_when_the_average_is_too_short_to_align():
-    settings = {"steps": 3, "dt": 0.01, "transient": 0}
-    for seed in (0, 1):
-        run = lyapunov_spectrum(lorenz63, jnp.array([1.0, 1.0, 25.0]), key=jax.random.key(seed), **settings)
-        assert (np.diff(run.exponents) <= 0).all()
-
-
-def test_dtype_follows_the_state():
-    seen = []
-
-    def step(z):
-        seen.append(z.dtype)
-        return 0.5 * z
-
-    lyapunov_spectrum(step, jnp.zeros(2), steps=2, dt=1.0)
-    with enable_x64(True):
-        lyapunov_spectrum(step, jnp.zeros(2), steps=2, dt=1.0)
-    assert {np.dtype(dtype) for dtype in seen} == {np.dtype(np.float32), np.dtype(np.float64)}
 
 
 def test_model_that_learnt_between_two_calls_is_judged_anew():

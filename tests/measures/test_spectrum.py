@@ -27,18 +27,6 @@ def test_error_equals_the_formula_written_with_scipy():
     assert power_spectrum_error(x, y) == pytest.approx(np.mean(distances), rel=1e-10)
 
 
-def test_equal_series_have_no_error():
-    x = np.random.default_rng(0).integers(0, 5, size=(301, 3))
-    assert power_spectrum_error(x, x) == 0.0
-
-
-def test_different_tones_have_nothing_in_common():
-    t = np.arange(1000)[:, None]
-    slow, fast = np.sin(2 * np.pi * t * 0.01), np.sin(2 * np.pi * t * 0.2)
-    # whole periods: all power in one bin each, but for rounding, about 1e-16 of it, whose square root enters
-    assert power_spectrum_error(slow, fast, smoothing=0.0) == pytest.approx(1.0, abs=1e-6)
-
-
 def test_offset_scale_and_direction_of_time_are_invisible():
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(2, 500, 2)).cumsum(axis=1)
@@ -54,12 +42,6 @@ def test_failed_columns_count_as_one_and_the_others_are_still_compared():
     y = x.copy()
     y[:, 1], y[7, 2], y[:, 3] = 0.1, np.nan, 1e200
     assert power_spectrum_error(x, y) == 0.75
-
-
-@pytest.mark.parametrize("value", [0.0, 0.1, np.nan, np.inf, 1e300])
-def test_failed_run_scores_the_worst_value(value):
-    x = np.random.default_rng(0).normal(size=(100, 2))
-    assert power_spectrum_error(x, np.full_like(x, value)) == 1.0
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -5,7 +5,6 @@ import math
 import jax
 import jax.numpy as jnp
 import numpy as np
-import pytest
 from flax import nnx
 
 from gtfdeer.models import LRU, S5, Mamba
@@ -16,11 +15,6 @@ S, H, N = 6, 10, 3
 
 def sizes(**more):
     return {"latent_dim": S, "width": H, "observed_dim": N, "rngs": nnx.Rngs(0), **more}
-
-
-@pytest.mark.parametrize(("model_class", "numbers"), [(LRU, 2 * S), (S5, 2 * S), (Mamba, 2 * H * S)])
-def test_the_state_is_the_observation_and_all_layers(model_class, numbers):
-    assert model_class(**sizes(depth=3)).latent_dim == N + 3 * numbers
 
 
 def test_lru_transitions_start_in_their_ring_and_keep_the_size_of_what_comes():

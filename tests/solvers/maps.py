@@ -91,27 +91,27 @@ STEPS = {
 }
 
 
-def walk(name, p, z0, inputs, kick=0.0):
+def walk(step, p, z0, inputs, kick=0.0):
     """The dumb loop in NumPy; every step off by `kick` (a number or `(T, 3)`)."""
     states, z = [], z0
     kicks = np.broadcast_to(kick, inputs["u"].shape)
     for t in range(len(inputs["u"])):
-        z = STEPS[name](np, p, z, {k: v[t] for k, v in inputs.items()}) + kicks[t]
+        z = step(np, p, z, {k: v[t] for k, v in inputs.items()}) + kicks[t]
         states.append(z)
     return np.stack(states)
 
 
-def images(name, p, z0, inputs, states):
+def images(step, p, z0, inputs, states):
     """What every step makes of the state before it, one by one in NumPy; a solution is its own image."""
     before = np.concatenate([z0[None], states[:-1]]).astype(float)
-    return np.stack([STEPS[name](np, p, z, {k: v[t] for k, v in inputs.items()}) for t, z in enumerate(before)])
+    return np.stack([step(np, p, z, {k: v[t] for k, v in inputs.items()}) for t, z in enumerate(before)])
 
 
-def off_by(name, p, z0, inputs, states, error):
+def off_by(step, p, z0, inputs, states, error):
     """How far a trajectory strays whose every step is off by `error`: the largest deviation over some sign patterns."""
     with np.errstate(over="ignore", invalid="ignore"):
         patterns = [1, -1, *np.random.default_rng(3).choice([-1, 1], (4, *states.shape))]
-        return max(np.max(np.abs(walk(name, p, z0, inputs, error * s) - states)) for s in patterns)
+        return max(np.max(np.abs(walk(step, p, z0, inputs, error * s) - states)) for s in patterns)
 
 
 # --- the numbers, all exact in float32, so that both precisions solve the same problem ---
@@ -145,7 +145,7 @@ def parameters():
 def lorenz_orbit(length):
     """A point near the attractor, `(3,)`, and the orbit that follows it, `(length, 3)`."""
     nothing = {"u": np.zeros((length + 500, 3))}
-    orbit = walk("lorenz", parameters(), np.array([1.0, 1.0, 25.0]), nothing)
+    orbit = walk(_lorenz, parameters(), np.array([1.0, 1.0, 25.0]), nothing)
     return orbit[499], orbit[500:]
 
 

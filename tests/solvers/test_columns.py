@@ -4,10 +4,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from gtfdeer import models
-from gtfdeer.solvers._columns import any_in_batch, batched, vmap_last, vmap_last_sum, vmap_last_terms
+from gtfdeer.solvers._columns import any_in_batch, batched, vmap_last
 
 W = jnp.asarray(np.random.default_rng(0).normal(size=(3, 3)), jnp.float32)
 X = jnp.asarray(np.random.default_rng(1).normal(size=(3, 5)), jnp.float32)
@@ -35,66 +33,6 @@ def test_columns_are_what_vmap_makes_of_them(name):
     by_vmap = jax.jit(jax.vmap(function, in_axes=-1, out_axes=-1))(X)
     # 1e-6: another order of summation
     np.testing.assert_allclose(jax.jit(vmap_last(function))(X), by_vmap, rtol=1e-6, atol=1e-6)
-
-
-@pytest.mark.parametrize("family", [models.ClippedShallowPLRNN, models.LSTM, models.Mamba])
-def test_columns_of_a_network_and_of_its_pullback(family):
-    hidden = {"latent_dim": 3, "hidden_dim": 10} if family is models.ClippedShallowPLRNN else {}
-    model = family(observed_dim=3, rngs=nnx.Rngs(0), **hidden)
-    z, w = jax.random.normal(jax.random.key(0), (2, model.latent_dim, 4))
-
-    def pullback(z, w):
-        return jax.vjp(model.step, z)[1](w)[0]
-
-    for function, given in [(model.step, (z,)), (pullback, (z, w))]:
-        by_vmap = jax.jit(jax.vmap(function, in_axes=-1, out_axes=-1))(*given)
-        # rounding of sums of up to a hundred products of order one
-        np.testing.assert_allclose(jax.jit(vmap_last(function))(*given), by_vmap, rtol=1e-5, atol=1e-5)
-
-
-def test_the_sum_over_columns_is_that_of_the_parts():
-    def pull(x, w):
-        def image(W, b):
-            return jax.nn.relu(W @ x + b) + b[0] * x
-
-        return jax.vjp(image, W, W[0])[1](w), x + w
-
-    found, kept = vmap_last_sum(pull)(X, 2 * X)
-    parts, each = jax.vmap(pull, in_axes=-1, out_axes=-1)(X, 2 * X)
-    for total, part in zip(found, parts, strict=True):
-        np.testing.assert_allclose(total, part.sum(axis=-1), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(kept, each)
-    constant, _ = vmap_last_sum(lambda x: (W[0], x))(X)  # what does not depend on the column is summed too
-    assert constant == pytest.approx(5 * W[0])
-
-
-def test_terms_of_several_calls_make_one_sum():
-    def pull(x):
-        return jax.vjp(lambda W, b, unused: jnp.tanh(W @ x) * b, W, W[0], W[1])[1](x), x
-
-    whole, _ = vmap_last_sum(pull)(X)
-    (first, add, _), (second, _, _) = (vmap_last_terms(pull, part) for part in (X[:, :2], X[:, 2:]))
-    found = add([jnp.concatenate(both, axis=-1) for both in zip(first, second, strict=True)])
-    for one, expected in zip(found, whole, strict=True):
-        np.testing.assert_allclose(one, expected, rtol=1e-5, atol=1e-6)  # another order of summation
-    np.testing.assert_array_equal(whole[2], jnp.zeros(3))
-
-
-@pytest.mark.parametrize("axes", [(None, 0), (0, 0), (0, None)], ids=str)
-def test_batched_means_one_after_the_other(axes):
-    calls = []
-
-    def function(common, trajectories):
-        calls.append(trajectories.shape)
-        return trajectories * common, trajectories.sum(axis=1)
-
-    common = jnp.arange(2.0) if axes[0] == 0 else jnp.asarray(3.0)
-    x = jnp.arange(8.0).reshape(2, 4) if axes[1] == 0 else jnp.arange(4.0)
-    scaled, total = jax.vmap(batched(function), in_axes=axes)(common, x)
-    x = jnp.broadcast_to(x, (2, 4))
-    np.testing.assert_array_equal(scaled, x * jnp.reshape(common, (-1, 1)))
-    np.testing.assert_array_equal(total, x.sum(axis=1))
-    assert ((2, 4) in calls) == (axes[0] is None)
 
 
 def test_batched_takes_a_batch_of_batches_as_one():

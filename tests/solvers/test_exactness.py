@@ -92,9 +92,9 @@ def _by_solver(solver, name, dtype, mode, cases):
 def _by_loop(name, length, member, tol):
     """States from the loop in NumPy, their size, and how far they stray if every step may be off by tol * size."""
     z0, inputs, _ = problem(name, length, member)
-    states = walk(name, parameters(), z0, inputs)
+    states = walk(STEPS[name], parameters(), z0, inputs)
     scale = 1 + np.max(np.abs(states))
-    return states, scale, off_by(name, parameters(), z0, inputs, states, tol * scale)
+    return states, scale, off_by(STEPS[name], parameters(), z0, inputs, states, tol * scale)
 
 
 @pytest.mark.parametrize(("solver", "name", "length", "dtype", "mode"), CASES)
@@ -104,7 +104,7 @@ def test_equals_the_loop_in_value_and_gradient(solver, name, length, dtype, mode
     for member, (gradients, (states, code)) in enumerate(_by_solver(solver, name, dtype, mode, cases)):
         expected, scale, stray = _by_loop(name, length, member, tol)
         if stray > 0.05 * scale:  # chaos: nobody knows the trajectory; every step holds, or the status says so
-            error = np.max(np.abs(states - images(name, parameters(), *cases[member][:2], states)))
+            error = np.max(np.abs(states - images(STEPS[name], parameters(), *cases[member][:2], states)))
             assert code != Status.CONVERGED or error <= 2 * tol * scale
             continue
         if name == "lorenz" and code != Status.CONVERGED:  # free chaos: fail and say so, or be right

@@ -102,7 +102,7 @@ def test_a_wrong_jacobian_gives_the_right_value_or_an_honest_status(solver):
         jacobian = lambda z, x: factor * _tanh_jacobian(p, z, x)  # noqa: E731
         return solve(functools.partial(tanh, p), z0, inputs, solver=solver, jacobian=jacobian)
 
-    expected = walk("tanh", parameters(), *problem("tanh", 70)[:2])
+    expected = walk(STEPS["tanh"], parameters(), *problem("tanh", 70)[:2])
     for found in map(run, (0.0, 3.0)):
         if found.status is Status.CONVERGED:  # residual 2e-5, forgotten at a rate below 0.9
             np.testing.assert_allclose(found.states, expected, atol=1e-4)

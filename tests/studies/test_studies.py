@@ -11,7 +11,7 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from studies import bench, chaos, linear_vs_nonlinear, long_sequences, models, speed
+from studies import bench, chaos, gpu, linear_vs_nonlinear, long_sequences, models, peers, speed
 from studies.__main__ import main
 from studies.common import EXACT, SHARES, build, jacobian_movement
 from studies.sweep import sweep
@@ -151,7 +151,20 @@ def test_a_model_and_its_baseline_compute_the_same(kind, sizes, alpha, solver):
     assert " ± " in bench.tabulate(table)
 
 
-def test_a_solver_that_needs_too_much_is_left_out():
-    assert "DEER" not in bench.choose(30, 131_072, 1)
-    assert "Shooting" in bench.choose(30, 131_072, 1)
-    assert bench.choose(3, 1_000_000, 1) == [bench.BASELINE, "Auto", "Shooting"]
+# --- peers, and the call for an accelerator ---
+
+
+def test_forecast_and_exponent_of_a_known_map():
+    """The doubling of a distance every step; an orbit of the logistic map."""
+    logistic = peers.Peer(lambda rows: rows[:, -1], lambda z: 4 * z * (1 - z), lambda z: 4 * z * (1 - z), 0)
+    assert peers.largest_exponent(logistic, np.array([[[0.3]]]), dt=0.5) == pytest.approx(2 * np.log(2), rel=0.03)
+    found = peers.run_freely(logistic, np.array([[[0.3]], [[0.5]]]), 3)
+    np.testing.assert_allclose(found[1, :, 0], [1, 0, 0])
+    explosion = peers.Peer(logistic.warm, lambda z: 10 * z, lambda z: 10 * z, 0)
+    run = peers.run_freely(explosion, np.ones((1, 1, 1)), 400)
+    assert np.isfinite(run[0, 2])
+    assert np.isnan(run[0, -1])
+
+
+def test_the_call_for_an_accelerator_measures_its_precision():
+    assert max(gpu.measure_precision().values()) < 1e-4  # float32 here; TF32 has 1e-3

@@ -275,14 +275,9 @@ def gated(series):
 def test_every_kind_of_run_resumes_to_the_same_result(case, series, same, tmp_path):
     model, data, settings = case(series)
     settings = {"validations": 0, **QUICK, **settings}
-
-    def stop(moment):
-        if moment.update >= STOP:
-            moment.stop()
-
     path = tmp_path / "run.npz"
     whole = gd.fit(model, data, **settings)
-    begun = gd.fit(model, data, checkpoint=path, every=STOP, callbacks=[stop], **settings)
+    begun = gd.fit(model, data, checkpoint=path, every=STOP, callbacks=[stopping_at(STOP)], **settings)
     assert (len(begun.history["loss"]), begun.ending) == (STOP, "stopped by a callback")
     assert np.ptp(whole.history["loss"]) > 0
     same(gd.resume(path, progress=False), whole)

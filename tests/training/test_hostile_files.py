@@ -100,6 +100,7 @@ def lying(content, size):
 
 
 BIG = "{'descr': '<f8', 'fortran_order': False, 'shape': (%s,), }"
+NESTED = npy("{'descr': '|u1', 'fortran_order': False, 'shape': (90000,), }", b"[" * 90000)
 ZEROS = io.BytesIO()
 np.save(ZEROS, np.zeros(30_000_000, np.uint8))
 HOSTILE = {
@@ -122,12 +123,7 @@ HOSTILE = {
     "one name twice": lambda saved: twice(members(saved), "first.npy"),
     "a class of the system": lambda saved: with_header(saved, model="os.system"),
     "a class of ours that is no model": lambda saved: with_header(saved, model="IdentityObservation"),
-    "a header nested without end": lambda saved: archive_of(
-        {
-            **members(saved),
-            "header.npy": npy("{'descr': '|u1', 'fortran_order': False, 'shape': (90000,), }", b"[" * 90000),
-        }
-    ),
+    "a header nested without end": lambda saved: archive_of({**members(saved), "header.npy": NESTED}),
 }
 
 

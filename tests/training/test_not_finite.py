@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer.solvers import DEER, Sequential
+from gtfdeer.solvers import Sequential
 from gtfdeer.training import TrainConfig
 from gtfdeer.training._loop import TrainRun, train
-from gtfdeer.training._step import MAX_FAILURES, init_state, solve_with_fallback
+from gtfdeer.training._step import MAX_FAILURES, init_state
 
 from .small import model, recording
 
@@ -60,23 +59,3 @@ def test_the_losses_tell_which_ones_and_what_is_learned_is_finite(standings):
     history = last.history
     assert np.array_equal(np.isfinite(history["loss"]), history["skipped"] == 0)
     assert np.isfinite(trained.forecast(np.zeros((5, 3), np.float32), 0.5, Sequential())).all()
-
-
-def outcome(converged, loss):
-    return jnp.asarray(loss), jnp.asarray(converged), jnp.asarray(1), {"W": jnp.asarray(loss)}
-
-
-@pytest.mark.parametrize("succeeds", [DEER, Sequential, None])
-@pytest.mark.parametrize("fails", ["not converged", "not finite"])
-def test_an_update_that_fails_is_computed_again_step_by_step(succeeds, fails):
-    def attempt(solver):
-        if type(solver) is succeeds:
-            return outcome(True, float(type(solver) is Sequential))
-        return outcome(fails == "not finite", 7.0 if fails == "not converged" else np.nan)
-
-    (value, converged, *_), retried = jax.jit(lambda: solve_with_fallback(DEER(), attempt))()
-    assert bool(retried) == (succeeds is not DEER)
-    if succeeds is not None:
-        assert (bool(converged), float(value)) == (True, float(succeeds is Sequential))
-    else:
-        assert bool(converged) == (fails == "not finite")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import zipfile
 
 import jax
@@ -176,15 +174,6 @@ class Impatient(tqdm):
 
     def update(self, n=1):
         raise KeyboardInterrupt  # as the handler of SIGINT does, where the parent process has not switched that off
-
-
-def test_scores_print_as_a_table_that_says_where_to_read_more_and_turn_into_json(scores):
-    text = str(dataclasses.replace(scores, outside=0.01, lambda_max=0.9))
-    assert all(word in text for word in ("D_stsp", "D_H", "PE(20)", "lambda_max", "floor"))
-    assert "trouble.md#" not in text
-    assert "leaves the data's range: https://" in str(dataclasses.replace(scores, outside=0.4))
-    assert "#the-free-run-is-flat" in str(dataclasses.replace(scores, outside=0.0, lambda_max=-0.1))
-    assert json.loads(json.dumps(scores.as_dict()))["steps"] == 20
 
 
 def test_scores_do_not_depend_on_the_units_of_the_test_series(rec, scores, lorenz):
