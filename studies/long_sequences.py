@@ -115,6 +115,7 @@ MARKERS = dict(zip(SETTINGS, "so^vPXD", strict=True))
 STEPS = 20_000  # of time, in an update of the full setting
 PLAN = [
     (CLOCK, "GRU", (100, 1000, 10_000), 5),
+    (CLOCK, "GRU", (300, 3000, 20_000), 3),
     (CLOCK, "rotations", (100, 1000), 3),
     *(
         (name, setting, (100, 2000, 20_000), slow.seeds)
