@@ -68,7 +68,8 @@ def test_resume_goes_on_where_it_stopped_and_snapshots_replay_how_it_grew(panel)
     assert np.isfinite(panel.growth.measured).all()
     assert panel.growth.measured[-1, 2] < 0  # alpha is near 1: the forced map contracts
     assert f"{panel.growth.floor:.2f}" in panel.summary
-    panel.reset()
+    panel.controls["reset"].click()
+    assert (panel.status, panel.reconstruction) == ("idle: press Start", None)
 
 
 def test_alpha_turns_while_it_trains(panel):
