@@ -133,7 +133,7 @@ SMALL = [
 
 
 def plan(full: bool, seed: int) -> list[Run]:
-    """Every system, setting and length of `PLAN`, with the same number of time steps at every length."""
+    """Every system, setting and length of `PLAN`, with as many whole windows as fit into the same time steps."""
     return [
         {
             "seed": seed,
