@@ -34,13 +34,14 @@ def on_page_markdown(markdown, page, config, files):
 
 
 def tabulate(table):
-    """Medians over the seeds of every setting that was run, in Markdown."""
+    """Medians over the seeds of every setting that was run, in Markdown, the nearest first."""
     table = table.assign(width=table.width.where(table.width > 0))
-    lines = ["| model | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"]
+    head, lines = ["| model | " + " | ".join(COLUMNS.values()) + " |", "|---" * (len(COLUMNS) + 1) + "|"], []
     for (model, rate, width), rows in table.groupby(["model", "learning_rate", "width"], sort=False, dropna=False):
         name = model if pd.isna(width) else f"{model}, rate {rate:g}, width {width:g}"
         found = rows[list(COLUMNS)].median()
         found["seed"] = len(rows)
         cells = ["" if pd.isna(value) else f"{value:,.0f}" if value >= 100 else f"{value:.2g}" for value in found]
-        lines.append(f"| {'a second exact run' if model == 'truth' else name} | {' | '.join(cells)} |")
-    return "\n".join(lines)
+        line = f"| {'a second exact run' if model == 'truth' else name} | {' | '.join(cells)} |"
+        lines.append((found["D_stsp"], line))
+    return "\n".join(head + [line for _, line in sorted(lines)])
