@@ -73,7 +73,6 @@ def plan(full: bool, seed: int) -> list[Run]:
         {"seed": seed, "system": system, "model": model, **dict(zip(names, sizes, strict=True)), "updates": updates}
         for system in (SYSTEMS if full else ["Lorenz-63"])
         for model, most in {EXACT: 0, **UPDATES}.items()
-        if model != DEFAULT or system in ("Lorenz-63", "bursting neuron")
         for updates in [most if full else most // 5]
     ]
 
