@@ -243,7 +243,7 @@ class LiveAlpha(forcing.Schedule):
     def alpha(self, state: Any) -> Any:
         return state
 
-    def advance(self, state: Any, update: Any, updates: int, jacobians: Any, model: Any = None) -> Any:
+    def advance(self, state: Any, update: Any, updates: int, jacobians: Any) -> Any:
         annealed = TrainConfig.forcing.advance(state, update + self.done, self.updates, jacobians)
         shape = jax.ShapeDtypeStruct((), jnp.float32)
         hand = jax.pure_callback(lambda _: np.float32(self.by_hand()), shape, update)

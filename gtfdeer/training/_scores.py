@@ -138,21 +138,23 @@ def score_model(
     bounded = all(bool(np.isfinite(run).all()) for run in generated)
     forecasts, truth, now = _forecast_rows(model, steps, trials, states, inputs, warm)
     ours, other = zip(*map(_cut_alike, trials, trials if floor is None else floor), strict=False)
+    rows, our_rows, other_rows = (complete_rows(np.concatenate(x)) for x in (seen, ours, other))
+    run = np.concatenate(generated)
     valid = _measure_valid_time(model, trials, states, dt, steps) if u is None else None
     exponents = _estimate_exponents(model, generated, dt) if bounded and u is None else None
     halves = f"the two halves of {'the test series' if len(trials) == 1 else 'every trial'}"
     return Scores(
-        D_stsp=_compare_spaces(seen, generated) if bounded else float("inf"),
+        D_stsp=measures.state_space_divergence(rows, run) if bounded else float("inf"),
         D_H=_compare_spectra(seen, generated) if bounded else 1.0,
         PE=_mean_squared(forecasts - truth),
         lambda_max=None if exponents is None else float(exponents.mean()),
         lambda_max_spread=None if exponents is None else float(exponents.std(ddof=1) / len(exponents) ** 0.5),
         valid_time=None if valid is None else valid.median,
         valid_time_quartiles=None if valid is None else valid.quartiles,
-        outside=measures.outside_fraction(complete_rows(np.concatenate(seen)), np.concatenate(generated)),
-        floor_D_stsp=_compare_spaces(ours, other),
+        outside=measures.outside_fraction(rows, run),
+        floor_D_stsp=measures.state_space_divergence(our_rows, other_rows),
         floor_D_H=_compare_spectra(ours, other),
-        floor_outside=measures.outside_fraction(*(complete_rows(np.concatenate(parts)) for parts in (ours, other))),
+        floor_outside=measures.outside_fraction(our_rows, other_rows),
         PE_persistence=_mean_squared(now - truth),
         floor_source=halves if floor is None else "another recording of the same system",
         steps=steps,
@@ -162,11 +164,6 @@ def score_model(
 def warm_up(x: Float[np.ndarray, "time observed"]) -> int:
     """Return how many rows the filter takes to find units that are not observed: a tenth, at most 1,000."""
     return min(WARM_UP, len(x) // 10)
-
-
-def _compare_spaces(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
-    rows = (complete_rows(np.concatenate(parts)) for parts in (reference, other))
-    return measures.state_space_divergence(*rows)
 
 
 def _compare_spectra(reference: Sequence[np.ndarray], other: Sequence[np.ndarray]) -> float:
@@ -229,8 +226,8 @@ def _forecast_rows(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the forecasts `steps` ahead from evenly spaced rows of all trials, what came, and the rows themselves."""
     every = -(-sum(map(len, trials)) // _FORECASTS)
-    begins = np.cumsum([0, *map(len, trials)])
-    rows = [begin + np.arange(k, len(x) - steps, every) for begin, x, k in zip(begins, trials, warm, strict=False)]
+    begins = np.cumsum([0, *map(len, trials[:-1])])
+    rows = [begin + np.arange(k, len(x) - steps, every) for begin, x, k in zip(begins, trials, warm, strict=True)]
     rows, x, z = np.concatenate(rows), np.concatenate(trials), np.concatenate(states)
     inputs = None if u[0] is None else jnp.asarray(np.concatenate([v for v in u if v is not None]), jnp.float32)
     graph, parameters = nnx.split(model)
