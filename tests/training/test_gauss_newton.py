@@ -7,8 +7,9 @@ import pytest
 from flax import nnx
 
 import gtfdeer as gd
-from gtfdeer.training._filter import filter_series
+from gtfdeer.training._filter import filter_series, predict_rows
 from gtfdeer.training._gauss_newton import solve_normal_equations
+from gtfdeer.training._step import Best
 from gtfdeer.training._validation import BestCheckpoint
 
 SETTINGS = {"window": 40, "batch": 8, "updates": 60, "polish": 8, "validations": 4, "progress": False}
@@ -75,3 +76,21 @@ def test_a_free_run_begins_where_the_filter_ends(series):
         states, alone = filter_series(model, window, gain)
         np.testing.assert_allclose(end, states[-1], atol=1e-5)
         np.testing.assert_allclose(guess, alone, atol=1e-5)
+
+
+def test_a_filter_goes_on_from_a_state_as_if_it_had_never_stopped(series):
+    model, x = gd.models.GRU(latent_dim=5, observed_dim=3, rngs=nnx.Rngs(0)), series.standardise().values[:40]
+    filtered = jax.jit(lambda x, first: predict_rows(model, x, jnp.ones_like(x), 0.5 * jnp.eye(5, 3), first=first))
+    states, predicted = filtered(x, model.initial_state(x[0]))
+    for whole, part in zip((states, predicted), filtered(x[25:], states[25]), strict=True):
+        np.testing.assert_allclose(part[1:], whole[26:], atol=1e-6)
+
+
+def test_of_models_that_are_as_good_as_each_other_the_later_one_is_kept():
+    best = Best(None, jnp.asarray(0), jnp.asarray(jnp.inf), jnp.asarray(0))
+    kept = []
+    for update, misfit in enumerate((np.inf, 0.5, 0.55, 0.6, 0.65, 0.4, 0.49, 0.51, np.inf), 1):
+        best = best.update_with(None, update, misfit)
+        kept.append(int(best.update))
+    assert kept == [0, 2, 3, 4, 4, 6, 7, 7, 7]  # never one by 1.25 over the lowest so far
+    assert (float(best.misfit), int(best.validated)) == (pytest.approx(0.4), 9)
