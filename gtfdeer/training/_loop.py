@@ -137,7 +137,7 @@ def train(
             callback(moment)
         if done in validation.validation_steps and done > int(run.state.best.validated):
             parameters, best = now.state.parameters, now.state.best
-            misfit = validation.validate(now.build_model(), parameters.gain, best.limit)
+            misfit = validation.validate(now.build_model(), parameters.gain, float(best.misfit))
             best = replicate(best.update_with(parameters, done, misfit), mesh)
             run = replace(run, state=run.state._replace(best=best))
         return not moment.stopped

@@ -35,7 +35,6 @@ CAPACITY = 256  # most updates in one compiled loop
 _LONGEST_REST = 6  # failed solves in a row after which `Auto`'s choice is tried at every 64th update
 MAX_FAILURES = 10  # updates in a row that were not finite, after which training ends
 COUNTED = ("retried", "skipped")
-ALIKE = 1.25  # misfits whose ratio is smaller differ by chance: of such models the later one predicts better (ours)
 _DAMPING = 1e-2  # of the first Gauss-Newton step
 _FIRST_GAIN, _FREE_GAIN = 0.5, 0.02  # ours: observed units half corrected, the others hardly
 
@@ -48,10 +47,9 @@ class Parameters(NamedTuple):
 
 
 class Best(NamedTuple):
-    """The model that is kept, which stood after `update` updates: the last one whose misfit is about the lowest.
+    """The best model that validation has seen, which stood after `update` updates; before any, the first one.
 
-    `misfit` is that lowest one, D_stsp + D_H of the worst free run of a model; before any validation it is infinite,
-    and the model the first one. The last validation was after `validated` updates.
+    `misfit` is what validation found (`gtfdeer.training._validation`), which last took place after `validated` updates.
     """
 
     parameters: PyTree
@@ -61,15 +59,10 @@ class Best(NamedTuple):
 
     def update_with(self, parameters: Parameters, update: int, misfit: float) -> Best:
         """Return the better one of this and the parameters that stand after `update` updates."""
-        count, lowest = jnp.asarray(update, self.update.dtype), min(misfit, float(self.misfit))
-        if misfit < self.limit:
-            return Best(parameters, count, jnp.asarray(lowest, self.misfit.dtype), count)
+        count = jnp.asarray(update, self.update.dtype)
+        if misfit < float(self.misfit):
+            return Best(parameters, count, jnp.asarray(misfit, self.misfit.dtype), count)
         return self._replace(validated=count)
-
-    @property
-    def limit(self) -> float:
-        """The misfit below which a later model is kept."""
-        return ALIKE * float(self.misfit)
 
 
 class TrainState(NamedTuple):
