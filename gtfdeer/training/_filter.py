@@ -53,11 +53,9 @@ def _filter(graph: Any, parameters: Any, x: Array, gain: Any, u: Any) -> tuple[A
     return filter_one(x) if x.ndim == 2 else jax.vmap(filter_one)(x)
 
 
-def predict_rows(
-    model: Model, x: Array, seen: Array, gain: Any, u: Any = None, first: Array | None = None
-) -> tuple[Array, Array]:
-    """Return what `filter_series` does, of filled observations; to be traced. `first` is the state at the first row."""
-    first = model.initial_state(x[0]) if first is None else first
+def predict_rows(model: Model, x: Array, seen: Array, gain: Any, u: Any = None) -> tuple[Array, Array]:
+    """Return what `filter_series` does, of filled observations; to be traced."""
+    first = model.initial_state(x[0])
     innovate = correct(lambda z, _: z, gain, model.decode)
 
     def update(z: Array, x: Array, seen: Array) -> Array:

@@ -4,10 +4,9 @@ With e the one-step errors of the model's filter (`gtfdeer.training._filter`) an
 
     (J^T J + mu diag(J^T J)) d = -J^T e,        theta <- theta + d  where this lowers |e|^2,  else mu grows
 
-Gradient and verdict are those of random windows of `_ROWS` rows together; their first fifth, where the state is not
-known yet, is washed out. J steers only: it is that of the last quarter of a few of them, from the state that the filter
-has by then. Conjugate gradients take products with J and J^T and never the matrix: a network may have any number of
-parameters. The gain s K stays as it was at the last update.
+Gradient and verdict are those of random windows of `_ROWS` rows together, J those of the first few. Conjugate gradients
+take products with J and J^T and never the matrix: a network may have any number of parameters. The gain s K stays as it
+was at the last update. The first fifth of every window, where the state is not known yet, is washed out.
 
 Levenberg, Quart. Appl. Math. 1944; Marquardt, J. SIAM 1963; Gauss-Newton on prediction errors: Ljung, System
 Identification, 2nd ed., ch. 10.2; by conjugate gradients for recurrent networks: Martens & Sutskever, ICML 2011; the
@@ -32,9 +31,9 @@ from ._step import TrainState, cut_windows
 if TYPE_CHECKING:
     from jaxtyping import Array
 
-_ROWS, _ROWS_OF_J = 51_200, 5_120  # in all windows of a step, and of errors in J
-_ITERATIONS, _SIGNS = 150, 20  # of conjugate gradients, and random signs for the diagonal
-_WASHED_OUT, _LATE = 0.2, 0.75  # share of a window before the errors that count, and before those of J
+_ROWS, _ROWS_OF_J = 51_200, 5_120  # in all windows of a step, and in those of J
+_ITERATIONS, _SIGNS = 30, 20  # of conjugate gradients, and random signs for the diagonal
+_WASHED_OUT = 0.2  # share of a window
 _LEAST_DAMPING = 1e-6
 _UP, _DOWN = 4.0, 0.25  # ours, as all of these: found on Lorenz-63 (docs/findings.md)
 
@@ -50,30 +49,31 @@ def polish(
     filled, seen = jax.vmap(fill_gaps)(x)
     theta, unravel = ravel_pytree(state.parameters.model)
     gain = config.forcing.alpha(state.forcing) * state.parameters.gain
+    dropped = int(_WASHED_OUT * window)
 
-    def filter_windows(theta: Array, windows: tuple[Array, Array, Any], first: Any = None) -> tuple[Array, Array]:
-        predict = partial(predict_rows, nnx.merge(graph, unravel(theta), rest), gain=gain)
-        return jax.vmap(lambda x, seen, u, first: predict(x, seen, u=u, first=first))(*windows, first)
-
-    def errors(windows: tuple[Array, Array, Any], first: Any, dropped: int, theta: Array) -> Array:
+    def errors(x: Array, seen: Array, u: Any, theta: Array) -> Array:
         """Each divided by the root of their number, so that the sum of squares is the mean."""
-        x, seen, _ = windows
-        e = jnp.where(seen > 0, filter_windows(theta, windows, first)[1] - x, 0)[:, 1 + dropped :]
-        return e.ravel() / jnp.sqrt(jnp.maximum(jnp.sum(seen[:, 1 + dropped :]), 1))
+        model = nnx.merge(graph, unravel(theta), rest)
+
+        def of_one(x: Array, seen: Array, u: Any) -> Array:
+            _, predicted = predict_rows(model, x, seen, gain, u)
+            return jnp.where(seen > 0, predicted - x, 0)[1 + dropped :]
+
+        count = jnp.sum(seen[:, 1 + dropped :])
+        return jax.vmap(of_one)(x, seen, u).ravel() / jnp.sqrt(jnp.maximum(count, 1))
 
     def error(theta: Array) -> Array:
-        return jnp.sum(errors(windows, None, int(_WASHED_OUT * window), theta) ** 2)
+        return jnp.sum(errors(filled, seen, x_u, theta) ** 2)
 
-    def cut(rows: slice) -> tuple[Array, Array, Any]:
-        return jax.tree.map(lambda each: each[:few, rows], windows)
-
-    windows = filled, seen, x_u
+    few = max(1, _ROWS_OF_J // window)
     before, gradient = jax.value_and_grad(error)(theta)
-    begin = int(_LATE * (window - 1))
-    few = max(1, _ROWS_OF_J // (window - 1 - begin))
-    known = filter_windows(theta, cut(slice(begin + 1)))[0][:, -1]
-    late = partial(errors, cut(slice(begin, None)), known, 0)
-    move = solve_normal_equations(late, theta, gradient / 2, state.damping, key_signs)
+    move = solve_normal_equations(
+        partial(errors, filled[:few], seen[:few], None if x_u is None else x_u[:few]),
+        theta,
+        gradient / 2,
+        state.damping,
+        key_signs,
+    )
     after = error(theta - move)
     better = after < before  # not where anything is not finite
     damping = jnp.where(better, jnp.maximum(_DOWN * state.damping, _LEAST_DAMPING), _UP * state.damping)

@@ -49,7 +49,7 @@ class Parameters(NamedTuple):
 class Best(NamedTuple):
     """The best model that validation has seen, which stood after `update` updates; before any, the first one.
 
-    `misfit` is what validation found (`gtfdeer.training._validation`), which last took place after `validated` updates.
+    `misfit` is D_stsp + D_H of its worst free run; the last validation was after `validated` updates.
     """
 
     parameters: PyTree

@@ -1,11 +1,8 @@
 """Which model of a training run is kept: the one whose free run is most like the training data.
 
 The loss looks a few dozen steps ahead; it cannot tell a model that draws the attractor from one that, after a while,
-spirals into a fixed point. So the model is run freely for as long as the training data are, and compared with these by
-D_stsp + D_H, as the public AL-RNN code does by D_stsp (arXiv 2410.14240). Of models that draw it equally well the one
-that predicts better is kept:
-
-    misfit = (D_stsp + D_H) times the root mean square of the one-step errors        (ours)
+spirals into a fixed point. So the model is run freely for as long as the training data are, and the parameters with the
+lowest D_stsp + D_H against these are kept, as the public AL-RNN code does by D_stsp (arXiv 2410.14240).
 
 A model's orbit is clean, a recording is not: Gaussian noise of the model's own size, the standard deviation of its
 one-step errors in each column, is added to the free run first (ours). One run does not detect chaos that is only a long
@@ -65,11 +62,8 @@ class BestCheckpoint:
         ends = np.linspace(length, len(self.reference), count).astype(int)
         windows = np.stack([self.reference[end - length : end] for end in ends])
         states, predicted = filter_series(model, windows, observer_gain(model, gain))
-        if not np.isfinite(predicted).all():
-            return np.inf
         warm = (part[:, length // 2 :].reshape(-1, windows.shape[-1]) for part in (windows, predicted))
         size = one_step_noise(*warm)
-        error = max(float(np.sqrt(np.mean(size**2))), float(np.finfo(np.float32).tiny))
         noise = (size * np.random.default_rng(0).standard_normal(self.reference.shape)).astype(np.float32)
         starts = states[:, -1]
         if isinstance(model, StateSpaceModel):  # begins at rest, as in training
@@ -77,12 +71,12 @@ class BestCheckpoint:
         worst = 0.0
         for few in np.array_split(starts, max(1, count // _TOGETHER)):
             for run in rollout_side_by_side(model, len(self.reference), few):
-                worst = max(worst, error * self._distance(run + noise))
+                worst = max(worst, self._misfit(run + noise))
                 if worst >= best:
                     return worst
         return worst
 
-    def _distance(self, run: Float[np.ndarray, "time observed"]) -> float:
+    def _misfit(self, run: Float[np.ndarray, "time observed"]) -> float:
         return self._divergence(run) + self._spectrum.error(run) if np.isfinite(run).all() else np.inf
 
     @cached_property
