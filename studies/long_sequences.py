@@ -113,12 +113,12 @@ COLOURS = dict(
 )  # Okabe and Ito
 MARKERS = dict(zip(SETTINGS, "so^vPXD", strict=True))
 STEPS = 20_000  # of time, in an update of the full setting
-LENGTHS = (100, 300, 1000, 3000, 10_000, 20_000)
 PLAN = [
-    *((CLOCK, setting, LENGTHS, 5) for setting in ("GRU", "S5")),
+    (CLOCK, "GRU", (100, 300, 1000, 3000, 10_000, 20_000), 5),
+    (CLOCK, "S5", (300, 1000, 3000, 10_000), 5),  # beside those below
     (CLOCK, "rotations", (100, 1000), 3),
     *(
-        (name, setting, (2000,) if (name, setting) == (CLOCK, "S5") else (100, 2000, 20_000), slow.seeds)
+        (name, setting, (100, 2000, 20_000), slow.seeds)
         for name, slow in SYSTEMS.items()
         for setting in ("3 free units", "S5")
     ),
